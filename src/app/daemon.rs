@@ -16,8 +16,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-pub use self::begun::{BadConfiguration, try_build};
-use self::begun::{Begun, journal_refused, leave};
+use self::begun::{Begun, leave};
+pub use self::begun::{is_bad_configuration, try_build};
 use self::reload::ReloadCause;
 pub use self::signals::Signals;
 use super::expected::Expected;
@@ -97,7 +97,7 @@ impl App {
         let decoders = Decoders::new(plan.decoders.clone());
         let opening = || format!("open the journal {}", plan.journal.path.display());
         let opened = Journal::open(&plan.journal).await;
-        let (journal, mut writer) = opened.map_err(journal_refused).with_context(opening)?;
+        let (journal, mut writer) = opened.with_context(opening)?;
         let (status, sinks) = (Status::new(), ops::Sinks::default());
         let troubles = Troubles::new(status.troubles());
         let begun = async {
@@ -348,7 +348,8 @@ impl App {
     }
 
     async fn stop(&mut self) -> anyhow::Result<()> {
-        // Where the journal has failed, what waited for it is no mistake of the accounting.
+        // Where the journal has failed or its disk is full, what waited for it is no mistake of the
+        // accounting.
         let has_journal = self.tasks.running().contains(&JOURNAL);
         self.stop_source.cancel();
         let source = self.wait_for(&[SOURCE.to_owned()], SOURCE_STOP).await;
@@ -359,7 +360,8 @@ impl App {
         let journal = self.wait_for(&[JOURNAL.to_owned()], JOURNAL_STOP).await;
         self.stop_ops.cancel();
         Access::revoke(self.view.journal.log.path());
-        let balances = has_journal && source.is_ok() && delivered.is_ok() && journal.is_ok();
+        let has_all = has_journal && !self.view.journal.log.is_closed_full();
+        let balances = has_all && source.is_ok() && delivered.is_ok() && journal.is_ok();
         if balances && let Err(error) = audit::close(&self.view).await {
             warn!(%error, "delivery accounting could not be read");
         }

@@ -22,4 +22,4 @@ mod running_sinks;
 mod troubles;
 mod watch;
 
-pub use daemon::{App, BadConfiguration, Signals, try_build};
+pub use daemon::{App, Signals, is_bad_configuration, try_build};

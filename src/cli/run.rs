@@ -9,7 +9,7 @@ use super::exit::{BAD_CONFIGURATION, fail, refuse};
 use super::log;
 use super::print::tell;
 use super::runtime::runtime;
-use crate::app::{App, BadConfiguration, Signals};
+use crate::app::{App, Signals, is_bad_configuration};
 use crate::config::{self, Plan};
 
 pub(super) fn run(config: &Path, log: Option<&str>) -> ExitCode {
@@ -35,7 +35,7 @@ pub(super) fn run(config: &Path, log: Option<&str>) -> ExitCode {
     }
     match daemon(plan, config, runtime, signals) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.is::<BadConfiguration>() => {
+        Err(error) if is_bad_configuration(&error) => {
             fail(&error);
             ExitCode::from(BAD_CONFIGURATION)
         }

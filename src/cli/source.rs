@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use jiff::Timestamp;
 
-use super::print::say;
+use super::print::{age, say};
 use super::target::Target;
 use crate::ops::control::AdminCommand;
 
@@ -27,7 +28,14 @@ enum Verb {
 
 pub(super) async fn source(args: &SourceArgs) -> anyhow::Result<ExitCode> {
     let Verb::Retry { target } = &args.verb;
-    target.carry_out(&AdminCommand::RetrySource).await?;
-    say!("the source connects now; `stomp-bridge status` says what comes of it");
+    let reply = target.carry_out(&AdminCommand::RetrySource).await?;
+    match reply.not_before {
+        None => say!("the source connects now; `stomp-bridge status` says what comes of it"),
+        Some(until) => say!(
+            "the source connects in {}: sign-ins were refused, and another one might lock the \
+             account; correct source.signin and reload: then it connects at once",
+            age(Timestamp::now(), until)
+        ),
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -161,9 +161,15 @@ fn next_attempt(link: &Link, now: Timestamp) -> Option<String> {
         1 => " after 1 failure".to_owned(),
         failures => format!(" after {failures} failures"),
     };
-    Some(format!(
-        "         next attempt in {wait}{failed}; `stomp-bridge source retry` makes it now"
-    ))
+    let how = match link.no_sign_in_before.filter(|until| *until > now) {
+        None => "`stomp-bridge source retry` makes it now".to_owned(),
+        Some(until) => format!(
+            "no sign-in for {}, so that the platform does not lock the account: correct \
+             source.signin and reload",
+            age(now, until)
+        ),
+    };
+    Some(format!("         next attempt in {wait}{failed}; {how}"))
 }
 
 /// What the files say that does not hold.
@@ -268,8 +274,14 @@ fn unreadable(link: &Link) -> Vec<String> {
                 "         topic {name}: unreadable: {fields}: see its `fields`"
             ));
         }
-        if !topic.unmapped.is_empty() {
-            let words = listed(&topic.unmapped);
+        let others = topic.unmapped_others;
+        if !topic.unmapped.is_empty() || others > 0 {
+            let words = [
+                (!topic.unmapped.is_empty()).then(|| listed(&topic.unmapped)),
+                (others > 0).then(|| format!("{others} statuses with other words")),
+            ];
+            let words: Vec<String> = words.into_iter().flatten().collect();
+            let words = words.join(", ");
             lines.push(format!("         topic {name}: not in [states]: {words}"));
         }
         if topic.ignored > 0 {
@@ -313,10 +325,11 @@ fn row(sink: &Sink, now: Timestamp) -> [String; 7] {
         (false, _) => "removed".to_owned(),
         (true, up) => {
             let since = sink.since.map(|since| age(since, now)).unwrap_or_default();
-            let state = match (up, sink.disabled) {
-                (true, _) => "up",
-                (false, true) => "disabled",
-                (false, false) => "retrying",
+            let state = match (up, sink.disabled, sink.paused) {
+                (true, ..) => "up",
+                (false, true, _) => "disabled",
+                (false, false, true) => "paused",
+                (false, false, false) => "retrying",
             };
             let next = sink.next_attempt.map(|next| age(now, next));
             let next = next.map_or(String::new(), |next| format!(", next in {next}"));
@@ -367,6 +380,7 @@ mod tests {
             last_error: None,
             last_error_at: None,
             next_attempt: None,
+            no_sign_in_before: None,
             failures: 0,
             undeliverable: None,
             last_message: None,
@@ -396,6 +410,26 @@ mod tests {
         let lines = refused(&link(8), at(300));
         assert_eq!(lines[0].trim(), "topic map-1 refused for 5 min: no");
         assert_eq!((lines.len(), lines[5].trim()), (6, "3 more topics refused"));
+    }
+
+    #[test]
+    fn the_next_attempt_is_as_soon_as_the_limit_on_sign_ins_allows() {
+        let check = |next: Option<i64>, limit: Option<i64>, expected: Option<&str>| {
+            let link = Link {
+                next_attempt: next.map(at),
+                no_sign_in_before: limit.map(at),
+                ..quiet_link()
+            };
+            let line = next_attempt(&link, at(100));
+            assert_eq!(line.as_deref().map(str::trim), expected);
+        };
+        let now = "next attempt in 10 s; `stomp-bridge source retry` makes it now";
+        check(None, None, None);
+        check(Some(110), None, Some(now));
+        check(Some(110), Some(100), Some(now));
+        let limited = "next attempt in 8 min; no sign-in for 8 min, so that the platform does not \
+                       lock the account: correct source.signin and reload";
+        check(Some(600), Some(600), Some(limited));
     }
 
     #[test]
@@ -487,6 +521,7 @@ mod tests {
         let topic = Topic {
             unreadable: counts(&[("latitude", 1), ("occurred_at", 3)]),
             unmapped: counts(&[("维护中", 12), ("a\u{1b}", 1)]),
+            unmapped_others: 5,
             ignored: 7,
             empty: 2,
             ..Topic::default()
@@ -501,7 +536,7 @@ mod tests {
         let lines: Vec<&str> = lines.iter().map(|line| line.trim()).collect();
         let expected = [
             "topic b: unreadable: occurred_at (3), latitude (1): see its `fields`",
-            "topic b: not in [states]: 维护中 (12), a\\u{1b} (1)",
+            "topic b: not in [states]: 维护中 (12), a\\u{1b} (1), 5 statuses with other words",
             "topic b: 7 ignored",
             "topic b: 2 empty messages",
         ];

@@ -12,6 +12,7 @@ use super::all_filtered::AllFiltered;
 use super::decode::Decoded;
 use super::metrics::Counters;
 use super::scheduler::News;
+use crate::excerpt::without_numbers;
 use crate::journal::Passed;
 use crate::model::Position;
 use crate::sinks::Health;
@@ -120,6 +121,12 @@ impl Report {
         self.up = false;
     }
 
+    /// The sink waits until something is done, or for long, and why.
+    fn paused(&mut self, error: &str) {
+        self.health.paused(error);
+        self.up = false;
+    }
+
     /// The next attempt comes after this time.
     fn waits(&self, wait: Duration) {
         let wait = SignedDuration::try_from(wait).ok();
@@ -183,7 +190,7 @@ impl Report {
                          a time; the journal keeps the rest: correct what the sink rejects, then `dlq redrive`"
                     );
                 }
-                self.down(error);
+                self.paused(error);
                 self.waits(*wait);
             }
             News::Disabled { error } => {
@@ -215,7 +222,7 @@ impl Report {
             "dead letters full: the sink stops, and the journal keeps its entries; run \
              `stomp-bridge dlq redrive` or `dlq drop`, or raise journal.dlq_max_bytes"
         );
-        self.down(
+        self.paused(
             "its dead letters have reached journal.dlq_max_bytes: redrive or drop some by \
              `stomp-bridge dlq`",
         );
@@ -251,6 +258,7 @@ struct LogThrottle {
 
 #[derive(Debug)]
 struct Said {
+    /// Without its numbers.
     error: String,
     at: Instant,
     quiet: Duration,
@@ -259,6 +267,7 @@ struct Said {
 impl LogThrottle {
     /// Whether to log it now.
     fn should_log(&mut self, error: &str, now: Instant) -> bool {
+        let error = without_numbers(error);
         let quiet = match &self.said {
             Some(said) if now < said.at + QUIET_ALWAYS => return false,
             Some(said) if said.error == error && now < said.at + said.quiet => return false,
@@ -266,7 +275,7 @@ impl LogThrottle {
             _ => QUIET_FIRST,
         };
         self.said = Some(Said {
-            error: error.to_owned(),
+            error,
             at: now,
             quiet,
         });
@@ -288,13 +297,16 @@ mod tests {
         let start = Instant::now();
         let mut throttle = LogThrottle::default();
         let lines = (0..24 * 60).filter(|minute| {
-            throttle.should_log("refused", start + Duration::from_secs(60 * minute))
+            let error = format!("refused after {minute} ms");
+            throttle.should_log(&error, start + Duration::from_secs(60 * minute))
         });
         let lines = lines.count();
         assert!((10..40).contains(&lines), "{lines} lines a day");
         let flood = start + Duration::from_secs(48 * 3600);
-        let lines = (0..5000)
-            .filter(|ms| throttle.should_log(&ms.to_string(), flood + Duration::from_millis(*ms)));
+        let lines = (0..5000).filter(|ms| {
+            let error = ["refused", "timed out"][usize::from(ms % 2 == 0)];
+            throttle.should_log(error, flood + Duration::from_millis(*ms))
+        });
         assert_eq!(lines.count(), 5, "one line a second at most");
         throttle.over();
         let later = start + Duration::from_secs(24 * 3600);

@@ -377,11 +377,16 @@ impl Scheduler {
     }
 
     /// The other side does not answer, while nothing waits for it. With lanes the next event may
-    /// try it.
+    /// try it, and until one comes the next probe does.
     pub(super) fn lost(&mut self, trouble: Trouble, now: Instant, random: f64) -> News {
-        let news = self.not_opened(trouble, now, random);
+        let mut news = self.not_opened(trouble, now, random);
         match self.capabilities.ordering {
-            Ordering::PerDevice { .. } => self.pause = None,
+            Ordering::PerDevice { .. } => {
+                self.pause = None;
+                if let News::SinkWaits { wait, .. } = &mut news {
+                    *wait = self.capabilities.idle_interval;
+                }
+            }
             Ordering::Global if self.link == Link::Open => self.link = Link::Closed,
             Ordering::Global => {}
         }

@@ -22,6 +22,7 @@ pub(super) struct Age {
     entries: Allowance,
     dead_letters: Allowance,
     report: DeletionReport,
+    report_dead_letters: DeletionReport,
 }
 
 impl Age {
@@ -40,6 +41,7 @@ impl Age {
             entries: Allowance::default(),
             dead_letters: Allowance::default(),
             report: DeletionReport::default(),
+            report_dead_letters: DeletionReport::default(),
         }
     }
 
@@ -53,10 +55,11 @@ impl Age {
         {
             warn!(
                 %clock, ahead_s = ahead.as_secs(),
-                "the clock is far ahead of the time that the journal believed last and of what has \
-                 passed: no entry is removed by it, and at most a tenth of the entries a day; \
-                 correct the clock, or if it is right, do nothing: time goes twice as fast until \
-                 it has caught up"
+                "the clock is not believed, since it is far ahead of the time that the journal \
+                 believed last and of what has passed: until it is, entries get old by the time \
+                 believed, and at most a tenth of the entries is removed a day; correct the clock, \
+                 or if it is right, do nothing: the time believed goes twice as fast until it has \
+                 caught up"
             );
         }
         self.doubted = doubts;
@@ -95,14 +98,26 @@ impl Age {
         })
     }
 
-    /// So many entries of a truncation are gone.
+    /// So many entries of a truncation are gone. A run of them is one line in the log.
     pub(super) fn removed(&mut self, truncation: Truncation, removed: u64) {
         if !truncation.is_by_age() {
             return;
         }
         self.entries.use_up(removed);
-        self.report.add(removed);
-        if let Some(entries) = self.report.due(Instant::now()) {
+        match truncation.has_more(removed) {
+            true => self.report.add_piece(removed),
+            false => self.say(removed),
+        }
+    }
+
+    /// No entry is to be removed.
+    pub(super) fn nothing_is_old(&mut self) {
+        self.say(0);
+    }
+
+    /// A run has ended with so many entries.
+    fn say(&mut self, removed: u64) {
+        if let Some(entries) = self.report.end_run(removed, Instant::now()) {
             info!(
                 entries,
                 "old entries removed: they are older than journal.keep"
@@ -125,9 +140,20 @@ impl Age {
         self.dead_letters.begin(Instant::now(), count);
     }
 
-    /// So many dead letters are gone by age.
-    pub(super) fn dead_letters_gone(&mut self, count: u64) {
+    /// So many dead letters are gone by age, of as many as were looked for at once. A run of them is
+    /// one line in the log.
+    pub(super) fn dead_letters_gone(&mut self, count: u64, at_once: u32) {
         self.dead_letters.use_up(count);
+        if count > 0 && count >= u64::from(at_once) {
+            self.report_dead_letters.add_piece(count);
+            return;
+        }
+        if let Some(dead_letters) = self.report_dead_letters.end_run(count, Instant::now()) {
+            info!(
+                dead_letters,
+                "dead letters dropped: they are older than journal.dlq_keep"
+            );
+        }
     }
 }
 
@@ -169,7 +195,7 @@ mod tests {
         assert_eq!(age.dead_letters(1000), None);
         age.begin_dead_letters(200);
         assert_eq!(age.dead_letters(1000), Some(20));
-        age.dead_letters_gone(20);
+        age.dead_letters_gone(20, 20);
         assert_eq!(age.dead_letters(1000), Some(0));
     }
 

@@ -1,5 +1,6 @@
 //! What can go wrong with the journal, by what the caller does about it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -17,6 +18,8 @@ pub enum Taken {
     Wal,
     /// The `-wal` was emptied.
     WalTruncated,
+    /// The `-wal` was cut short.
+    WalCut,
 }
 
 impl fmt::Display for Taken {
@@ -30,6 +33,10 @@ impl fmt::Display for Taken {
             Taken::Wal => {
                 "its -wal was removed, moved or replaced: what that held was copied to the file \
                  itself as far as possible; start again"
+            }
+            Taken::WalCut => {
+                "its -wal was cut short: start again, and see whether the daemon calls the journal \
+                 a stale copy"
             }
             Taken::WalTruncated => {
                 "its -wal was emptied: start again, and see whether the daemon calls the journal \
@@ -61,9 +68,9 @@ pub enum Error {
         /// What the operating system said.
         source: io::Error,
     },
-    /// The SQLite file belongs to another program.
+    /// The file belongs to another program, such as another SQLite file.
     #[error(
-        "{path} is a database, but not a journal of stomp-bridge: give journal.path a file of its own"
+        "{path} is not a journal of stomp-bridge, but something else: give journal.path a file of its own"
     )]
     Foreign {
         /// The file.
@@ -129,6 +136,15 @@ pub enum Error {
         /// Which version that was, in words.
         of: &'static str,
     },
+    /// An entry is of a kind that this version does not know.
+    #[error(
+        "the journal holds an entry of the kind {kind}, which a newer stomp-bridge has written: \
+         run that version again"
+    )]
+    UnknownKind {
+        /// The kind's name.
+        kind: String,
+    },
     /// The tables could not be made.
     #[error("the tables of the journal {path} cannot be made")]
     Migrate {
@@ -185,22 +201,52 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the file is none of ours, or none of this version's: another start with it is of no
+    /// use.
+    pub fn is_of_no_use(&self) -> bool {
+        matches!(
+            self,
+            Error::Foreign { .. } | Error::OtherLayout { .. } | Error::UnknownKind { .. }
+        )
+    }
+
+    /// SQLITE_NOTADB: the file has content, and it is no database's.
+    pub(super) fn is_no_database(&self) -> bool {
+        self.sqlite_code().as_deref() == Some("26")
+    }
+
+    fn sqlite_code(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Error::Sqlite {
+                source: sqlx::Error::Database(error),
+                ..
+            } => error.code(),
+            _ => None,
+        }
+    }
+
     /// The disk has no room: SQLite has undone what it was doing, and the same may succeed later.
     pub(super) fn is_out_of_space(&self) -> bool {
         // SQLITE_FULL, and SQLITE_IOERR_SHMSIZE: the WAL's index cannot grow. An ENOSPC from a sync
         // is not among them: SQLite reports that as any other I/O error.
-        let Error::Sqlite {
-            source: sqlx::Error::Database(error),
-            ..
-        } = self
-        else {
-            return false;
-        };
-        matches!(error.code().as_deref(), Some("13" | "4874"))
+        matches!(self.sqlite_code().as_deref(), Some("13" | "4874"))
     }
 }
 
+/// What a row says to be the kind of its entry, and this version does not know. [`failed`] makes an
+/// [`Error::UnknownKind`] of it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} is no kind of entry")]
+pub(super) struct UnknownKind(pub(super) String);
+
 /// Turns sqlx's error into one that names the failed action.
 pub(super) fn failed(doing: &'static str) -> impl Fn(sqlx::Error) -> Error {
-    move |source| Error::Sqlite { doing, source }
+    move |source| {
+        if let sqlx::Error::Decode(error) = &source
+            && let Some(UnknownKind(kind)) = error.downcast_ref()
+        {
+            return Error::UnknownKind { kind: kind.clone() };
+        }
+        Error::Sqlite { doing, source }
+    }
 }

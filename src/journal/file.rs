@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Row};
 use tracing::warn;
@@ -86,16 +87,16 @@ pub(super) async fn open(settings: &Settings) -> Result<Opened, Error> {
     // SQLite's files and ours lie beside the file itself: two links to it are one journal.
     let path = &settings.path.canonicalize().map_err(source)?;
     let (lock, mark) = Lock::take(path)?;
-    let mut connection = open_to_write(path).await?;
+    let mut connection = match open_to_write(path).await {
+        Err(error) if error.is_no_database() => Err(Error::Foreign { path: path.clone() }),
+        opened => opened,
+    }?;
     assert_version(&mut connection).await?;
     claim(&mut connection, path).await?;
     sqlx::migrate!("migrations/journal")
         .run(&mut connection)
         .await
-        .map_err(|source| Error::Migrate {
-            path: path.clone(),
-            source,
-        })?;
+        .map_err(|source| migration_failed(path, source))?;
     let uuid = identify(&mut connection).await?;
     settle(&mut connection, path).await?;
     Ok(Opened {
@@ -313,6 +314,18 @@ pub(super) async fn assert_layout(
     Err(Error::OtherLayout { path, of })
 }
 
+/// The tables of another version have other migrations.
+fn migration_failed(path: &Path, source: MigrateError) -> Error {
+    let path = path.to_owned();
+    match source {
+        MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_) => {
+            let of = "another stomp-bridge";
+            Error::OtherLayout { path, of }
+        }
+        source => Error::Migrate { path, source },
+    }
+}
+
 /// The journal's own id, made with its tables.
 async fn identify(connection: &mut SqliteConnection) -> Result<Uuid, Error> {
     const MAKE: &str = "INSERT INTO journal (uuid, created_at) SELECT ?, ? WHERE NOT EXISTS (SELECT 1 FROM journal)";
@@ -322,7 +335,12 @@ async fn identify(connection: &mut SqliteConnection) -> Result<Uuid, Error> {
         .execute(&mut *connection)
         .await
         .map_err(failed("write its id"))?;
-    let (text,): (String,) = sqlx::query_as("SELECT uuid FROM journal")
+    read_id(connection).await
+}
+
+/// The id that the file has.
+pub(super) async fn read_id(connection: &mut SqliteConnection) -> Result<Uuid, Error> {
+    let text: String = sqlx::query_scalar("SELECT uuid FROM journal")
         .fetch_one(connection)
         .await
         .map_err(failed("read its id"))?;

@@ -51,6 +51,7 @@ impl Journal {
             ..settings.clone()
         };
         let (state, begin) = disk::load(&mut opened.connection, settings, opened.uuid).await?;
+        state.keep_open(opened.lock.journal());
         compare(&settings.path, opened.mark, opened.uuid, state.head())?;
         opened.lock.mark(Mark {
             journal: opened.uuid,

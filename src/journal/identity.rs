@@ -6,9 +6,10 @@
 
 use std::fs::{File, Metadata};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Handle;
@@ -16,10 +17,7 @@ use tokio::runtime::Handle;
 use super::beside::beside;
 use super::error::{Error, Taken};
 use super::file;
-
-/// The first bytes of a WAL (<https://www.sqlite.org/fileformat2.html#walformat>), but for the last
-/// bit, which says the byte order of its checksums.
-const WAL_MAGIC: [u8; 4] = [0x37, 0x7f, 0x06, 0x82];
+use super::wal_end::{Found, WalEnd};
 
 /// A file that is smaller has no header.
 const PAGE_BYTES: u64 = file::PAGE_BYTES as u64;
@@ -33,6 +31,7 @@ pub(super) struct Identity {
     wal_id: FileId,
     /// The size that the file was last seen to have: we never make it smaller.
     journal_bytes: AtomicU64,
+    wal_end: Mutex<WalEnd>,
 }
 
 /// What a group of writes has put into the WAL.
@@ -61,31 +60,57 @@ impl Identity {
     /// One of them cannot be looked at.
     pub(super) fn new(path: &Path, wal: &File) -> io::Result<Identity> {
         let journal = std::fs::metadata(path)?;
+        let mut wal_end = WalEnd::default();
+        wal_end.look(wal);
         Ok(Identity {
             journal: path.to_owned(),
             wal: beside(path, "-wal"),
             journal_id: FileId::of(&journal),
             wal_id: FileId::of(&wal.metadata()?),
             journal_bytes: AtomicU64::new(journal.len()),
+            wal_end: Mutex::new(wal_end),
         })
     }
 
-    /// Looks whether the names still lead to these files, and whether they are whole. `wal` has
-    /// just been written to. Waits for SQLite where it has to ask: not in a task.
+    /// Whether another look at the same path has found the same file there.
+    ///
+    /// # Errors
+    /// [`Error::Taken`]: another one has its name.
+    pub(super) fn assert_same_journal(&self, as_before: &Identity) -> Result<(), Error> {
+        match self.journal_id == as_before.journal_id {
+            true => Ok(()),
+            false => Err(self.error(Taken::Journal)),
+        }
+    }
+
+    fn error(&self, what: Taken) -> Error {
+        Error::Taken {
+            path: self.journal.clone(),
+            what,
+        }
+    }
+
+    /// Looks whether the names still lead to these files, and whether they are whole. Waits for SQLite
+    /// where it has to ask: not in a task.
     ///
     /// # Errors
     /// [`Error::Taken`].
     pub(super) fn check(&self, wal: &File, wrote: Wrote) -> Result<(), Error> {
-        let Some(what) = self.taken(wal, wrote) else {
-            return Ok(());
-        };
-        if self.is_whole_after_all(what) {
-            return Ok(());
+        match self.suspicion(wal, wrote) {
+            Some(what) => self.confirm(what, wal),
+            None => Ok(()),
         }
-        Err(Error::Taken {
-            path: self.journal.clone(),
-            what,
-        })
+    }
+
+    /// Asks SQLite, where a suspicion may be nothing.
+    ///
+    /// # Errors
+    /// [`Error::Taken`].
+    pub(super) fn confirm(&self, what: Taken, wal: &File) -> Result<(), Error> {
+        match self.is_whole_after_all(what, wal) {
+            true => Ok(()),
+            false => Err(self.error(what)),
+        }
     }
 
     /// Gives our WAL another name where another file has taken that of the journal, and gives that
@@ -105,23 +130,26 @@ impl Identity {
     }
 
     /// Whether SQLite finds all that there should be, though a size says otherwise.
-    fn is_whole_after_all(&self, what: Taken) -> bool {
+    fn is_whole_after_all(&self, what: Taken, wal: &File) -> bool {
         let path = self.journal.clone();
         let checked = match what {
-            Taken::Journal | Taken::Wal => return false,
+            Taken::Journal | Taken::Wal | Taken::WalCut => return false,
             // SQLite would take it for a new database, and remove the WAL.
             Taken::Truncated if self.journal_bytes.load(Ordering::Relaxed) < PAGE_BYTES => {
                 return false;
             }
             // The WAL may still have what the file lacks, until it begins again.
             Taken::Truncated => Handle::current().block_on(file::check_without_wal(path)),
+            // What is written behind a hole is lost with the next crash.
+            Taken::WalTruncated if wal.metadata().is_ok_and(|wal| wal.len() > 0) => return false,
             // Copying from it would copy what is not there.
             Taken::WalTruncated => Handle::current().block_on(file::check(path)),
         };
         checked.is_ok()
     }
 
-    fn taken(&self, wal: &File, wrote: Wrote) -> Option<Taken> {
+    /// What seems to have been done, by names, sizes and the end of the WAL.
+    pub(super) fn suspicion(&self, wal: &File, wrote: Wrote) -> Option<Taken> {
         let Ok(journal) = std::fs::metadata(&self.journal) else {
             return Some(Taken::Journal);
         };
@@ -136,13 +164,12 @@ impl Identity {
         if named.ok() != Some(self.wal_id) {
             return Some(Taken::Wal);
         }
-        (wrote == Wrote::Entries && !has_header(wal)).then_some(Taken::WalTruncated)
+        let mut end = self.wal_end.lock().unwrap_or_else(PoisonError::into_inner);
+        match end.look(wal) {
+            Found::Cut => Some(Taken::WalCut),
+            Found::Headless => Some(Taken::WalTruncated),
+            Found::Empty if wrote == Wrote::Entries => Some(Taken::WalTruncated),
+            Found::Whole | Found::Empty => None,
+        }
     }
-}
-
-fn has_header(wal: &File) -> bool {
-    let mut magic = [0; 4];
-    let read = wal.read_exact_at(&mut magic, 0);
-    magic[3] &= !1;
-    read.is_ok() && magic == WAL_MAGIC
 }

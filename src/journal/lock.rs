@@ -3,8 +3,9 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -13,11 +14,13 @@ use super::beside::beside;
 use crate::model::Position;
 
 /// Held while the journal is written; the operating system releases it when the process ends,
-/// however it ends.
+/// however it ends. Two files are locked: the one beside the journal, and the journal itself, which
+/// may have two names, and which nobody removes without being noticed.
 #[derive(Debug)]
 pub(super) struct Lock {
     file: File,
     path: PathBuf,
+    journal: Arc<File>,
 }
 
 /// The journal's id, head and end, readable without opening the journal.
@@ -41,31 +44,21 @@ pub(super) enum Left {
 }
 
 impl Lock {
-    /// Takes the lock beside the journal's file and gives the last mark; fails at once if another
-    /// process holds it. It is a file of its own: a second handle on the database itself would drop
-    /// SQLite's locks when it is closed.
+    /// Takes the lock of the journal at `path`, which is there, and gives the last mark; fails at
+    /// once if another process holds it.
     pub(super) fn take(path: &Path) -> Result<(Lock, Option<Mark>), Error> {
         let open = |source| Error::Open {
             path: path.to_owned(),
             source,
         };
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(beside(path, "-lock"))
-            .map_err(open)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(Error::InUse {
-                    path: path.to_owned(),
-                });
-            }
-            Err(TryLockError::Error(source)) => return Err(open(source)),
-        }
+        let mut file = open_beside(path).map_err(open)?;
+        try_lock(&file, path)?;
+        // Only now: where this process has the journal open already, closing a second handle on it
+        // would drop SQLite's locks.
+        // NFS locks only what may be written.
+        let journal = OpenOptions::new().read(true).write(true).open(path);
+        let journal = journal.map_err(open)?;
+        try_lock(&journal, path)?;
         let mut text = String::new();
         let mark = file
             .read_to_string(&mut text)
@@ -75,24 +68,80 @@ impl Lock {
             Lock {
                 file,
                 path: path.to_owned(),
+                journal: Arc::new(journal),
             },
             mark,
         ))
     }
 
+    /// The handle on the journal's file. When it is closed, SQLite's locks on that file are dropped:
+    /// it stays open as long as anybody reads there
+    /// (<https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_>).
+    pub(super) fn journal(&self) -> Arc<File> {
+        Arc::clone(&self.journal)
+    }
+
+    /// Whether the file with the mark still has its name.
+    pub(super) fn is_there(&self) -> bool {
+        let named = std::fs::metadata(beside(&self.path, "-lock"));
+        match (named, self.file.metadata()) {
+            (Ok(named), Ok(ours)) => (named.dev(), named.ino()) == (ours.dev(), ours.ino()),
+            _ => false,
+        }
+    }
+
     /// Leaves a mark, on disk when it returns. It lies within one sector and always has the same
-    /// length, so no crash leaves half of it.
-    pub(super) fn mark(&self, mark: Mark) -> Result<(), Error> {
+    /// length, so no crash leaves half of it. Where somebody has removed the file, it is made again.
+    ///
+    /// # Errors
+    /// The file cannot be written; or it was replaced, and another process has locked that.
+    pub(super) fn mark(&mut self, mark: Mark) -> Result<(), Error> {
+        if !self.is_there() {
+            let file = open_beside(&self.path).map_err(|source| self.not_written(source))?;
+            try_lock(&file, &self.path)?;
+            self.file = file;
+        }
         let write = || -> io::Result<()> {
             let mut file = &self.file;
             file.rewind()?;
             file.write_all(mark.text().as_bytes())?;
             file.sync_data()
         };
-        write().map_err(|source| Error::Open {
+        write().map_err(|source| self.not_written(source))
+    }
+
+    fn not_written(&self, source: io::Error) -> Error {
+        Error::Open {
             path: beside(&self.path, "-lock"),
             source,
-        })
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Readers may keep it open.
+        let _ = self.journal.unlock();
+    }
+}
+
+fn open_beside(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(beside(path, "-lock"))
+}
+
+/// `path`: the journal's.
+fn try_lock(file: &File, path: &Path) -> Result<(), Error> {
+    let path = path.to_owned();
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(Error::InUse { path }),
+        Err(TryLockError::Error(source)) => Err(Error::Open { path, source }),
     }
 }
 

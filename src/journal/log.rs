@@ -52,6 +52,12 @@ impl Queued {
 }
 
 impl Log {
+    /// Whether it was closed while its disk had no room for what waited: of that, nothing is stored
+    /// and nothing was acknowledged.
+    pub fn is_closed_full(&self) -> bool {
+        self.state.closed_full.load(Ordering::Relaxed)
+    }
+
     /// The journal's id, made with its file.
     pub fn uuid(&self) -> Uuid {
         self.state.uuid

@@ -1,6 +1,7 @@
 //! What the writer looks at now and then, and not with every commit: its room, the WAL, and dead
 //! letters that are too old.
 
+use std::io::ErrorKind;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tracing::{info, warn};
 use super::beside::beside;
 use super::due::SAVE_INTERVAL;
 use super::group::Group;
+use super::lock::{Left, Mark};
 use super::retention::{FREE_BYTES_AGAIN, Worth};
 use super::writer::{OUT_OF_SPACE_INTERVAL, Writer};
 use super::{Error, dead_letters, disk};
@@ -38,6 +40,8 @@ impl Writer {
         now: Instant,
         stop: &CancellationToken,
     ) -> Result<(), Error> {
+        self.wal.check().await?;
+        self.keep_mark()?;
         // What bounds it may be its disk, and others use that too.
         let limit = self.retention.limit();
         let by_disk = limit.is_some_and(|limit| limit < self.settings.bytes_max);
@@ -57,6 +61,36 @@ impl Writer {
         ];
         self.due.looked(now, again.into_iter().flatten());
         self.commit(group, Worth::Any, now, stop).await
+    }
+
+    /// Makes the file with the mark again where somebody has removed it: without it, the next start
+    /// knows neither how this one ended nor whether it has a stale copy.
+    fn keep_mark(&mut self) -> Result<(), Error> {
+        if self.lock.is_there() {
+            return Ok(());
+        }
+        let left = match self.fenced {
+            true => Left::Fenced,
+            false => Left::Open,
+        };
+        let made = self.lock.mark(Mark {
+            journal: self.state.uuid,
+            head: self.state.head(),
+            left,
+        });
+        match made {
+            // It is tried again with the next look.
+            Err(Error::Open { source, .. }) if source.kind() == ErrorKind::StorageFull => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => {
+                warn!(
+                    journal = %self.settings.path.display(),
+                    "journal's -lock was removed or replaced, and was made again: leave it where it \
+                     is, since it tells a stale copy from the journal"
+                );
+                Ok(())
+            }
+        }
     }
 
     /// Keeps the time that is believed, now and then.
@@ -96,12 +130,8 @@ impl Writer {
             Err(error) if error.is_out_of_space() => 0,
             expired => expired?,
         };
-        self.age.dead_letters_gone(expired);
+        self.age.dead_letters_gone(expired, at_once);
         if expired > 0 {
-            info!(
-                dead_letters = expired,
-                "dead letters dropped: they are older than journal.dlq_keep"
-            );
             let operator_state = disk::operator_state(&mut self.connection).await?;
             self.dlq_watch.look(&operator_state.dead_letters);
             self.state.set_operator_state(operator_state);

@@ -71,6 +71,7 @@ mod state;
 mod status;
 mod transaction;
 mod wal;
+mod wal_end;
 mod writer;
 
 pub use accounting::{Accounting, Passed, SinkAccounting};

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::EntryContent;
+use super::error::UnknownKind;
 use crate::model::{EntryKind, Position};
 
 /// A time as it is stored.
@@ -27,13 +28,29 @@ pub(super) fn content(
         }),
         Some(EntryKind::Coverage) => Ok(EntryContent::Coverage),
         Some(EntryKind::Alarm) => Ok(EntryContent::Alarm),
-        None => Err(sqlx::Error::Decode(
-            format!("{kind} is no kind of entry").into(),
-        )),
+        None => Err(sqlx::Error::Decode(UnknownKind(kind.to_owned()).into())),
     }
 }
 
 /// Positions as the JSON array that `json_each` takes.
 pub(super) fn json(positions: &[Position]) -> String {
     serde_json::to_string(positions).expect("numbers always serialise")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Error;
+    use super::super::error::failed;
+    use super::*;
+
+    #[test]
+    fn an_entry_of_a_newer_version_is_said_to_be_one() {
+        let unknown = content("weather", None, false, None).unwrap_err();
+        let error = failed("read")(unknown);
+        assert!(
+            matches!(&error, Error::UnknownKind { kind } if kind == "weather"),
+            "{error}"
+        );
+        assert!(error.is_of_no_use());
+    }
 }

@@ -1,8 +1,9 @@
 //! The journal's state in memory, which its handles and its writer share.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
@@ -37,6 +38,8 @@ pub(super) struct State {
     /// Tells the writer of a change of that.
     pub(super) bound_changed: Notify,
     pub(super) full: AtomicBool,
+    /// It was closed while its disk had no room for what waited.
+    pub(super) closed_full: AtomicBool,
     pub(super) accepted: AtomicU64,
     pub(super) undecodable: AtomicU64,
     pub(super) parts: AtomicU64,
@@ -54,6 +57,8 @@ pub(super) struct State {
     dlq_when_full: DlqWhenFull,
     cache: Mutex<Cache>,
     sinks: Mutex<Sinks>,
+    /// The lock's handle on the file, which is not closed before those that read it.
+    file: OnceLock<Arc<File>>,
 }
 
 /// The cursors of all sinks that the journal has ever seen.
@@ -135,6 +140,7 @@ impl State {
             beyond: AtomicBool::new(false),
             bound_changed: Notify::new(),
             full: AtomicBool::new(false),
+            closed_full: AtomicBool::new(false),
             accepted: AtomicU64::new(0),
             undecodable: AtomicU64::new(0),
             parts: AtomicU64::new(0),
@@ -149,9 +155,15 @@ impl State {
             dlq_when_full: settings.dlq_when_full,
             cache: Mutex::default(),
             sinks: Mutex::new(sinks),
+            file: OnceLock::new(),
         };
         state.set_operator_state(operator_state);
         state
+    }
+
+    /// Keeps a handle on the journal's file open.
+    pub(super) fn keep_open(&self, file: Arc<File>) {
+        let _ = self.file.set(file);
     }
 
     pub(super) fn head(&self) -> Position {

@@ -56,6 +56,30 @@ impl<G> Wal<G> {
         })
     }
 
+    /// The WAL of the same journal, whose write connection is another one now.
+    ///
+    /// # Errors
+    /// As for [`Wal::open`]; and [`Error::Taken`] where the path leads to another journal.
+    pub(super) fn open_again(&self, path: &Path) -> Result<Wal<G>, Error> {
+        let again = Wal::open(path)?;
+        again.identity.assert_same_journal(&self.identity)?;
+        Ok(again)
+    }
+
+    /// Looks whether the files are still there, though nothing was written.
+    ///
+    /// # Errors
+    /// [`Error::Taken`].
+    pub(super) async fn check(&self) -> Result<(), Error> {
+        let Some(what) = self.identity.suspicion(&self.file, Wrote::Anything) else {
+            return Ok(());
+        };
+        let (file, identity) = (Arc::clone(&self.file), Arc::clone(&self.identity));
+        let confirmed = tokio::task::spawn_blocking(move || identity.confirm(what, &file)).await;
+        // It does not panic, and nobody aborts it but the runtime's end.
+        confirmed.unwrap_or(Err(Error::Closed))
+    }
+
     /// See [`Identity::move_wal_away`].
     pub(super) fn move_away(&self) -> Option<PathBuf> {
         self.identity.move_wal_away()

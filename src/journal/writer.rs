@@ -64,7 +64,7 @@ pub(super) struct Queue {
 pub struct Writer {
     pub(super) settings: Settings,
     pub(super) connection: SqliteConnection,
-    wal: Wal<WrittenGroup>,
+    pub(super) wal: Wal<WrittenGroup>,
     checkpoint: Checkpoint,
     /// The newest position that is written.
     head: Position,
@@ -93,11 +93,11 @@ pub struct Writer {
     out_of_space: bool,
     check: Check,
     /// It is a stale copy.
-    fenced: bool,
+    pub(super) fenced: bool,
     /// As the last process left it.
     found: Left,
     /// Last, so that it is released after the connection.
-    lock: Lock,
+    pub(super) lock: Lock,
 }
 
 /// What the file held when it was opened.
@@ -223,17 +223,29 @@ impl Writer {
     /// nobody knows which entries are on disk. Everybody who waits gets [`Error::Closed`], and
     /// nothing more is acknowledged.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Error> {
-        let worked = self.work(&stop).await;
-        match worked {
-            Err(Error::Sync { .. }) => {}
-            Err(Error::Taken { what, .. }) => self.rescue(what).await,
-            // What is written is answered, whatever becomes of the rest.
-            _ => self.sync_all().await?,
-        }
-        match worked {
-            Ok(()) => self.finish(&stop).await,
-            Err(error) if error.is_out_of_space() => self.finish_full(error).await,
-            Err(error) => Err(error),
+        let worked = match self.work(&stop).await {
+            Ok(()) => self.write_rest(&stop).await,
+            failed => failed,
+        };
+        // What is written is answered, whatever becomes of the rest.
+        let ended = match worked {
+            Err(error @ (Error::Sync { .. } | Error::Taken { .. })) => Err(error),
+            worked => self.sync_all().await.and(worked),
+        };
+        // An end is the last moment to say that nobody will find what was written.
+        let ended = match ended {
+            Err(error) if !error.is_out_of_space() => Err(error),
+            ended => self.wal.check().await.and(ended),
+        };
+        match ended {
+            Ok(()) => self.close().await,
+            Err(error) if error.is_out_of_space() => self.close_full(error, &stop).await,
+            Err(error) => {
+                if let Error::Taken { what, .. } = error {
+                    self.rescue(what).await;
+                }
+                Err(error)
+            }
         }
     }
 
@@ -263,7 +275,7 @@ impl Writer {
     ///
     /// # Errors
     /// The file cannot be closed.
-    pub async fn leave(self) -> Result<(), Error> {
+    pub async fn leave(mut self) -> Result<(), Error> {
         file::close(self.connection).await?;
         if !self.check.is_done() {
             // The next start checks it.
@@ -337,7 +349,8 @@ impl Writer {
         }
     }
 
-    async fn finish(mut self, stop: &CancellationToken) -> Result<(), Error> {
+    /// Writes all that waits, and takes nothing more.
+    async fn write_rest(&mut self, stop: &CancellationToken) -> Result<(), Error> {
         self.queue.room.close();
         self.queue.appends.close();
         self.queue.commands.close();
@@ -350,29 +363,27 @@ impl Writer {
         }
         let now = Instant::now();
         self.due.save_now(now);
-        match self.commit(group, Worth::Any, now, stop).await {
-            Err(error) if error.is_out_of_space() => self.finish_full(error).await,
-            written => {
-                written?;
-                self.close().await
-            }
-        }
+        self.commit(group, Worth::Any, now, stop).await
     }
 
-    /// The stop of a journal whose disk has no room for what still waits: nobody was told that this
-    /// is on disk. What is there is whole, so the stop is a clean one.
-    async fn finish_full(self, error: Error) -> Result<(), Error> {
+    /// The stop of a journal whose disk has no room for what still waits. Nobody was told that this
+    /// is on disk, and what is there is whole, so the stop is a clean one.
+    async fn close_full(self, error: Error, stop: &CancellationToken) -> Result<(), Error> {
         warn!(
             %error,
-            "journal closed without what still waited for it: its disk is full; free some space"
+            "journal closed without what still waited for it, since its disk is full: nothing of \
+             that was acknowledged, so a server that keeps messages sends it again; free some space"
         );
+        self.state.closed_full.store(true, Ordering::Relaxed);
         self.close().await?;
-        Err(error)
+        match stop.is_cancelled() {
+            true => Ok(()),
+            false => Err(error),
+        }
     }
 
     /// Closes the file and says so in the mark.
     async fn close(mut self) -> Result<(), Error> {
-        self.sync_all().await?;
         std::mem::take(&mut self.checkpoint).close().await;
         file::close(self.connection).await?;
         let left = match self.fenced {
@@ -403,6 +414,9 @@ impl Writer {
         let head = resolved.head(self.head);
         let mut upkeep = self.upkeep(&group, head, truncation, now);
         if upkeep.is_empty() && group.is_empty() {
+            if worth == Worth::Any {
+                self.age.nothing_is_old();
+            }
             return Ok(());
         }
         let written = loop {
@@ -444,8 +458,10 @@ impl Writer {
         if self.last_states.waits(head) || self.unmeasured_bytes > 0 {
             self.due.waits(Instant::now());
         }
-        if let Some(truncation) = truncation {
-            self.removed(truncation, written.removed).await?;
+        match truncation {
+            Some(truncation) => self.removed(truncation, written.removed).await?,
+            None if worth == Worth::Any => self.age.nothing_is_old(),
+            None => {}
         }
         if self.unmeasured_bytes >= MEASURE_BYTES.min(self.settings.bytes_max / 32) {
             self.measure().await?;
@@ -520,19 +536,37 @@ impl Writer {
         }
         // The WAL may become another file.
         self.sync_all().await?;
-        match file::open_to_write(&self.settings.path).await {
-            Ok(connection) => {
+        // Others free some space, and may take the wrong files.
+        self.wal.check().await?;
+        match self.open_again().await {
+            Ok((connection, wal)) => {
                 // Closing a connection that failed may fail too: it holds nothing that anybody has
                 // an answer for.
                 let _ = std::mem::replace(&mut self.connection, connection)
                     .close()
                     .await;
-                self.wal = Wal::open(&self.settings.path)?;
+                self.wal = wal;
                 Ok(())
             }
             Err(error) if error.is_out_of_space() => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// Another write connection to the journal that this is, as far as it was written.
+    async fn open_again(&mut self) -> Result<(SqliteConnection, Wal<WrittenGroup>), Error> {
+        let path = &self.settings.path;
+        let mut connection = file::open_to_write(path).await?;
+        let wal = self.wal.open_again(path)?;
+        let uuid = file::read_id(&mut connection).await?;
+        let head = disk::head(&mut connection).await?;
+        if (uuid, head) != (self.state.uuid, self.head) {
+            return Err(Error::Taken {
+                path: path.clone(),
+                what: Taken::Journal,
+            });
+        }
+        Ok((connection, wal))
     }
 
     /// Gives the group's entries their positions, and compares them with their devices' last

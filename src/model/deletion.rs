@@ -39,23 +39,29 @@ impl Allowance {
     }
 }
 
-/// How much was deleted since the last log line about it.
+/// How much was deleted since the last log line about it. A run is all that is deleted until nothing
+/// more is due: in pieces, where it is much.
 #[derive(Debug, Default)]
 pub struct DeletionReport {
     count: u64,
     said: Option<Instant>,
+    in_pieces: bool,
 }
 
 impl DeletionReport {
-    /// So much is gone.
-    pub fn add(&mut self, count: u64) {
+    /// A piece is gone, and the run goes on.
+    pub fn add_piece(&mut self, count: u64) {
         self.count += count;
+        self.in_pieces = true;
     }
 
-    /// What to say now: the first deletion at once, then once an hour what has gone since.
-    pub fn due(&mut self, now: Instant) -> Option<u64> {
+    /// The run has ended with so much. Gives what to say: the first run and each that took several
+    /// pieces at once, the others once an hour.
+    pub fn end_run(&mut self, count: u64, now: Instant) -> Option<u64> {
+        self.count += count;
+        let in_pieces = std::mem::take(&mut self.in_pieces);
         let recent = |said| now.saturating_duration_since(said) < REPORT_INTERVAL;
-        if self.count == 0 || self.said.is_some_and(recent) {
+        if self.count == 0 || !in_pieces && self.said.is_some_and(recent) {
             return None;
         }
         self.said = Some(now);
@@ -68,16 +74,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_deleted_is_said_at_once_and_then_once_an_hour() {
+    fn a_run_of_deletion_is_one_line_and_small_runs_are_one_line_an_hour() {
         let now = Instant::now();
         let mut report = DeletionReport::default();
-        assert_eq!(report.due(now), None);
-        report.add(3);
-        assert_eq!(report.due(now), Some(3));
-        report.add(4);
-        report.add(5);
-        assert_eq!(report.due(now + REPORT_INTERVAL / 2), None);
-        assert_eq!(report.due(now + REPORT_INTERVAL), Some(9));
+        assert_eq!(report.end_run(0, now), None);
+        report.add_piece(1000);
+        report.add_piece(1000);
+        assert_eq!(report.end_run(3, now), Some(2003));
+        assert_eq!(report.end_run(0, now), None);
+        assert_eq!(report.end_run(4, now), None);
+        let half = now + REPORT_INTERVAL / 2;
+        assert_eq!(report.end_run(5, half), None);
+        assert_eq!(report.end_run(1, now + REPORT_INTERVAL), Some(10));
+        report.add_piece(1000);
+        let soon = now + REPORT_INTERVAL + Duration::from_secs(1);
+        assert_eq!(report.end_run(0, soon), Some(1000), "it is much");
     }
 
     #[test]

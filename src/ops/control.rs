@@ -107,6 +107,20 @@ pub struct Reply {
     /// How many entries (of `Forget`: sinks) were changed; of a replay how many entries it looks
     /// at.
     pub entries: u64,
+    /// Of `RetrySource`: the attempt comes then and not now, since the limit on refused sign-ins
+    /// holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
+}
+
+impl Reply {
+    /// So many entries were changed.
+    pub fn of(entries: u64) -> Reply {
+        Reply {
+            entries,
+            not_before: None,
+        }
+    }
 }
 
 /// Why a command was not carried out.
@@ -184,7 +198,7 @@ pub async fn execute(journal: &Journal, command: AdminCommand) -> Result<Reply, 
             return Err(Refusal::Senseless(error.to_owned()));
         }
     };
-    Ok(Reply { entries })
+    Ok(Reply::of(entries))
 }
 
 fn known<'a>(journal: &Journal, sink: &'a str) -> Result<&'a str, Refusal> {

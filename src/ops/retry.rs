@@ -1,6 +1,8 @@
 //! What an operator asks of the running parts: an attempt now, in place of waiting for it. Nothing
 //! of it is in the journal.
 
+use jiff::Timestamp;
+
 use super::control::{AdminCommand, Refusal, Reply, execute};
 use super::view::View;
 use crate::source::LinkState;
@@ -27,14 +29,18 @@ fn retry_sink(view: &View, name: &str) -> Result<Reply, Refusal> {
         )));
     };
     sink.health.ask_retry();
-    Ok(Reply { entries: 0 })
+    Ok(Reply::of(0))
 }
 
 fn retry_source(view: &View) -> Result<Reply, Refusal> {
     let link = view.source.link();
     if link.next_attempt.is_some() {
         view.source_handle.retry();
-        return Ok(Reply { entries: 0 });
+        let limit = link.no_sign_in_before;
+        return Ok(Reply {
+            entries: 0,
+            not_before: limit.filter(|until| *until > Timestamp::now()),
+        });
     }
     let state = link.state.as_str();
     let error = match link.state {

@@ -62,9 +62,14 @@ pub struct Link {
     /// When that was.
     #[serde(default)]
     pub last_error_at: Option<Timestamp>,
-    /// When the next attempt to connect is due; `source retry` makes it now.
+    /// When the next attempt to connect is due; `source retry` makes it now, or as soon as
+    /// `no_sign_in_before` allows.
     #[serde(default)]
     pub next_attempt: Option<Timestamp>,
+    /// No sign-in comes before it, not even by `source retry`, so that the platform does not lock
+    /// the account.
+    #[serde(default)]
+    pub no_sign_in_before: Option<Timestamp>,
     /// Attempts in a row that have failed.
     #[serde(default)]
     pub failures: u32,
@@ -180,6 +185,10 @@ pub struct Sink {
     /// The other side wants nothing more: it is not tried until `sinks retry` or a reload.
     #[serde(default)]
     pub disabled: bool,
+    /// It waits until something is done, or for long: its dead letters are full, or it rejects too
+    /// much.
+    #[serde(default)]
+    pub paused: bool,
     /// What it got since the daemon started.
     #[serde(default)]
     pub since_start: SinceStart,
@@ -235,6 +244,7 @@ impl Report {
                 last_error: link.last_error,
                 last_error_at: link.last_error_at,
                 next_attempt: link.next_attempt,
+                no_sign_in_before: link.no_sign_in_before,
                 failures: link.failures,
                 undeliverable: link.undeliverable.map(|found| found.to_string()),
                 last_message: link.last_message,
@@ -361,6 +371,7 @@ fn sinks(view: &View, accounts: Vec<SinkAccounting>) -> Vec<Sink> {
                 since: health.as_ref().map(|health| health.since),
                 next_attempt: health.as_ref().and_then(|health| health.next_attempt),
                 disabled: health.as_ref().is_some_and(|health| health.disabled),
+                paused: health.as_ref().is_some_and(|health| health.paused),
                 since_start: known.map(since_start).unwrap_or_default(),
                 last_error: health.and_then(|health| health.last_error),
                 replaying: view.journal.cursors.replay(&account.sink).is_some(),

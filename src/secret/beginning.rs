@@ -15,6 +15,16 @@ pub struct Beginning {
     pub is_cut: bool,
 }
 
+impl Beginning {
+    /// With `…` where more follows.
+    pub fn marked(self) -> String {
+        match self.is_cut {
+            true => self.text + "…",
+            false => self.text,
+        }
+    }
+}
+
 /// So many bytes of a text are read for its beginning. A character takes at most four.
 pub const fn beginning_bytes(chars_max: usize) -> usize {
     chars_max.saturating_mul(4).saturating_add(SECRET_BYTES_MAX)

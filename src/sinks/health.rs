@@ -23,6 +23,9 @@ pub struct HealthReport {
     pub next_attempt: Option<Timestamp>,
     /// The other side wants nothing more: it is not tried until somebody asks for it.
     pub disabled: bool,
+    /// It waits until something is done, or for long: its dead letters are full, or it rejects too
+    /// much.
+    pub paused: bool,
 }
 
 /// Written by the sink's delivery alone, and read by the status. Clones share what they hold.
@@ -43,6 +46,7 @@ impl Default for Health {
             trouble: None,
             next_attempt: None,
             disabled: false,
+            paused: false,
         };
         Health {
             report: Arc::new(Mutex::new(report)),
@@ -86,6 +90,13 @@ impl Health {
         news
     }
 
+    /// It waits until something is done, or for long, and why.
+    pub fn paused(&self, error: &str) {
+        self.in_trouble(error);
+        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        report.paused = true;
+    }
+
     /// Asks for another attempt at once.
     pub fn ask_retry(&self) {
         self.retry.notify_one();
@@ -99,7 +110,7 @@ impl Health {
     /// The trouble is over; whether it is up is not known yet.
     pub fn trouble_is_over(&self) {
         let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
-        report.trouble = None;
+        (report.trouble, report.paused) = (None, false);
     }
 
     /// A copy of the state.
@@ -119,7 +130,7 @@ impl Health {
         }
         report.trouble.clone_from(&error);
         report.next_attempt = None;
-        report.disabled = false;
+        (report.disabled, report.paused) = (false, false);
         if error.is_some() {
             report.last_error = error;
         }
@@ -150,5 +161,15 @@ mod tests {
         health.trouble_is_over();
         check(None, Some("full"));
         assert!(!health.report().up);
+        for ends in [
+            (&|health: &Health| health.trouble_is_over()) as &dyn Fn(&Health),
+            &|health: &Health| assert!(health.up()),
+            &|health: &Health| assert!(!health.in_trouble("refused")),
+        ] {
+            health.paused("dead letters full");
+            assert!(health.report().paused && !health.report().up);
+            ends(&health);
+            assert!(!health.report().paused);
+        }
     }
 }

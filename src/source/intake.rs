@@ -96,7 +96,7 @@ impl TopicState {
     /// An object that is no status.
     fn ignore(&self, status: &Status, raw: &[u8]) {
         if status.unreadable.ignore(&self.name).is_some() {
-            let found = beginning(raw, NAME_CHARS_MAX).text;
+            let found = beginning(raw, NAME_CHARS_MAX).marked();
             tracing::info!(
                 topic = %self.name, found,
                 "object ignored: the topic's `ignore` says that it is no status; `status` counts them"
@@ -445,7 +445,7 @@ impl Intake {
             ("", said) => said,
             (destination, _) => destination,
         };
-        let topic: Arc<str> = beginning(name.as_bytes(), NAME_CHARS_MAX).text.into();
+        let topic: Arc<str> = beginning(name.as_bytes(), NAME_CHARS_MAX).marked().into();
         self.malformed.unknown(&topic, &message, clock::now());
         let counters = &self.status.counters;
         counters.unknown.fetch_add(1, Relaxed);

@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::excerpt::without_numbers;
+
 /// Between two lines with the same error, at first and at most.
 const QUIET_FIRST: Duration = Duration::from_secs(60);
 const QUIET_LONGEST: Duration = Duration::from_secs(3600);
@@ -19,15 +21,19 @@ pub(super) struct OutageLog {
 
 #[derive(Debug)]
 struct Told {
+    address: String,
+    /// Without its numbers.
     error: String,
     at: Instant,
     quiet: Duration,
 }
 
 impl OutageLog {
-    /// Whether to log an attempt that failed so.
-    pub(super) fn should_log(&mut self, error: &str, now: Instant) -> bool {
-        if let Some(told) = self.told.iter_mut().find(|told| told.error == error) {
+    /// Whether to log that an attempt at an address failed so.
+    pub(super) fn should_log(&mut self, address: &str, error: &str, now: Instant) -> bool {
+        let error = without_numbers(error);
+        let mut all = self.told.iter_mut();
+        if let Some(told) = all.find(|told| told.address == address && told.error == error) {
             let is_due = now >= told.at + told.quiet;
             if is_due {
                 told.at = now;
@@ -39,7 +45,8 @@ impl OutageLog {
             self.told.remove(0);
         }
         self.told.push(Told {
-            error: error.to_owned(),
+            address: address.to_owned(),
+            error,
             at: now,
             quiet: QUIET_FIRST,
         });
@@ -68,27 +75,48 @@ mod tests {
             let lines = (0..12 * 240).filter(|attempt| {
                 let now = start + Duration::from_secs(attempt * 15);
                 let error = errors[usize::try_from(*attempt).unwrap() % errors.len()];
-                log.should_log(error, now)
+                let (address, error) = error.split_once(": ").unwrap();
+                let error = error.replace('#', &attempt.to_string());
+                log.should_log(address, &error, now)
             });
             let lines = lines.count();
             log.over();
             lines
         };
-        let one = night(&["refused"]);
-        assert!((8..24).contains(&one), "{one} lines");
-        // Two addresses that fail in turn are two errors.
-        let two = night(&["a: refused", "b: refused"]);
-        assert!((16..48).contains(&two), "{two} lines");
+        for error in [
+            "a: refused",
+            "a: refused after # ms",
+            "a: no answer to 127.0.0.1:# (attempt #)",
+        ] {
+            let one = night(&[error]);
+            assert!((8..24).contains(&one), "{error}: {one} lines");
+        }
+        for errors in [
+            // Two addresses that fail in turn are two errors, and so are two answers.
+            ["10.0.0.1: refused", "10.0.0.2: refused"],
+            [
+                "a: sign-in refused: b answered 401",
+                "a: sign-in refused: b answered 502",
+            ],
+            [
+                "a: closed with code 1006 after # ms",
+                "a: closed with code 1011 after # ms",
+            ],
+        ] {
+            let two = night(&errors);
+            assert!((16..48).contains(&two), "{errors:?}: {two} lines");
+        }
     }
 
     #[test]
     fn errors_without_end_are_not_all_remembered() {
         let (mut log, now) = (OutageLog::default(), Instant::now());
         assert!(!log.is_outage());
-        assert!((0..100).all(|number| log.should_log(&number.to_string(), now)));
+        let error = |number: usize| "x".repeat(number);
+        assert!((0..100).all(|number| log.should_log("a", &error(number), now)));
         assert_eq!(log.told.len(), ERRORS_MAX);
-        assert!(log.is_outage() && !log.should_log("99", now));
+        assert!(log.is_outage() && !log.should_log("a", &error(99), now));
         log.over();
-        assert!(!log.is_outage() && log.should_log("99", now));
+        assert!(!log.is_outage() && log.should_log("a", &error(99), now));
     }
 }

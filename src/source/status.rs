@@ -86,6 +86,9 @@ pub struct Link {
     pub trouble: Option<String>,
     /// When the next attempt to connect is due, while the source waits for it.
     pub next_attempt: Option<Timestamp>,
+    /// No sign-in comes before it, whoever asks: so many were refused that another one might lock
+    /// the account.
+    pub no_sign_in_before: Option<Timestamp>,
     /// Attempts in a row that have failed.
     pub failures: u32,
     /// When the last message came, on this or an earlier connection.
@@ -160,6 +163,7 @@ impl Default for Status {
             last_error_at: None,
             trouble: None,
             next_attempt: None,
+            no_sign_in_before: None,
             failures: 0,
             last_message: None,
             silent_since: None,
@@ -427,9 +431,19 @@ impl Status {
     pub(super) fn waits(&self, wait: Duration, failures: u32) {
         let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
         link.failures = failures;
-        link.next_attempt = SignedDuration::try_from(wait)
-            .ok()
-            .and_then(|wait| Timestamp::now().checked_add(wait).ok());
+        link.next_attempt = after(wait);
+    }
+
+    /// No sign-in comes before this time has passed; `None`: the next one may come at once.
+    pub(super) fn sign_in_waits(&self, wait: Option<Duration>) {
+        let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+        link.no_sign_in_before = wait.and_then(after);
+    }
+
+    /// An attempt that has begun waits until it may sign in.
+    pub(super) fn waits_to_sign_in(&self) {
+        let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+        link.next_attempt = link.no_sign_in_before;
     }
 
     /// It comes now.
@@ -474,6 +488,12 @@ impl Status {
         self.last_message_us
             .store(u64::try_from(at.as_microsecond()).unwrap_or(0), Relaxed);
     }
+}
+
+/// The time after a wait.
+fn after(wait: Duration) -> Option<Timestamp> {
+    let wait = SignedDuration::try_from(wait).ok()?;
+    Timestamp::now().checked_add(wait).ok()
 }
 
 #[cfg(test)]

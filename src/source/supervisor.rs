@@ -213,6 +213,7 @@ impl Source {
                 (Some(wait), _) => {
                     let signin = self.wanted.settings.signin.as_ref();
                     let locked = self.signins.wait(signin, clock::now());
+                    status.sign_in_waits(locked.map(|locked| locked.0));
                     wait.max(locked.map_or(Duration::ZERO, |locked| locked.0))
                         .max(self.busy.wait(&self.addresses(), clock::now()))
                 }
@@ -228,7 +229,7 @@ impl Source {
                     self.reload(wanted);
                 }
                 () = self.inbox.retry() => {
-                    info!("source retry: connecting at once, as an operator asks");
+                    info!("source retry: the wait is over, as an operator asks");
                     self.busy.forget();
                 }
                 () = status.turning(back_off(wait, &self.journal, &self.status)) => {}
@@ -250,7 +251,10 @@ impl Source {
         live: Option<Duration>,
         wait: Duration,
     ) {
-        if !self.outage.should_log(error, clock::now()) {
+        if !self
+            .outage
+            .should_log(&url.to_string(), error, clock::now())
+        {
             return;
         }
         let failures = self.backoff.failures();
@@ -323,7 +327,10 @@ impl Source {
         let signed_in: Result<_, DisconnectReason> = tokio::select! {
             biased;
             () = stop.cancelled() => return Ended::before(DisconnectReason::Stopped),
-            wanted = self.inbox.next() => return Ended::before(self.reload(wanted)),
+            wanted = self.inbox.next() => {
+                self.status.waits_no_longer();
+                return Ended::before(self.reload(wanted));
+            }
             signed_in = self.status.turning(prepared) => signed_in,
         };
         let credentials = match signed_in {
@@ -453,14 +460,20 @@ async fn sign_in(
     status: &Status,
 ) -> Result<Credentials, DisconnectReason> {
     let Some(signin) = &settings.signin else {
+        status.sign_in_waits(None);
         return Ok(settings.sign_in().await?);
     };
     // The waits between attempts are long enough; a reload ends them.
-    if let Some(wait) = limit.wait(Some(signin), clock::now()) {
+    let wait = limit.wait(Some(signin), clock::now());
+    status.sign_in_waits(wait.map(|wait| wait.0));
+    if let Some(wait) = wait {
         let reason = wait.to_string();
         warn!(reason, "sign-in waits");
         status.failed(&reason);
+        status.waits_to_sign_in();
         tokio::time::sleep(wait.0).await;
+        status.sign_in_waits(None);
+        status.waits_no_longer();
         status.trouble_is_over();
     }
     let refused = match settings.sign_in().await {

@@ -10,7 +10,8 @@ use crate::pipeline::{Doubts, Field, StatusKey};
 /// has a new one in each message.
 const WORDS_MAX: usize = 200;
 
-/// What of one topic could not be read since the start of the process.
+/// What of one topic could not be read since the start of the process. A status that comes again
+/// counts again: only the journal finds out that it is a repeat.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Unreadable {
     /// By the field's name: statuses that are stored without it.

@@ -424,6 +424,20 @@ async fn tap_and_send_sign_in_as_the_daemon_does() {
 }
 
 #[tokio::test]
+async fn a_tap_whose_session_ends_says_what_may_have_ended_it() {
+    let portal = Portal::start(Vec::new(), vec![Session::Dropped]).await;
+    let url = format!("http://{}/ws", portal.address());
+    let folder = configured(&portal, &url, BEARER, JSON);
+    let mut tap = start(&folder, &["tap"]);
+    assert_eq!(tap.ended(PATIENCE).await.code(), Some(1), "{}", tap.log());
+    let said = tap.log();
+    let words = "the connection ended; where the platform allows an account one session, another \
+                 sign-in of it, such as the daemon's, ends this one";
+    assert!(said.contains(words), "{said}");
+    assert_discreet(&said);
+}
+
+#[tokio::test]
 async fn a_refused_sign_in_is_not_tried_again_for_the_next_url() {
     let refused = answer("401 Unauthorized", "");
     let mut portal = Portal::start(vec![refused; 9], vec![Session::Stays]).await;

@@ -148,8 +148,14 @@ async fn a_stop_with_a_full_disk_is_a_clean_stop_in_words() {
         .logged("\"full\"", |line| line.contains("nothing is accepted"))
         .await;
     process.signal(Signal::TERM);
-    process.ended(Duration::from_secs(25)).await;
+    let status = process.ended(Duration::from_secs(25)).await;
     let log = process.log();
+    assert!(status.success(), "nothing is lost: {}", process.log_tail());
+    assert!(
+        log.contains("journal closed without what still waited for it"),
+        "{}",
+        process.log_tail()
+    );
     for word in ["do not balance", "does not balance", "panicked"] {
         assert!(!log.contains(word), "{word}\n{}", process.log_tail());
     }
@@ -168,6 +174,40 @@ async fn a_stop_with_a_full_disk_is_a_clean_stop_in_words() {
     rig.heal("", Duration::from_secs(60))
         .await
         .unwrap_or_else(|loss| panic!("{loss}"));
+    drop(rig);
+}
+
+/// Whoever frees some space may put back an older copy: what was acknowledged is not in that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_is_replaced_while_the_disk_is_full_is_not_taken_for_the_former_one() {
+    let folder = Folder::new("disk-full-replaced");
+    let data = folder.join("data");
+    std::fs::create_dir(&data).expect("create a folder in a new one");
+    let tmpfs = Tmpfs::mount(&data, 96);
+    let mut rig = Rig::in_folder("disk-full-replaced", folder, data.clone()).await;
+    let mut process = rig.launch("");
+    rig.publish(100).await;
+    wait::until("the first acknowledgements", async || {
+        (!rig.queue.acknowledged().is_empty()).then_some(())
+    })
+    .await;
+    let (journal, copy) = (data.join("journal.db"), data.join("copy.db"));
+    std::fs::copy(&journal, &copy).expect("copy the journal");
+    tmpfs.fill(0);
+    rig.publish(2000).await;
+    process
+        .logged("\"full\"", |line| line.contains("its disk is full"))
+        .await;
+    std::fs::rename(&copy, &journal).expect("replace the journal");
+    let status = process.ended(Duration::from_secs(25)).await;
+    assert_eq!(status.code(), Some(1), "{}", process.log_tail());
+    assert!(
+        process
+            .log()
+            .contains("its file was removed, moved or replaced"),
+        "{}",
+        process.log_tail()
+    );
     drop(rig);
 }
 

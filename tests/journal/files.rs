@@ -99,6 +99,10 @@ async fn journal_that_is_taken_away_under_the_writer_ends_it_without_an_answer()
     let truncated = |path: &Path| truncate(path, 0);
     let cut = |path: &Path| truncate(path, fs::metadata(path).unwrap().len() / 2);
     let emptied = |path: &Path| fs::write(beside(path, "-wal"), "").unwrap();
+    let shortened = |path: &Path| {
+        let wal = beside(path, "-wal");
+        truncate(&wal, fs::metadata(&wal).unwrap().len() / 2);
+    };
     for (what, does) in [
         (
             Taken::Journal,
@@ -109,10 +113,71 @@ async fn journal_that_is_taken_away_under_the_writer_ends_it_without_an_answer()
         (Taken::Truncated, &truncated),
         (Taken::Truncated, &cut),
         (Taken::WalTruncated, &emptied),
+        (Taken::WalCut, &shortened),
     ] {
         let folder = tempfile::tempdir().unwrap();
         taken(folder.path(), what, does).await;
     }
+}
+
+/// Nothing is written after it, so nobody but the stop looks.
+#[tokio::test]
+async fn what_is_done_to_the_files_while_nothing_comes_is_said_at_the_stop() {
+    let remove = |path: &Path| fs::remove_file(path).unwrap();
+    let shorten = |path: &Path| {
+        let wal = beside(path, "-wal");
+        let file = fs::OpenOptions::new().write(true).open(&wal).unwrap();
+        file.set_len(fs::metadata(&wal).unwrap().len() / 2).unwrap();
+    };
+    let remove_wal = |path: &Path| fs::remove_file(beside(path, "-wal")).unwrap();
+    for (what, does) in [
+        (Taken::Journal, &remove as &dyn Fn(&Path)),
+        (Taken::WalCut, &shorten),
+        (Taken::Wal, &remove_wal),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings(folder.path());
+        let running = Running::open(&settings).await;
+        append(&running, &"x".repeat(100_000)).await.unwrap();
+        does(&settings.path);
+        running.stop.cancel();
+        let ended = running.writer.await.unwrap();
+        let Err(ended) = ended else {
+            panic!("{what:?}: a clean end");
+        };
+        assert!(
+            matches!(&ended, Error::Taken { what: said, .. } if *said == what),
+            "{what:?}: {ended}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_journal_keeps_others_out_whatever_becomes_of_its_lock_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let running = Running::open(&settings).await;
+    append(&running, "a").await.unwrap();
+    let lock = beside(&settings.path, "-lock");
+    let hard_link = Settings {
+        path: folder.path().join("other-name.db"),
+        ..settings.clone()
+    };
+    fs::hard_link(&settings.path, &hard_link.path).unwrap();
+    fs::remove_file(&lock).unwrap();
+    for settings in [&settings, &hard_link] {
+        let refused = Journal::open(settings).await.map(drop);
+        assert!(matches!(refused, Err(Error::InUse { .. })), "{refused:?}");
+    }
+    fs::remove_file(&lock).unwrap();
+    append(&running, "b").await.unwrap();
+    running.close().await;
+    let mark = fs::read_to_string(&lock).unwrap();
+    assert!(mark.contains("closed"), "the mark is made again: {mark}");
+    fs::remove_file(&hard_link.path).unwrap();
+    let running = Running::open(&settings).await;
+    assert_eq!(running.read(Position::START).await.len(), 2);
+    running.close().await;
 }
 
 /// What stood in the WAL is of the former file, and would destroy the other one.

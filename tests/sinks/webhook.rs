@@ -19,7 +19,7 @@ use stomp_bridge::secret::Secret;
 use stomp_bridge::sinks::webhook::{
     Address, Algorithm, Answers, Digits, HeaderSignature, HeaderText, Method, Posting, Settings,
 };
-use stomp_bridge::sinks::{By, Sink, Trouble, Undelivered};
+use stomp_bridge::sinks::{By, Rate, Sink, Trouble, Undelivered};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use url::Url;
@@ -653,6 +653,21 @@ async fn a_kept_connection_that_closes_without_an_answer_is_no_failure() {
     let mut sink = webhook(settings(address)).await;
     let failed = sink.attempt(batch(&events(1..=3))).await.unwrap_err();
     assert_eq!((failed.confirmed, requests.lock().unwrap().len()), (1, 3));
+    // With a rate each request is sent once, and the next attempt has a token of its own.
+    let (address, requests) = by_hand(vec![OK, None, OK, OK]).await;
+    let rate = Some(Rate {
+        attempts: 20,
+        per: Duration::from_secs(60),
+    });
+    let mut sink = webhook(Settings {
+        rate,
+        ..settings(address)
+    })
+    .await;
+    sink.attempt(batch(&events(1..=1))).await.unwrap();
+    let failed = sink.attempt(batch(&events(2..=2))).await;
+    assert!(failed.is_err());
+    assert_eq!(*requests.lock().unwrap(), [0, 1], "none is kept");
     // Nothing was kept: once is enough.
     let (address, requests) = by_hand(vec![None, OK]).await;
     let mut sink = webhook(settings(address)).await;

@@ -18,7 +18,7 @@ use crate::paced::Interval;
 /// The reason why a start has failed stands in the configuration: another start is of no use before
 /// somebody has changed it.
 #[derive(Debug)]
-pub struct BadConfiguration;
+pub(super) struct BadConfiguration;
 
 impl fmt::Display for BadConfiguration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -76,12 +76,14 @@ fn build(
     built().context(BadConfiguration)
 }
 
-/// The error of a journal that cannot be opened.
-pub(super) fn journal_refused(error: journal::Error) -> anyhow::Error {
-    match error {
-        journal::Error::Foreign { .. } => anyhow::Error::new(error).context(BadConfiguration),
-        other => other.into(),
-    }
+/// Whether an end has its reason in the configuration, which may also lead to a file that is none of
+/// ours, or none of this version's: another start is of no use.
+pub fn is_bad_configuration(error: &anyhow::Error) -> bool {
+    let of_journal = |cause: &(dyn std::error::Error + 'static)| {
+        let journal: Option<&journal::Error> = cause.downcast_ref();
+        journal.is_some_and(journal::Error::is_of_no_use)
+    };
+    error.is::<BadConfiguration>() || error.chain().any(of_journal)
 }
 
 /// Closes the journal of a start that has failed.

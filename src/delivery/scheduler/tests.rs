@@ -753,6 +753,18 @@ fn log_and_what_is_delivered_again_take_turns() {
 }
 
 #[test]
+fn an_idle_sink_with_lanes_that_is_lost_is_tried_by_the_next_probe() {
+    let mut world = World::new();
+    world.scheduler.opened();
+    for _ in 0..5 {
+        let news = world.scheduler.lost(down(), world.now, 1.0);
+        let wait = Capabilities::default().idle_interval;
+        assert!(matches!(news, News::SinkWaits { wait: said, .. } if said == wait));
+        assert_eq!(world.scheduler.due(), None, "an event is tried at once");
+    }
+}
+
+#[test]
 fn paused_sink_is_opened_again_before_its_next_attempt() {
     let mut line = Line::new();
     line.push(Reason::Log, 1..=10);

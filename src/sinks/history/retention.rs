@@ -109,9 +109,10 @@ impl Retention {
         {
             warn!(
                 sink = self.sink, clock = %clock, ahead_s = ahead.as_secs(),
-                "the clock is far ahead of the time that was believed last and of what has passed: \
-                 no row is deleted by it, and at most a tenth of the rows a day; correct the clock, \
-                 or if it is right, delete the row of the table bridge_clock and restart"
+                "the clock is not believed, since it is far ahead of the time that was believed last \
+                 and of what has passed: until it is, rows get old by the time believed, and at most \
+                 a tenth of the rows is deleted a day; correct the clock, or if it is right, delete \
+                 the row of the table bridge_clock and restart"
             );
         }
         self.doubted = doubts;
@@ -140,12 +141,12 @@ impl Retention {
     pub(super) fn deleted(&mut self, now: Instant, before: Timestamp, rows: Option<u64>) -> Pruned {
         let deleted = rows.unwrap_or(0);
         self.allowance.use_up(deleted);
-        self.report.add(deleted);
         if rows >= Some(u64::from(PIECE_ROWS)) {
+            self.report.add_piece(deleted);
             return Pruned::More;
         }
         self.next_round = Some(now + ROUND_INTERVAL);
-        if let Some(rows) = self.report.due(now) {
+        if let Some(rows) = self.report.end_run(deleted, now) {
             info!(sink = self.sink, rows, %before, "old rows deleted: they are past the retention");
         }
         if rows.is_some() {

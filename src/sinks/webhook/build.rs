@@ -50,7 +50,13 @@ pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
             false => client,
         }
     };
-    let exchange = Exchange::new(client, settings.concurrency).map_err(problem)?;
+    // A kept connection may close just when it is used again, and the request be sent twice: that
+    // would be one more than the rate allows.
+    let kept = match settings.rate {
+        Some(_) => 0,
+        None => settings.concurrency,
+    };
+    let exchange = Exchange::new(client, kept).map_err(problem)?;
     let target = Arc::new(Target {
         reach: Reach::new(settings.url.url(), tls, connect_timeout),
         server: settings.url.server(),

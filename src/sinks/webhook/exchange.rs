@@ -21,12 +21,15 @@ pub(super) struct Exchange {
     client: Client,
     /// Each of its requests has a connection of its own.
     fresh: Client,
+    /// Connections are kept.
+    keeps: bool,
     /// The last answer: its connection may be kept since.
     answered: Mutex<Option<Instant>>,
 }
 
 impl Exchange {
-    /// Of two equal clients, of which at most `kept` connections wait for requests.
+    /// Of two equal clients, of which at most `kept` connections wait for requests. With none, each
+    /// request is sent once: the receiver counts them.
     ///
     /// # Errors
     /// Why there is no client.
@@ -41,6 +44,7 @@ impl Exchange {
         Ok(Exchange {
             client: build(kept)?,
             fresh: build(0)?,
+            keeps: kept > 0,
             answered: Mutex::default(),
         })
     }
@@ -75,7 +79,7 @@ impl Exchange {
 
     /// Whether a connection may have been kept that the next request goes over.
     fn may_be_kept(&self) -> bool {
-        self.lock().is_some_and(|at| at.elapsed() < KEPT_MAX)
+        self.keeps && self.lock().is_some_and(|at| at.elapsed() < KEPT_MAX)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {

@@ -17,7 +17,7 @@ use super::reach::Reach;
 use super::settings::Method;
 use super::signature::{HeaderSigner, Signer};
 use crate::model::Event;
-use crate::secret::{Beginning, beginning};
+use crate::secret::beginning;
 use crate::sinks::{By, Trouble};
 
 /// An answer is read so far, so that its connection can be used again; a longer one costs the
@@ -183,10 +183,6 @@ fn text_of(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
 
 /// The beginning of an answer, on one line.
 fn excerpt(text: &str) -> String {
-    let Beginning { text, is_cut } = beginning(text.trim().as_bytes(), EXCERPT_CHARS);
-    let one_line = text.replace(char::is_control, " ");
-    match is_cut {
-        true => format!("{one_line}…"),
-        false => one_line,
-    }
+    let text = beginning(text.trim().as_bytes(), EXCERPT_CHARS).marked();
+    text.replace(char::is_control, " ")
 }

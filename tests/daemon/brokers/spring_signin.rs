@@ -76,6 +76,65 @@ async fn every_connection_signs_in(boot: Boot, switches: &[&str]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_comes_in_a_header_or_as_the_whole_answer_lets_us_in() {
+    let switches = ["lab.auth=token"];
+    let Some(mut spring) = Spring::start_built_with(Boot::Three, &switches).await else {
+        return;
+    };
+    let mut runs = Vec::new();
+    for (name, path, extract, header) in [
+        (
+            "header",
+            "/api/login",
+            "{ header = \"Authorization\" }",
+            "{{ signin.token }}",
+        ),
+        (
+            "text",
+            "/api/token",
+            "{ text = true }",
+            "Bearer {{ signin.token }}",
+        ),
+    ] {
+        let signin = format!(
+            "url = \"{}\"\njson = {{ username = \"{name}\", password = \"{PASSWORD}\" }}\n\
+             extract = {{ token = {extract} }}\n",
+            spring.sign_in_url().replace("/api/login", path)
+        );
+        // The cookie alone would let the first one in: this endpoint wants the token in CONNECT.
+        let configuration = Configuration::new(&spring.url(Endpoint::SockJs))
+            .source(&format!("headers = {{ Authorization = \"{header}\" }}"))
+            .table("source.signin", &signin)
+            .table(
+                "topics.map-1",
+                &format!("destination = \"/topic/state/{name}\"\n"),
+            );
+        runs.push((name, Scenario::start(name, configuration).await));
+    }
+    for round in 0..2 {
+        let (start, end) = (round * 50, round * 50 + 50);
+        for (name, run) in &mut runs {
+            spring
+                .publish(&format!("/topic/state/{name}"), run.messages(start..end))
+                .await;
+            run.complete(end).await;
+        }
+        if round == 0 {
+            // Each connection has a token of its own.
+            spring.kill();
+            spring.restart().await;
+            for (_, run) in &mut runs {
+                run.daemon.ready().await;
+            }
+        }
+    }
+    for (_, run) in runs {
+        assert!(!run.daemon.log().contains(PASSWORD));
+        run.finish(100, 0).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn refused_sign_in_is_an_error_of_its_own() {
     let Some(spring) = shared().await else { return };
     let configuration = configuration(spring, "page", "another", Endpoint::SockJs);

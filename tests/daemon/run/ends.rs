@@ -53,19 +53,37 @@ fn what_run_cannot_build_check_refuses_too_and_the_exit_code_is_78() {
 }
 
 #[test]
-fn a_journal_that_is_another_programs_database_is_the_configurations_mistake() {
-    let folder = Folder::new("foreign");
-    let config = configuration("stomp://127.0.0.1:1").write(&folder);
-    let database = folder.join("journal.db");
-    let made = std::process::Command::new("sqlite3")
-        .arg(database)
-        .arg("create table device (id)")
-        .status();
-    assert!(made.unwrap().success());
-    let output = bridge(&["run", "--config", config.to_str().unwrap()]);
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(78), "{said}");
-    assert!(said.contains("not a journal of stomp-bridge"), "{said}");
+fn a_journal_that_is_none_of_ours_or_of_this_version_is_the_configurations_mistake() {
+    let of_another_layout = "pragma application_id = 1400128106; pragma user_version = 99";
+    for (sql, words) in [
+        (
+            Some("create table device (id)"),
+            "not a journal of stomp-bridge",
+        ),
+        (
+            Some(of_another_layout),
+            "the layout of a newer stomp-bridge",
+        ),
+        (None, "not a journal of stomp-bridge"),
+    ] {
+        let folder = Folder::new("foreign");
+        let config = configuration("stomp://127.0.0.1:1").write(&folder);
+        let file = folder.join("journal.db");
+        match sql {
+            Some(sql) => {
+                let made = std::process::Command::new("sqlite3")
+                    .arg(file)
+                    .arg(sql)
+                    .status();
+                assert!(made.unwrap().success());
+            }
+            None => std::fs::write(file, "notes of somebody".repeat(100)).unwrap(),
+        }
+        let output = bridge(&["run", "--config", config.to_str().unwrap()]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(78), "{said}");
+        assert!(said.contains(words), "{said}");
+    }
 }
 
 #[tokio::test]
@@ -304,6 +322,20 @@ async fn a_journal_that_is_taken_away_ends_the_daemon_in_words_and_the_next_star
     })
     .await;
     assert!(daemon.stop().await.success());
+    served.end().await;
+}
+
+#[tokio::test]
+async fn a_journal_that_is_removed_while_nothing_comes_is_no_clean_stop() {
+    let served = serve(0).await;
+    let mut daemon = Daemon::start(&configuration(&served.url)).await;
+    daemon.ready().await;
+    std::fs::remove_file(daemon.folder().join("journal.db")).unwrap();
+    let status = daemon.stop().await;
+    let log = daemon.log();
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains("its file was removed"), "{log}");
+    assert!(!log.contains("\"stopped\""), "{log}");
     served.end().await;
 }
 

@@ -252,6 +252,68 @@ async fn what_stands_behind_an_odd_frame_arrives_over_sockjs() {
     all_pass("http").await;
 }
 
+/// The messages of a stream, each with what stands between it and the next one.
+fn messages(stream: &[u8]) -> Vec<Vec<u8>> {
+    const BEGIN: &[u8] = b"MESSAGE\n";
+    let mut messages: Vec<Vec<u8>> = vec![Vec::new()];
+    for at in 0..stream.len() {
+        if stream[at..].starts_with(BEGIN) {
+            messages.push(Vec::new());
+        }
+        messages.last_mut().unwrap().push(stream[at]);
+    }
+    messages.retain(|message| !message.is_empty());
+    messages
+}
+
+/// As a durable queue does: what was not acknowledged comes again on the next connection.
+async fn a_queue_keeps_what_is_not_acknowledged(scheme: &str) {
+    let odd = files(|name| !name.starts_with("connected-h") && !name.starts_with("connected-v"));
+    let odd = odd
+        .into_iter()
+        .filter(|(name, _)| !name.starts_with("error-"));
+    for (name, stream) in odd {
+        let mode = AckMode::ClientIndividual;
+        let lab = Lab::over(scheme, mode, Duration::ZERO, 1 << 30, None).await;
+        let all = ids(&stream).len();
+        let mut kept = messages(&stream);
+        for round in 0..2 {
+            let last = format!(
+                "MESSAGE\nsubscription:map-1\nmessage-id:l{round}\nack:last{round}\n\n\
+                 {{\"deviceId\":9,\"newState\":\"正常\",\"last\":{round}}}\0\n"
+            );
+            kept.push(last.into_bytes());
+            let mut wire = Wire::accept(&lab, scheme).await;
+            wire.begin(CONNECTED).await;
+            let sent = kept.concat();
+            wire.send(&sent).await;
+            let acks = wire.acks(ids(&sent).len()).await;
+            let is_acknowledged =
+                |message: &Vec<u8>| ids(message).iter().all(|id| acks.contains(id));
+            kept.retain(|message| !is_acknowledged(message));
+            assert!(kept.is_empty(), "{name} over {scheme}: {kept:?}");
+        }
+        let entries = lab.entries().await;
+        for marker in ["\"last\":0", "\"last\":1"] {
+            let stored = entries.iter().filter(|(_, body, _)| body.contains(marker));
+            assert_eq!(stored.count(), 1, "{marker} of {name} over {scheme}");
+        }
+        let good = entries
+            .iter()
+            .filter(|(_, body, _)| body.contains("\"good-"));
+        assert_eq!(good.count(), 2, "{name} over {scheme}");
+        assert_eq!(entries.len(), all + 2, "{name} over {scheme}");
+        assert_eq!(lab.status.counters.connections.load(Relaxed), 2, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_odd_frame_in_a_queue_comes_once_and_so_does_what_is_around_it() {
+    for scheme in ["stomp", "ws", "http"] {
+        a_queue_keeps_what_is_not_acknowledged(scheme).await;
+    }
+}
+
 /// Odd frames on one connection.
 const ODD_FRAMES: usize = 60;
 

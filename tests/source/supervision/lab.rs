@@ -10,7 +10,9 @@ use jiff::Timestamp;
 use stomp_bridge::journal::{self, Journal};
 use stomp_bridge::paced::Interval;
 use stomp_bridge::pipeline::{Decoder, Mapping, States};
-use stomp_bridge::source::{LinkState, Reconnect, Settings, Source, SourceError, Status, Topic};
+use stomp_bridge::source::{
+    Handle, LinkState, Reconnect, Settings, Source, SourceError, Status, Topic,
+};
 use stomp_bridge::stomp::AckMode;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::task::JoinHandle;
@@ -31,6 +33,7 @@ pub(crate) struct Lab {
     pub(crate) status: Arc<Status>,
     pub(crate) stop: CancellationToken,
     pub(crate) source: JoinHandle<Result<(), SourceError>>,
+    pub(crate) handle: Handle,
     busy: JoinHandle<()>,
     _alone: MutexGuard<'static, ()>,
     _folder: tempfile::TempDir,
@@ -106,7 +109,7 @@ impl Lab {
             status.clone(),
             read_interval,
         );
-        let (source, _) = source.await.unwrap();
+        let (source, handle) = source.await.unwrap();
         let source = tokio::spawn(source.run(stop.clone()));
         // A runtime without work would run to its next timer by itself, whatever the sockets have
         // still to bring.
@@ -119,6 +122,7 @@ impl Lab {
             status,
             stop,
             source,
+            handle,
             busy,
             _alone: alone,
             _folder: folder,

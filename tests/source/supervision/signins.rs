@@ -127,3 +127,30 @@ async fn the_status_says_why_the_next_sign_in_comes_late() {
         assert!(said.contains(part), "{part} is missing in {said}");
     }
 }
+
+/// Whoever asks for the next attempt: the limit protects the account.
+#[tokio::test]
+async fn a_retry_ends_no_wait_for_a_sign_in_and_the_status_says_so() {
+    let server = Server::bind().await;
+    let url = server.url("http");
+    let times = answering(server, |_| "401 Unauthorized");
+    let lab = Lab::start(signing_in_at(&url)).await;
+    pass_in_steps(SECOND, WINDOW, || times.lock().unwrap().len() == 3).await;
+    lab.until(|status| status.link().next_attempt.is_some())
+        .await;
+    let limit = lab.status.link().no_sign_in_before;
+    assert!(limit.is_some());
+    for _ in 0..2 {
+        lab.handle.retry();
+        lab.until(|status| {
+            let link = status.link();
+            let (next, limit) = (link.next_attempt, link.no_sign_in_before);
+            next.is_some() && next == limit
+        })
+        .await;
+        pass_in_steps(SECOND, 5 * SECOND, || false).await;
+        assert_eq!(times.lock().unwrap().len(), 3);
+    }
+    pass_in_steps(SECOND, WINDOW, || times.lock().unwrap().len() == 4).await;
+    assert_eq!(times.lock().unwrap().len(), 4, "then it is tried");
+}

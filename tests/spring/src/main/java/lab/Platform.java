@@ -37,7 +37,7 @@ public class Platform {
 
     public record Credentials(String username, String password) {}
 
-    /** Anybody with the right password; the token comes as a cookie, too. */
+    /** Anybody with the right password; the token comes as a cookie and as a header, too. */
     @PostMapping("/api/login")
     public ResponseEntity<Map<String, Object>> login(@RequestBody Credentials credentials) {
         if (!"lab-password".equals(credentials.password())) {
@@ -48,7 +48,16 @@ public class Platform {
         var cookie = ResponseCookie.from("token", token).path("/").httpOnly(true).build();
         var socketCode = UUID.nameUUIDFromBytes((start + credentials.username()).getBytes(StandardCharsets.UTF_8));
         return ResponseEntity.ok().header(HttpHeaders.SET_COOKIE, cookie.toString())
+            .header(HttpHeaders.AUTHORIZATION, "Bearer " + token)
             .body(Map.of("code", 0, "data", Map.of("token", token, "socketCode", socketCode)));
+    }
+
+    /** The same for those who want nothing but the token: it is the whole answer. */
+    @PostMapping(path = "/api/token", produces = "text/plain")
+    public ResponseEntity<String> token(@RequestBody Credentials credentials) {
+        return "lab-password".equals(credentials.password())
+            ? ResponseEntity.ok(tokens.issue() + "\n")
+            : ResponseEntity.status(HttpStatus.UNAUTHORIZED).body("wrong user or password");
     }
 
     /** Ends all tokens. */
