@@ -42,6 +42,8 @@ async fn main() {
                 name: name(),
                 path,
                 retention: None,
+                intervals: None,
+                zone: jiff::tz::TimeZone::UTC,
                 mode: history::sqlite::Settings::MODE,
             }),
         )
@@ -57,6 +59,8 @@ async fn main() {
                 name: name(),
                 url,
                 retention: None,
+                intervals: None,
+                zone: jiff::tz::TimeZone::UTC,
             }),
         )
         .await;

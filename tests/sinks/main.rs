@@ -6,6 +6,7 @@ mod bodies;
 mod coverage;
 mod events;
 mod history;
+mod intervals;
 mod mqtt;
 mod mqtt5;
 mod postgres;

@@ -1,39 +1,41 @@
 //! History tables in Postgres. One connection, one transaction per batch: rows, devices and cursor
 //! together. Every call has a timeout, since a silent server never answers.
 
+mod insert;
+mod look_up;
 mod server;
+mod store;
+mod upkeep;
 
-use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use sqlx::Connection;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Connection};
 use tokio::time::timeout;
 use tracing::subscriber::NoSubscriber;
 use tracing::warn;
 use url::Url;
 use uuid::Uuid;
 
+use self::insert::text_time;
 pub use self::server::Exposure;
 use self::server::{Server, Unconnected};
+use self::store::{Way, store};
+use self::upkeep::{Before, Stepped, Upkeep};
 
 use super::another_journal::warn_of_another_journal;
 use super::capabilities::CAPABILITIES;
-use super::copy::copy;
 use super::migration::{ANOTHER_LAYOUT, MIGRATIONS_TABLE, migration_failure};
-use super::newest::{known_before, newest_per_device, stored_newest};
+use super::newest::stored_newest;
+use super::recorder::Recorder;
 use super::retention::{Pruned, Retention, TEND_MAX};
-use super::rows::Rows;
-use super::sql::{KEEP_FIRST, column_names, keep_newest};
 use super::words::words;
-use crate::faults::{self, Failpoint};
-use crate::model::columns::{COVERAGE, STATUS};
-use crate::model::{Column, ColumnKind, Position};
-use crate::pipeline::portable;
+use crate::model::{Event, Position};
 use crate::secret::{Lifetime, Secret, protect_url};
 use crate::sinks::{
     Batch, BuildError, Built, By, Capabilities, Newest, Sink, Trouble, Undelivered,
@@ -54,18 +56,17 @@ const SESSION: &str = "SET statement_timeout = '30s'; SET lock_timeout = '10s'; 
 /// The server keeps its notices. Nobody reads a trigger's notices while a COPY is sent, so the
 /// server would wait. The migrations give one for each table that exists already.
 const QUIET: &str = "SET client_min_messages = error";
-/// Fewer events go by INSERT, one message to the server: COPY takes several. sqlx 0.9.0 does not
-/// set TCP_NODELAY. So our kernel holds the last, short one until the server's has acknowledged the
-/// one before, up to 40 ms later.
-const COPY_EVENTS_MIN: usize = 500;
 /// Deleting rows that are too old, and closing.
 const UPKEEP_TIMEOUT: Duration = Duration::from_secs(10);
 /// Saying goodbye.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// While there are batches, a step of the upkeep comes after one of them at most so often.
+const STEP_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Deletes a piece of the oldest rows.
-const DELETE_OLD: &str = "DELETE FROM status_event WHERE event_id IN \
-     (SELECT event_id FROM status_event WHERE received_at < $1::timestamptz LIMIT $2)";
+const DELETE_OLD: &str = "DELETE FROM event WHERE sequence IN \
+     (SELECT sequence FROM event WHERE received_at < $1::timestamptz LIMIT $2)";
 
 /// Validated settings of a Postgres history.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +77,10 @@ pub struct Settings {
     pub url: Secret,
     /// How long `status_event` rows stay; `None`: without end.
     pub retention: Option<Duration>,
+    /// How long intervals, days and gaps stay; `None`: without end.
+    pub intervals: Option<Duration>,
+    /// The zone of the days of `state_daily`.
+    pub zone: TimeZone,
 }
 
 /// What a URL leaves open on the way to its server, if anything; connects to nothing.
@@ -110,6 +115,10 @@ pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
         newest: None,
         way: Way::Copy,
         retention,
+        intervals: settings.intervals,
+        recorder: Recorder::new(settings.zone),
+        upkeep: Upkeep::default(),
+        next_step: None,
     };
     Ok(Built {
         sink: Box::new(sink),
@@ -127,17 +136,10 @@ struct PostgresHistory {
     /// For the next batch.
     way: Way,
     retention: Retention,
-}
-
-/// How the events of a batch come into `status_event`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    /// COPY for many rows: the server needs half as much processor time. It parses no times, takes
-    /// no arrays apart, fills a page at once and looks for no event before it stores it.
-    Copy,
-    /// INSERT, which passes over the events that are there already. Where there was one, more of
-    /// them may follow, as when a broker delivers again what it saw no ACK for.
-    Insert,
+    intervals: Option<Duration>,
+    recorder: Recorder,
+    upkeep: Upkeep,
+    next_step: Option<Instant>,
 }
 
 /// What can go wrong in a bounded call.
@@ -190,15 +192,17 @@ impl Sink for PostgresHistory {
             };
             // Where the answer to COMMIT is lost, nobody knows: `open` reads the cursor again, and
             // a batch that was stored is not stored twice.
-            match bounded(
-                STORE_TIMEOUT,
-                store(&mut connection, &self.name, batch, self.way),
-            )
-            .await
-            {
+            let recorder = &mut self.recorder;
+            let stored = stored(&mut connection, recorder, &self.name, batch, self.way);
+            match bounded(STORE_TIMEOUT, stored).await {
                 Ok(next) => {
                     self.way = next;
                     self.prune(&mut connection).await;
+                    if self.next_step.is_none_or(|next| next <= Instant::now()) {
+                        let newest = batch.events.last().map(Event::received_at);
+                        self.step(&mut connection, newest).await;
+                        self.next_step = Some(Instant::now() + STEP_INTERVAL);
+                    }
                     self.connection = Some(connection);
                     Ok(())
                 }
@@ -255,6 +259,13 @@ impl Sink for PostgresHistory {
                     Pruned::Failed => return Err(self.not_connected()),
                 }
             }
+            while began.elapsed() < TEND_MAX {
+                match self.step(&mut connection, None).await {
+                    Some(Stepped::More) => {}
+                    Some(Stepped::Done) => break,
+                    None => return Err(self.not_connected()),
+                }
+            }
             self.connection = Some(connection);
             Ok(())
         }
@@ -292,20 +303,30 @@ impl PostgresHistory {
                 .await?;
             if cursor.is_none() {
                 let query = "SELECT journal FROM bridge_cursor WHERE sink = $1 LIMIT 1";
-                let other = sqlx::query_scalar(query).bind(&self.name).fetch_optional(&mut connection).await?;
+                let other = sqlx::query_scalar(query)
+                    .bind(&self.name)
+                    .fetch_optional(&mut connection)
+                    .await?;
                 warn_of_another_journal(&self.name, journal, other);
             }
-            let query = "SELECT origin, (extract(epoch FROM received_at) * 1000000)::bigint FROM device \
-                         ORDER BY received_at DESC LIMIT 1";
-            let newest: Option<(String, i64)> = sqlx::query_as(query).fetch_optional(&mut connection).await?;
-            let newest = newest.and_then(|(origin, at)| Some((origin, Timestamp::from_microsecond(at).ok()?)));
+            let query = "SELECT origin, (extract(epoch FROM received_at) * 1000000)::bigint \
+                         FROM device_current ORDER BY last_seen DESC LIMIT 1";
+            let newest: Option<(String, i64)> = sqlx::query_as(query)
+                .fetch_optional(&mut connection)
+                .await?;
+            let newest = newest
+                .and_then(|(origin, at)| Some((origin, Timestamp::from_microsecond(at).ok()?)));
             let received_at = newest.as_ref().map(|(_, at)| *at);
             let believed_at = believed_at(&mut connection, received_at).await?;
-            self.retention.set_reference(Instant::now(), believed_at, received_at);
+            self.retention
+                .set_reference(Instant::now(), believed_at, received_at);
+            set_zone(&mut connection, &self.recorder.zone()).await?;
             Ok((cursor, newest))
         })
         .await?;
         self.newest = newest.and_then(stored_newest);
+        self.recorder.forget();
+        self.upkeep = Upkeep::default();
         Ok((connection, cursor.map(Position)))
     }
 
@@ -327,6 +348,34 @@ impl PostgresHistory {
         Trouble::Retry { error, after: None }
     }
 
+    /// One step of the upkeep, where the clock is believed; `newest`: what was received later may
+    /// be waiting. A failure only waits for the next one; the connection may be of no more use.
+    async fn step(
+        &mut self,
+        connection: &mut PgConnection,
+        newest: Option<Timestamp>,
+    ) -> Option<Stepped> {
+        let Some(now) = self.retention.believed(Instant::now(), Timestamp::now()) else {
+            return Some(Stepped::Done);
+        };
+        let before = Before {
+            statuses: self.retention.before(now),
+            intervals: self.intervals.and_then(|keep| now.checked_sub(keep).ok()),
+        };
+        let known = newest.map_or(now, |newest| newest.min(now));
+        let step = self
+            .upkeep
+            .step(connection, &mut self.recorder, known, before);
+        match bounded(UPKEEP_TIMEOUT, step).await {
+            Ok(stepped) => Some(stepped),
+            Err(error) => {
+                warn!(sink = self.name, %error, "the history was not tended");
+                self.recorder.forget();
+                None
+            }
+        }
+    }
+
     /// Deletes a piece of the rows that are too old, if that is due. The batch is safe already: a
     /// failure here only waits for the next round.
     async fn prune(&mut self, connection: &mut PgConnection) -> Pruned {
@@ -340,7 +389,7 @@ impl PostgresHistory {
                 return Ok(None);
             };
             if due.to_count {
-                let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM status_event")
+                let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM event")
                     .fetch_one(&mut *connection)
                     .await?;
                 self.retention.allow(now, rows.unsigned_abs());
@@ -412,151 +461,60 @@ async fn bounded<T>(
 
 /// One transaction, and another one by INSERT where COPY is not the way. Gives the way for the next
 /// batch.
-async fn store(
+async fn stored(
     connection: &mut PgConnection,
+    recorder: &mut Recorder,
     sink: &str,
     batch: Batch<'_>,
     way: Way,
 ) -> Result<Way, sqlx::Error> {
-    let rows = Rows::of(batch.events);
-    let way = if rows.statuses.len() < COPY_EVENTS_MIN {
-        Way::Insert
-    } else {
-        way
+    let first = store(connection, recorder, sink, batch, way).await;
+    let Err(error) = first else {
+        return Ok(way);
     };
-    match transact(connection, sink, batch, &rows, way).await {
-        Err(error) if way == Way::Copy && only_insert_can(&error) => {
-            transact(connection, sink, batch, &rows, Way::Insert).await
+    recorder.forget();
+    if way == Way::Insert || !only_insert_can(&error) {
+        return Err(error);
+    }
+    let second = store(connection, recorder, sink, batch, Way::Insert).await;
+    match second {
+        Ok(()) => Ok(Way::Insert),
+        Err(error) => {
+            recorder.forget();
+            Err(error)
         }
-        outcome => outcome,
     }
 }
 
-async fn transact(
-    connection: &mut PgConnection,
-    sink: &str,
-    batch: Batch<'_>,
-    rows: &Rows<'_>,
-    way: Way,
-) -> Result<Way, sqlx::Error> {
-    let Rows { statuses, coverage } = rows;
+/// The days are those of this zone: where they were another's, all are counted again.
+async fn set_zone(connection: &mut PgConnection, zone: &str) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin().await?;
-    insert(
-        &mut transaction,
-        "coverage",
-        &COVERAGE,
-        KEEP_FIRST,
-        coverage,
-    )
-    .await?;
-    let inserted = match way {
-        Way::Copy => copy(&mut transaction, "status_event", &STATUS, statuses).await?,
-        Way::Insert => {
-            insert(
-                &mut transaction,
-                "status_event",
-                &STATUS,
-                KEEP_FIRST,
-                statuses,
-            )
-            .await?
-        }
-    };
-    let (known, next) = if inserted == statuses.len() as u64 {
-        (HashSet::new(), Way::Copy)
-    } else {
-        let stored: Vec<(String, String)> =
-            sqlx::query_as("SELECT event_id, origin FROM status_event WHERE event_id = ANY($1)")
-                .bind(rows.status_ids())
-                .fetch_all(&mut *transaction)
-                .await?;
-        (known_before(statuses, &stored), Way::Insert)
-    };
-    insert(
-        &mut transaction,
-        "device",
-        &STATUS,
-        keep_newest(batch.reason),
-        &newest_per_device(statuses, &known),
-    )
-    .await?;
+    let query = "SELECT value FROM history_setting WHERE name = 'day_zone'";
+    let before: Option<String> = sqlx::query_scalar(query)
+        .fetch_optional(&mut *transaction)
+        .await?;
+    if before.as_deref() == Some(zone) {
+        return transaction.rollback().await;
+    }
+    if before.is_some() {
+        sqlx::raw_sql(
+            "UPDATE bridge_writer SET turn = turn + 1; \
+             DELETE FROM state_daily_row; \
+             UPDATE device_row SET counted_until = NULL, counted_certain_until = NULL; \
+             INSERT INTO history_setting (name, value) VALUES ('recounted_below', '0') \
+                 ON CONFLICT (name) DO UPDATE SET value = '0'",
+        )
+        .execute(&mut *transaction)
+        .await?;
+    }
     sqlx::query(
-        "INSERT INTO bridge_cursor (journal, sink, position) VALUES ($1, $2, $3) \
-         ON CONFLICT (journal, sink) DO UPDATE SET position = excluded.position",
+        "INSERT INTO history_setting (name, value) VALUES ('day_zone', $1) \
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
     )
-    .bind(batch.journal.simple().to_string())
-    .bind(sink)
-    .bind(batch.through.0)
+    .bind(zone)
     .execute(&mut *transaction)
     .await?;
-    faults::reach(Failpoint::InHistory);
-    transaction.commit().await?;
-    faults::reach(Failpoint::AfterHistory);
-    Ok(next)
-}
-
-/// Inserts the rows in order, column by column; gives the number of rows that were inserted or
-/// changed.
-async fn insert<Row>(
-    connection: &mut PgConnection,
-    table: &str,
-    columns: &[Column<Row>],
-    on_conflict: &str,
-    rows: &[&Row],
-) -> Result<u64, sqlx::Error> {
-    if rows.is_empty() {
-        return Ok(0);
-    }
-    let sql = insert_statement(table, columns, on_conflict);
-    let mut query = sqlx::query(AssertSqlSafe(sql));
-    for column in columns {
-        let rows = rows.iter().copied();
-        query = match column.kind {
-            ColumnKind::Word(read) | ColumnKind::Text(read) => {
-                query.bind(rows.map(read).collect::<Vec<_>>())
-            }
-            ColumnKind::Boolean(read) => query.bind(rows.map(read).collect::<Vec<_>>()),
-            ColumnKind::Number(read) => query.bind(rows.map(read).collect::<Vec<_>>()),
-            ColumnKind::Time(read) => {
-                let texts = rows.map(|row| read(row).map(text_time));
-                query.bind(texts.collect::<Vec<_>>())
-            }
-            ColumnKind::Json(read) => {
-                let texts = rows.map(|row| portable(read(row).get()));
-                query.bind(texts.collect::<Vec<_>>())
-            }
-        };
-    }
-    Ok(query.execute(connection).await?.rows_affected())
-}
-
-/// An INSERT that takes an array for each column. Times and JSON travel as texts, so that no
-/// further crate has to know them.
-fn insert_statement<Row>(table: &str, columns: &[Column<Row>], on_conflict: &str) -> String {
-    let names = column_names(columns);
-    let mut arrays = Vec::with_capacity(columns.len());
-    let mut values = Vec::with_capacity(columns.len());
-    for (number, Column { name, kind, .. }) in (1..).zip(columns) {
-        let (array, cast) = match kind {
-            ColumnKind::Word(_) | ColumnKind::Text(_) => ("text", ""),
-            ColumnKind::Boolean(_) => ("boolean", ""),
-            ColumnKind::Number(_) => ("double precision", ""),
-            ColumnKind::Time(_) => ("text", "::timestamptz"),
-            ColumnKind::Json(_) => ("text", "::json"),
-        };
-        arrays.push(format!("${number}::{array}[]"));
-        values.push(format!("{name}{cast}"));
-    }
-    format!(
-        "INSERT INTO {table} ({names}) SELECT {} FROM UNNEST({}) AS batch ({names}) {on_conflict}",
-        values.join(", "),
-        arrays.join(", ")
-    )
-}
-
-/// Whole microseconds, as timestamptz has them.
-fn text_time(time: Timestamp) -> String {
-    format!("{time:.6}")
+    transaction.commit().await
 }
 
 /// The SQLSTATE, where the server itself reported the error.
