@@ -469,6 +469,7 @@ impl Default for Sqlite {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Postgres {
     pub(super) url: Secret,
+    pub(super) schema: Option<String>,
     pub(super) retention: HistoryRetention,
     pub(super) timezone: String,
 }
@@ -477,6 +478,7 @@ impl Default for Postgres {
     fn default() -> Postgres {
         Postgres {
             url: "postgres://127.0.0.1/devices".into(),
+            schema: None,
             retention: HistoryRetention::default(),
             timezone: TIMEZONE_DEFAULT.to_owned(),
         }

@@ -1,5 +1,6 @@
 //! The sinks of a configuration: each `[sinks.NAME]` by its `type`.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -36,6 +37,8 @@ const MQTT_PACKET_BYTES_MAX: u64 = 268_435_455;
 const MQTT_SCHEMES: [&str; 8] = [
     "mqtt", "mqtts", "mqtt+ws", "mqtt+wss", "tcp", "ssl", "ws", "wss",
 ];
+/// Postgres cuts a longer name (NAMEDATALEN).
+const POSTGRES_NAME_BYTES_MAX: usize = 63;
 /// Room for a status of the platform.
 const MQTT_PACKET_BYTES_MIN: u64 = 1024;
 
@@ -138,7 +141,7 @@ fn sink(
             let delivery = delivery(check, named, written, HISTORY);
             let table = with_retention(check, path, table);
             let written = own(check, path, table);
-            Some((delivery, postgres(check, named, &written)?))
+            Some((delivery, postgres(check, named, written)?))
         }
         "mqtt" => {
             let delivery = delivery(check, named, written, OTHERS);
@@ -374,35 +377,75 @@ fn same_file(a: &std::path::Path, b: &std::path::Path) -> bool {
 fn postgres(
     check: &mut Context<'_>,
     named: &Named<'_>,
-    written: &schema::Postgres,
+    written: schema::Postgres,
 ) -> Option<Settings> {
     let path = named.path.join("url");
-    let url = check.url(
-        &path,
-        written.url.expose_secret(),
-        &["postgres", "postgresql"],
-    )?;
-    if url.path().trim_matches('/').is_empty() {
+    let url = check.secret(&path, written.url.expose_secret(), Within::Url)?;
+    let urls = match postgres::urls(url.expose_secret()) {
+        Ok(urls) => urls,
+        Err(problem) => {
+            check.report.error(&path, problem);
+            return None;
+        }
+    };
+    let schemes = ["postgres", "postgresql"];
+    let urls = urls
+        .iter()
+        .map(|url| check.checked_url(&path, url, &schemes));
+    let urls = urls.collect::<Option<Vec<Url>>>()?;
+    let (first, others) = urls.split_first()?;
+    if first.path().trim_matches('/').is_empty() {
         check.report.error_with(
             &path,
             "the URL names no database",
             "such as postgres://bridge@db/devices",
         );
     }
-    let url = Secret::from(url.as_str());
-    match postgres::exposure(&url) {
+    if let Some(schema) = &written.schema {
+        postgres_schema(check, &named.path.join("schema"), schema, first);
+    }
+    let settings = postgres::Settings {
+        name: named.name.to_string(),
+        url: match others {
+            [] => Secret::from(first.as_str()),
+            [..] => url,
+        },
+        schema: written.schema,
+        folder: check.folders.config.clone(),
+        retention: written.retention.statuses.0,
+        intervals: written.retention.intervals.0,
+        zone: zone(check, &named.path, &written.timezone),
+    };
+    match postgres::exposure(&settings) {
         Ok(exposure) => exposure
             .into_iter()
             .for_each(|exposure| check.report.warning(&path, exposure.to_string())),
         Err(problem) => check.report.error(&path, problem),
     }
-    Some(Settings::Postgres(postgres::Settings {
-        name: named.name.to_string(),
-        url,
-        retention: written.retention.statuses.0,
-        intervals: written.retention.intervals.0,
-        zone: zone(check, &named.path, &written.timezone),
-    }))
+    Some(Settings::Postgres(settings))
+}
+
+/// The name of the schema of a history's tables.
+fn postgres_schema(check: &mut Context<'_>, path: &Path, schema: &str, url: &Url) {
+    let is_reserved = schema.starts_with("pg_");
+    let is_name = (1..=POSTGRES_NAME_BYTES_MAX).contains(&schema.len());
+    if is_reserved || !is_name || schema.contains(char::is_control) {
+        check.report.key_error(
+            path,
+            "it cannot name a schema",
+            format!("1 to {POSTGRES_NAME_BYTES_MAX} bytes that do not begin with pg_"),
+        );
+    }
+    let is_path = |(name, value): (Cow<'_, str>, Cow<'_, str>)| {
+        name.starts_with("options")
+            && (name.contains("search_path") || value.contains("search_path"))
+    };
+    if url.query_pairs().any(is_path) {
+        let message = "the URL's options name a search_path, which would have no effect";
+        check
+            .report
+            .error_with(path, message, "remove it from `url`, or this key");
+    }
 }
 
 /// The zone of the days of `state_daily`. The default is known without a time zone database.

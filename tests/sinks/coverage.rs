@@ -285,6 +285,8 @@ async fn a_history_of_another_layout_is_refused_in_one_sentence_that_says_what_t
                     Settings::Postgres(history::postgres::Settings {
                         name: "history".to_owned(),
                         url: format!("{}&options[search_path]=fresh", database.url()).into(),
+                        schema: None,
+                        folder: std::path::PathBuf::new(),
                         retention: None,
                         intervals: None,
                         zone: jiff::tz::TimeZone::UTC,

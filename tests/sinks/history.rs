@@ -68,6 +68,8 @@ impl Database {
             Database::Postgres { .. } => Settings::Postgres(postgres::Settings {
                 name,
                 url: Secret::from(self.url()),
+                schema: None,
+                folder: PathBuf::new(),
                 retention,
                 intervals: None,
                 zone: jiff::tz::TimeZone::UTC,

@@ -1,14 +1,14 @@
 //! What only Postgres does.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use jiff::Timestamp;
 use sqlx::{Connection, PgConnection};
 use stomp_bridge::model::{EventKind, Position, StatusEvent};
 use stomp_bridge::paced::Interval;
 use stomp_bridge::secret::Secret;
-use stomp_bridge::sinks::{BuildError, Settings, Trouble, build, history};
+use stomp_bridge::sinks::{BuildError, By, Settings, Trouble, build, history};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -21,6 +21,8 @@ fn settings(url: String) -> Settings {
     Settings::Postgres(history::postgres::Settings {
         name,
         url: Secret::from(url),
+        schema: None,
+        folder: PathBuf::new(),
         retention: None,
         intervals: None,
         zone: jiff::tz::TimeZone::UTC,
@@ -56,10 +58,6 @@ async fn data_that_postgres_cannot_hold_is_refused_and_the_connection_stays() {
             device_id: too_long,
             ..event(2)
         },
-        StatusEvent {
-            occurred_at: Some(Timestamp::MIN),
-            ..event(2)
-        },
     ];
     for (refused, more) in refused
         .iter()
@@ -72,7 +70,15 @@ async fn data_that_postgres_cannot_hold_is_refused_and_the_connection_stays() {
         let failed = sink.attempt(batch(&given)).await.unwrap_err();
         assert_eq!(failed.confirmed, 0);
         assert!(
-            matches!(failed.trouble, Trouble::Refused { index: None, .. }),
+            matches!(
+                failed.trouble,
+                Trouble::Refused {
+                    index: None,
+                    // However many there are, it is the events' fault and not the sink's.
+                    by: By::Us,
+                    ..
+                }
+            ),
             "{:?}",
             failed.trouble
         );

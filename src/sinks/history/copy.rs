@@ -7,6 +7,7 @@ use jiff::civil::Date;
 use sqlx::postgres::PgConnection;
 
 use super::tables::{Cell, Table};
+use super::times::storable;
 use crate::pipeline::portable;
 
 /// The server stores one piece while the next one is made.
@@ -52,11 +53,11 @@ fn append<Row>(piece: &mut Vec<u8>, table: &Table<Row>, row: &Row) {
     for (_, cell) in table.columns {
         match cell {
             Cell::Integer(read) => value(piece, read(row).map(i64::to_be_bytes)),
-            Cell::Key(read) => value(piece, read(row).map(|key| key_bytes(key))),
+            Cell::Key(read) => value(piece, read(row).map(key_bytes)),
             Cell::Word(read) | Cell::Text(read) => value(piece, read(row)),
             Cell::Flag(read) => value(piece, Some([u8::from(read(row))])),
             Cell::Number(read) => value(piece, read(row).map(f64::to_be_bytes)),
-            Cell::Time(read) => value(piece, read(row).map(timestamptz)),
+            Cell::Time(read) => value(piece, storable(read(row)).map(timestamptz)),
             Cell::Day(read) => value(piece, Some(date(read(row)))),
             Cell::Bytes(read) => value(piece, Some(read(row))),
             Cell::Json(read) => {

@@ -10,7 +10,7 @@
 //!   `stored`: what both give back
 //! - `rows`, `newest`, `retention`: the events of a batch by kind, the newest status, rows that are
 //!   too old
-//! - `capabilities`, `migration`, `another_journal`, `words`: what else both share
+//! - `capabilities`, `migration`, `another_journal`, `times`, `words`: what else both share
 
 mod another_journal;
 mod capabilities;
@@ -28,4 +28,5 @@ pub mod sqlite;
 mod stored;
 mod tables;
 mod timeline;
+mod times;
 mod words;

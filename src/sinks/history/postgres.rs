@@ -1,12 +1,24 @@
 //! History tables in Postgres. One connection, one transaction per batch: rows, devices and cursor
 //! together. Every call has a timeout, since a silent server never answers.
+//!
+//! - `server`, `hosts`: what a URL says; `connect`: from it to a connection
+//! - `session`: how transactions begin, so that a pooler may stand between; `migrations`: the tables
+//! - `store`: one transaction of a batch; `insert`, `look_up`: its statements; `upkeep`: what is done
+//!   beside the batches
+//! - `failure`: what can go wrong, and what to do about it
 
+mod connect;
+mod failure;
+mod hosts;
 mod insert;
 mod look_up;
+mod migrations;
 mod server;
+mod session;
 mod store;
 mod upkeep;
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -14,7 +26,6 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use sqlx::Connection;
-use sqlx::migrate::Migrator;
 use sqlx::postgres::PgConnection;
 use tokio::time::timeout;
 use tracing::subscriber::NoSubscriber;
@@ -22,40 +33,33 @@ use tracing::warn;
 use url::Url;
 use uuid::Uuid;
 
+use self::connect::{CONNECT_TIMEOUT, Repertoire, connect, repertoire};
+use self::failure::{Failure, Fault, bounded, fault};
+pub use self::hosts::urls;
 use self::insert::text_time;
+use self::migrations::migrate;
 pub use self::server::Exposure;
-use self::server::{Server, Unconnected};
-use self::store::{Way, store};
+use self::server::Server;
+use self::session::{Session, query, query_as, query_scalar};
+use self::store::{Way, set_zone, store};
 use self::upkeep::{Before, Stepped, Upkeep};
 
 use super::another_journal::warn_of_another_journal;
 use super::capabilities::CAPABILITIES;
-use super::migration::{ANOTHER_LAYOUT, MIGRATIONS_TABLE, migration_failure};
 use super::newest::stored_newest;
 use super::recorder::Recorder;
 use super::retention::{Pruned, Retention, TEND_MAX};
-use super::words::words;
 use crate::model::{Event, Position};
 use crate::secret::{Lifetime, Secret, protect_url};
 use crate::sinks::{
     Batch, BuildError, Built, By, Capabilities, Newest, Sink, Trouble, Undelivered,
 };
 
-/// Dialling, TLS and signing in.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Creating the tables, which waits for another daemon that does the same.
 const MIGRATE_TIMEOUT: Duration = Duration::from_secs(60);
 /// A batch, from BEGIN to COMMIT; longer than the server's own limit for one statement, so that its
 /// error is seen.
 const STORE_TIMEOUT: Duration = Duration::from_secs(45);
-/// The server gives up a statement, and a transaction whose client has vanished (a power cut, a
-/// cable). So neither holds a lock that our next connection needs. A lock that somebody else holds
-/// is said by its name, sooner.
-const SESSION: &str = "SET statement_timeout = '30s'; SET lock_timeout = '10s'; \
-     SET idle_in_transaction_session_timeout = '60s'";
-/// The server keeps its notices. Nobody reads a trigger's notices while a COPY is sent, so the
-/// server would wait. The migrations give one for each table that exists already.
-const QUIET: &str = "SET client_min_messages = error";
 /// Deleting rows that are too old, and closing.
 const UPKEEP_TIMEOUT: Duration = Duration::from_secs(10);
 /// Saying goodbye.
@@ -75,6 +79,10 @@ pub struct Settings {
     pub name: String,
     /// `postgres://user:password@host/database?options`, with the password, hence secret.
     pub url: Secret,
+    /// Where the tables are; `None`: where the server looks first.
+    pub schema: Option<String>,
+    /// What the files of certificates in `url` are relative to.
+    pub folder: PathBuf,
     /// How long `status_event` rows stay; `None`: without end.
     pub retention: Option<Duration>,
     /// How long intervals, days and gaps stay; `None`: without end.
@@ -83,34 +91,39 @@ pub struct Settings {
     pub zone: TimeZone,
 }
 
-/// What a URL leaves open on the way to its server, if anything; connects to nothing.
+/// What the URL leaves open on the way to its server, if anything; connects to nothing.
 ///
 /// # Errors
 /// The URL, or a file of certificates that it names, cannot be used; says why, and shows nothing
 /// else of the URL.
-pub fn exposure(url: &Secret) -> Result<Option<Exposure>, String> {
+pub fn exposure(settings: &Settings) -> Result<Option<Exposure>, String> {
     // What sqlx makes of the URL is logged where the sink is built.
     let server = tracing::subscriber::with_default(NoSubscriber::default(), || {
-        Server::parse(url.expose_secret())
+        Server::parse(settings.url.expose_secret(), &settings.folder)
     })?;
-    server.options().map_err(|error| error.to_string())?;
+    server.check_files().map_err(|error| error.to_string())?;
     Ok(server.exposure())
 }
 
 /// See [`crate::sinks::build`].
 pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
-    let server =
-        Server::parse(settings.url.expose_secret()).map_err(|problem| BuildError::Settings {
-            name: settings.name.clone(),
-            problem,
-        })?;
-    if let Ok(url) = Url::parse(settings.url.expose_secret()) {
-        protect_url(&url, Lifetime::Configured);
+    let text = settings.url.expose_secret();
+    let server = Server::parse(text, &settings.folder).map_err(|problem| BuildError::Settings {
+        name: settings.name.clone(),
+        problem,
+    })?;
+    for url in urls(text).into_iter().flatten() {
+        if let Ok(url) = Url::parse(&url) {
+            protect_url(&url, Lifetime::Configured);
+        }
     }
     let retention = Retention::new(&settings.name, settings.retention);
     let sink = PostgresHistory {
         name: settings.name,
         server,
+        session: Session::new(settings.schema.as_deref()),
+        schema: settings.schema,
+        warned_of: None,
         connection: None,
         newest: None,
         way: Way::Copy,
@@ -129,6 +142,10 @@ pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
 struct PostgresHistory {
     name: String,
     server: Server,
+    session: Session,
+    schema: Option<String>,
+    /// An encoding of the database that lacks characters.
+    warned_of: Option<String>,
     /// Taken out while it is in use, so that one that failed or was abandoned in the middle is
     /// never used again.
     connection: Option<PgConnection>,
@@ -140,27 +157,6 @@ struct PostgresHistory {
     recorder: Recorder,
     upkeep: Upkeep,
     next_step: Option<Instant>,
-}
-
-/// What can go wrong in a bounded call.
-#[derive(Debug, thiserror::Error)]
-enum Failure {
-    #[error("{}", words(.0))]
-    Sql(#[from] sqlx::Error),
-    /// Says what to do.
-    #[error("{0}")]
-    Tls(String),
-    #[error("no answer within {} s", .0.as_secs())]
-    Silent(Duration),
-}
-
-impl From<Unconnected> for Failure {
-    fn from(unconnected: Unconnected) -> Failure {
-        match unconnected {
-            Unconnected::Tls(problem) => Failure::Tls(problem),
-            Unconnected::Sql(error) => Failure::Sql(error),
-        }
-    }
 }
 
 impl Sink for PostgresHistory {
@@ -192,8 +188,14 @@ impl Sink for PostgresHistory {
             };
             // Where the answer to COMMIT is lost, nobody knows: `open` reads the cursor again, and
             // a batch that was stored is not stored twice.
-            let recorder = &mut self.recorder;
-            let stored = stored(&mut connection, recorder, &self.name, batch, self.way);
+            let (session, recorder) = (&self.session, &mut self.recorder);
+            let stored = store(
+                &mut connection,
+                session,
+                recorder,
+                (&self.name, batch),
+                self.way,
+            );
             match bounded(STORE_TIMEOUT, stored).await {
                 Ok(next) => {
                     self.way = next;
@@ -206,22 +208,19 @@ impl Sink for PostgresHistory {
                     self.connection = Some(connection);
                     Ok(())
                 }
-                Err(failure) if is_refusal(&failure) => {
-                    self.connection = Some(connection);
-                    let error = format!("{}: {failure}", self.server);
+                Err(failure) => {
+                    let trouble = match fault(&failure) {
+                        Some(fault) => {
+                            self.connection = Some(connection);
+                            self.refused(&failure, fault)
+                        }
+                        None => self.pause(&failure),
+                    };
                     Err(Undelivered {
                         confirmed: 0,
-                        trouble: Trouble::Refused {
-                            index: None,
-                            by: By::Them,
-                            error,
-                        },
+                        trouble,
                     })
                 }
-                Err(failure) => Err(Undelivered {
-                    confirmed: 0,
-                    trouble: self.pause(&failure),
-                }),
             }
         }
         .boxed()
@@ -278,56 +277,40 @@ impl PostgresHistory {
         &mut self,
         journal: Uuid,
     ) -> Result<(PgConnection, Option<Position>), Failure> {
-        let mut connection = timeout(CONNECT_TIMEOUT, self.server.connect())
-            .await
-            .map_err(|_| Failure::Silent(CONNECT_TIMEOUT))??;
-        bounded(MIGRATE_TIMEOUT, async {
-            sqlx::raw_sql(QUIET).execute(&mut connection).await?;
-            let migrator = Migrator {
-                table_name: MIGRATIONS_TABLE.into(),
-                ..sqlx::migrate!("migrations/history_postgres")
-            };
-            migrator
-                .run_direct(None, &mut connection, false)
-                .await
-                .map_err(migration_failure)
+        let (mut connection, encoding) = connect(&self.server).await?;
+        self.warn_of(encoding);
+        let migration = migrate(&mut connection, &self.session, self.schema.as_deref());
+        bounded(MIGRATE_TIMEOUT, migration).await?;
+        let (session, name, zone) = (&self.session, &self.name, self.recorder.zone());
+        let stored = bounded(CONNECT_TIMEOUT, async {
+            let mut transaction = session.begin(&mut connection).await?;
+            let stored = stored(&mut transaction, name, journal).await?;
+            set_zone(&mut transaction, &zone).await?;
+            transaction.commit().await?;
+            Ok::<_, sqlx::Error>(stored)
         })
         .await?;
-        let (cursor, newest) = bounded(CONNECT_TIMEOUT, async {
-            sqlx::raw_sql(SESSION).execute(&mut connection).await?;
-            let query = "SELECT position FROM bridge_cursor WHERE journal = $1 AND sink = $2";
-            let cursor = sqlx::query_scalar::<_, i64>(query)
-                .bind(journal.simple().to_string())
-                .bind(&self.name)
-                .fetch_optional(&mut connection)
-                .await?;
-            if cursor.is_none() {
-                let query = "SELECT journal FROM bridge_cursor WHERE sink = $1 LIMIT 1";
-                let other = sqlx::query_scalar(query)
-                    .bind(&self.name)
-                    .fetch_optional(&mut connection)
-                    .await?;
-                warn_of_another_journal(&self.name, journal, other);
-            }
-            let query = "SELECT origin, (extract(epoch FROM received_at) * 1000000)::bigint \
-                         FROM device_current ORDER BY last_seen DESC LIMIT 1";
-            let newest: Option<(String, i64)> = sqlx::query_as(query)
-                .fetch_optional(&mut connection)
-                .await?;
-            let newest = newest
-                .and_then(|(origin, at)| Some((origin, Timestamp::from_microsecond(at).ok()?)));
-            let received_at = newest.as_ref().map(|(_, at)| *at);
-            let believed_at = believed_at(&mut connection, received_at).await?;
-            self.retention
-                .set_reference(Instant::now(), believed_at, received_at);
-            set_zone(&mut connection, &self.recorder.zone()).await?;
-            Ok((cursor, newest))
-        })
-        .await?;
-        self.newest = newest.and_then(stored_newest);
+        let received_at = stored.newest.as_ref().map(|(_, at)| *at);
+        self.retention
+            .set_reference(Instant::now(), stored.believed_at, received_at);
+        self.newest = stored.newest.and_then(stored_newest);
         self.recorder.forget();
         self.upkeep = Upkeep::default();
-        Ok((connection, cursor.map(Position)))
+        Ok((connection, stored.cursor.map(Position)))
+    }
+
+    /// Once for each encoding.
+    fn warn_of(&mut self, encoding: String) {
+        let is_new = self.warned_of.as_ref() != Some(&encoding);
+        if repertoire(&encoding) == Repertoire::Some && is_new {
+            warn!(
+                sink = self.name,
+                encoding,
+                "the database's encoding lacks characters, and a status with one of them will be \
+                 dead-lettered; a database with ENCODING 'UTF8' holds all"
+            );
+            self.warned_of = Some(encoding);
+        }
     }
 
     fn not_connected(&self) -> Trouble {
@@ -336,16 +319,20 @@ impl PostgresHistory {
     }
 
     fn pause(&self, failure: &Failure) -> Trouble {
-        let error = match advice(failure) {
-            _ if matches!(failure, Failure::Sql(sqlx::Error::Migrate(_))) => format!(
-                "{}: {ANOTHER_LAYOUT}: begin a new database, or a new schema by \
-                 options[search_path]=NAME in `url`; the journal fills it as far as it reaches",
-                self.server
-            ),
-            Some(advice) => format!("{}: {failure}; {advice}", self.server),
-            None => format!("{}: {failure}", self.server),
-        };
+        let error = format!("{}: {}", self.server, failure.with_advice());
         Trouble::Retry { error, after: None }
+    }
+
+    fn refused(&self, failure: &Failure, fault: Fault) -> Trouble {
+        Trouble::Refused {
+            index: None,
+            by: match fault {
+                // However many there are, the others go on.
+                Fault::Event => By::Us,
+                Fault::Tables => By::Them,
+            },
+            error: format!("{}: {failure}", self.server),
+        }
     }
 
     /// One step of the upkeep, where the clock is believed; `newest`: what was received later may
@@ -363,9 +350,10 @@ impl PostgresHistory {
             intervals: self.intervals.and_then(|keep| now.checked_sub(keep).ok()),
         };
         let known = newest.map_or(now, |newest| newest.min(now));
+        let (session, recorder) = (&self.session, &mut self.recorder);
         let step = self
             .upkeep
-            .step(connection, &mut self.recorder, known, before);
+            .step(connection, session, recorder, known, before);
         match bounded(UPKEEP_TIMEOUT, step).await {
             Ok(stepped) => Some(stepped),
             Err(error) => {
@@ -381,25 +369,30 @@ impl PostgresHistory {
     async fn prune(&mut self, connection: &mut PgConnection) -> Pruned {
         let now = Instant::now();
         let due = self.retention.due(now, Timestamp::now());
+        let (session, retention) = (&self.session, &mut self.retention);
         let pruned = async {
-            if let Some(time) = self.retention.take_unsaved(now) {
-                save_believed_at(connection, time).await?;
+            if let Some(time) = retention.take_unsaved(now) {
+                let mut transaction = session.begin(connection).await?;
+                save_believed_at(&mut transaction, time).await?;
+                transaction.commit().await?;
             }
             let Some(due) = due else {
                 return Ok(None);
             };
+            let mut transaction = session.begin(connection).await?;
             if due.to_count {
-                let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM event")
-                    .fetch_one(&mut *connection)
+                let rows: i64 = query_scalar("SELECT count(*) FROM event")
+                    .fetch_one(&mut *transaction)
                     .await?;
-                self.retention.allow(now, rows.unsigned_abs());
+                retention.allow(now, rows.unsigned_abs());
             }
-            let deleted = sqlx::query(DELETE_OLD)
+            let deleted = query(DELETE_OLD)
                 .bind(text_time(due.before))
-                .bind(i64::from(self.retention.piece()))
-                .execute(&mut *connection)
+                .bind(i64::from(retention.piece()))
+                .execute(&mut *transaction)
                 .await?;
-            Ok(Some(deleted.rows_affected()))
+            transaction.commit().await?;
+            Ok::<_, sqlx::Error>(Some(deleted.rows_affected()))
         };
         let rows = match bounded(UPKEEP_TIMEOUT, pruned).await {
             Ok(None) => return Pruned::Done,
@@ -418,6 +411,47 @@ impl PostgresHistory {
     }
 }
 
+/// What a history says of itself.
+struct Stored {
+    cursor: Option<i64>,
+    /// The newest row of `device_current`: its origin, and when it was received.
+    newest: Option<(String, Timestamp)>,
+    believed_at: Timestamp,
+}
+
+/// Reads it, for this sink and journal.
+async fn stored(
+    connection: &mut PgConnection,
+    sink: &str,
+    journal: Uuid,
+) -> Result<Stored, sqlx::Error> {
+    let cursor =
+        query_scalar::<i64>("SELECT position FROM bridge_cursor WHERE journal = $1 AND sink = $2")
+            .bind(journal.simple().to_string())
+            .bind(sink)
+            .fetch_optional(&mut *connection)
+            .await?;
+    if cursor.is_none() {
+        let other = query_scalar("SELECT journal FROM bridge_cursor WHERE sink = $1 LIMIT 1")
+            .bind(sink)
+            .fetch_optional(&mut *connection)
+            .await?;
+        warn_of_another_journal(sink, journal, other);
+    }
+    let sql = "SELECT origin, (extract(epoch FROM received_at) * 1000000)::bigint \
+               FROM device_current ORDER BY last_seen DESC LIMIT 1";
+    let newest: Option<(String, i64)> = query_as(sql).fetch_optional(&mut *connection).await?;
+    let newest =
+        newest.and_then(|(origin, at)| Some((origin, Timestamp::from_microsecond(at).ok()?)));
+    let received_at = newest.as_ref().map(|(_, at)| *at);
+    let believed_at = believed_at(connection, received_at).await?;
+    Ok(Stored {
+        cursor,
+        newest,
+        believed_at,
+    })
+}
+
 /// The time that the history believed last. A history that has none begins with its newest row, or
 /// with the clock: before the first row of ours, which a wrong clock may date. `newest`: in
 /// microseconds.
@@ -426,15 +460,15 @@ async fn believed_at(
     newest: Option<Timestamp>,
 ) -> Result<Timestamp, sqlx::Error> {
     let first = newest.unwrap_or_else(Timestamp::now);
-    sqlx::query(
+    query(
         "INSERT INTO bridge_clock (one, believed_at) VALUES (1, $1::timestamptz) \
          ON CONFLICT DO NOTHING",
     )
     .bind(text_time(first))
     .execute(&mut *connection)
     .await?;
-    let query = "SELECT (extract(epoch FROM believed_at) * 1000000)::bigint FROM bridge_clock";
-    let believed: i64 = sqlx::query_scalar(query).fetch_one(connection).await?;
+    let sql = "SELECT (extract(epoch FROM believed_at) * 1000000)::bigint FROM bridge_clock";
+    let believed: i64 = query_scalar(sql).fetch_one(connection).await?;
     Ok(Timestamp::from_microsecond(believed).unwrap_or(first))
 }
 
@@ -442,133 +476,9 @@ async fn save_believed_at(
     connection: &mut PgConnection,
     time: Timestamp,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE bridge_clock SET believed_at = greatest(believed_at, $1::timestamptz)")
+    query("UPDATE bridge_clock SET believed_at = greatest(believed_at, $1::timestamptz)")
         .bind(text_time(time))
         .execute(connection)
         .await
         .map(drop)
-}
-
-async fn bounded<T>(
-    limit: Duration,
-    call: impl Future<Output = Result<T, sqlx::Error>>,
-) -> Result<T, Failure> {
-    match timeout(limit, call).await {
-        Ok(outcome) => Ok(outcome?),
-        Err(_) => Err(Failure::Silent(limit)),
-    }
-}
-
-/// One transaction, and another one by INSERT where COPY is not the way. Gives the way for the next
-/// batch.
-async fn stored(
-    connection: &mut PgConnection,
-    recorder: &mut Recorder,
-    sink: &str,
-    batch: Batch<'_>,
-    way: Way,
-) -> Result<Way, sqlx::Error> {
-    let first = store(connection, recorder, sink, batch, way).await;
-    let Err(error) = first else {
-        return Ok(way);
-    };
-    recorder.forget();
-    if way == Way::Insert || !only_insert_can(&error) {
-        return Err(error);
-    }
-    let second = store(connection, recorder, sink, batch, Way::Insert).await;
-    match second {
-        Ok(()) => Ok(Way::Insert),
-        Err(error) => {
-            recorder.forget();
-            Err(error)
-        }
-    }
-}
-
-/// The days are those of this zone: where they were another's, all are counted again.
-async fn set_zone(connection: &mut PgConnection, zone: &str) -> Result<(), sqlx::Error> {
-    let mut transaction = connection.begin().await?;
-    let query = "SELECT value FROM history_setting WHERE name = 'day_zone'";
-    let before: Option<String> = sqlx::query_scalar(query)
-        .fetch_optional(&mut *transaction)
-        .await?;
-    if before.as_deref() == Some(zone) {
-        return transaction.rollback().await;
-    }
-    if before.is_some() {
-        sqlx::raw_sql(
-            "UPDATE bridge_writer SET turn = turn + 1; \
-             DELETE FROM state_daily_row; \
-             UPDATE device_row SET counted_until = NULL, counted_certain_until = NULL; \
-             INSERT INTO history_setting (name, value) VALUES ('recounted_below', '0') \
-                 ON CONFLICT (name) DO UPDATE SET value = '0'",
-        )
-        .execute(&mut *transaction)
-        .await?;
-    }
-    sqlx::query(
-        "INSERT INTO history_setting (name, value) VALUES ('day_zone', $1) \
-         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-    )
-    .bind(zone)
-    .execute(&mut *transaction)
-    .await?;
-    transaction.commit().await
-}
-
-/// The SQLSTATE, where the server itself reported the error.
-fn state(failure: &Failure) -> Option<String> {
-    let Failure::Sql(error) = failure else {
-        return None;
-    };
-    code(error)
-}
-
-fn code(error: &sqlx::Error) -> Option<String> {
-    Some(error.as_database_error()?.code()?.into_owned())
-}
-
-/// An event is there already, maybe since this moment. Or the table has row-level security, or is a
-/// view: neither takes COPY.
-fn only_insert_can(error: &sqlx::Error) -> bool {
-    code(error).is_some_and(|code| ["23505", "0A000", "42809"].contains(&code.as_str()))
-}
-
-/// An error of the batch's data, which another attempt cannot mend. Data exceptions are 22 (such as
-/// a NUL in a text), constraints 23, limits of the program 54 (such as a too long index key).
-fn is_refusal(failure: &Failure) -> bool {
-    state(failure).is_some_and(|state| {
-        ["22", "23", "54"]
-            .iter()
-            .any(|class| state.starts_with(class))
-    })
-}
-
-/// What to do about it, by <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
-fn advice(failure: &Failure) -> Option<&'static str> {
-    let state = state(failure)?;
-    match (state.get(..2)?, state.as_str()) {
-        (_, "28000") => Some(
-            "check user and database in `url`, and the server's pg_hba.conf: it may want TLS \
-             (sslmode) or a client certificate (sslcert, sslkey)",
-        ),
-        ("28", _) => Some("check user and password in `url`"),
-        ("3D", _) => Some("create the database, or name another one in `url`"),
-        (_, "42501") => Some("grant the user CREATE on the schema and its tables"),
-        (_, "53100") => Some("the server's disk is full: free some space"),
-        (_, "53300") => {
-            Some("the server has no free connection: raise max_connections or close some")
-        }
-        (_, "55P03") => {
-            Some("another session holds a lock on the tables: see pg_locks, and end it")
-        }
-        (_, "40P01") => Some("another session writes our tables in another order: it should not"),
-        (_, "57014") => Some("the server is overloaded, or its statement_timeout too short"),
-        (_, "25006") => Some("this server is read-only: name the primary in `url`"),
-        ("42" | "0A", _) => Some(
-            "the tables are not as stomp-bridge made them: restore them or use another database",
-        ),
-        _ => None,
-    }
 }

@@ -4,8 +4,10 @@ use jiff::Timestamp;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
+use super::session::query;
 use crate::pipeline::portable;
 use crate::sinks::history::tables::{Cell, Table};
+use crate::sinks::history::times::storable;
 
 /// Inserts the rows in order.
 pub(super) async fn insert<Row>(
@@ -16,7 +18,7 @@ pub(super) async fn insert<Row>(
     if rows.is_empty() {
         return Ok(());
     }
-    let mut query = sqlx::query(AssertSqlSafe(statement(table)));
+    let mut query = query(AssertSqlSafe(statement(table)));
     for (_, cell) in table.columns {
         let rows = rows.iter();
         query = match cell {
@@ -26,7 +28,7 @@ pub(super) async fn insert<Row>(
             Cell::Number(read) => query.bind(rows.map(read).collect::<Vec<_>>()),
             Cell::Bytes(read) => query.bind(rows.map(read).collect::<Vec<_>>()),
             Cell::Time(read) => {
-                let texts = rows.map(|row| read(row).map(text_time));
+                let texts = rows.map(|row| storable(read(row)).map(text_time));
                 query.bind(texts.collect::<Vec<_>>())
             }
             Cell::Day(read) => {

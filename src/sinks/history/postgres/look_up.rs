@@ -6,6 +6,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use super::insert::text_time;
+use super::session::{query_as, query_scalar};
 use crate::sinks::history::device::{Device, DeviceId, DeviceText, select, state};
 use crate::sinks::history::gaps::{Begins, GAPS_MAX, Heard};
 use crate::sinks::history::recorder::{Base, Found, Kept, Keys, Wanted};
@@ -22,22 +23,22 @@ fn as_text(time: &str) -> String {
 
 /// What every batch asks for.
 pub(super) async fn base(connection: &mut PgConnection) -> Result<Base, sqlx::Error> {
-    let journals = sqlx::query_as(
+    let journals = query_as(
         "SELECT j.journal_key::bigint, j.journal, greatest( \
              coalesce((SELECT max(e.position) FROM event AS e WHERE e.journal_key = j.journal_key), 0), \
              coalesce((SELECT max(c.position) FROM bridge_cursor AS c WHERE c.journal = j.journal), 0)) \
          FROM journal AS j",
     );
-    let topics = sqlx::query_as("SELECT topic_key::bigint, topic FROM topic");
+    let topics = query_as("SELECT topic_key::bigint, topic FROM topic");
     let gaps = format!(
         "SELECT topic, {}, cause FROM coverage WHERE begins_gap ORDER BY at DESC LIMIT $1",
         as_text("at")
     );
-    let gaps: Vec<(String, String, Option<String>)> = sqlx::query_as(AssertSqlSafe(gaps))
+    let gaps: Vec<(String, String, Option<String>)> = query_as(AssertSqlSafe(gaps))
         .bind(i64::from(GAPS_MAX))
         .fetch_all(&mut *connection)
         .await?;
-    let (sequence, device, state, profile, payload) = sqlx::query_as(
+    let (sequence, device, state, profile, payload) = query_as(
         "SELECT greatest((SELECT max(sequence) FROM event), (SELECT max(sequence) FROM device_row), 0), \
          (SELECT coalesce(max(device_key), 0)::bigint FROM device_row), \
          (SELECT coalesce(max(state_key), 0)::bigint FROM state), \
@@ -47,7 +48,7 @@ pub(super) async fn base(connection: &mut PgConnection) -> Result<Base, sqlx::Er
     .fetch_one(&mut *connection)
     .await?;
     let recounted: Option<String> =
-        sqlx::query_scalar("SELECT value FROM history_setting WHERE name = 'recounted_below'")
+        query_scalar("SELECT value FROM history_setting WHERE name = 'recounted_below'")
             .fetch_optional(&mut *connection)
             .await?;
     Ok(Base {
@@ -75,11 +76,8 @@ pub(super) async fn covered(
     if ids.is_empty() {
         return Ok(HashSet::new());
     }
-    let query = "SELECT event_id FROM coverage WHERE event_id = ANY($1)";
-    let found: Vec<String> = sqlx::query_scalar(query)
-        .bind(ids)
-        .fetch_all(connection)
-        .await?;
+    let sql = "SELECT event_id FROM coverage WHERE event_id = ANY($1)";
+    let found: Vec<String> = query_scalar(sql).bind(ids).fetch_all(connection).await?;
     Ok(found.into_iter().collect())
 }
 
@@ -88,8 +86,8 @@ pub(super) async fn heard(
     connection: &mut PgConnection,
     topic: &str,
 ) -> Result<Vec<(Heard, Begins)>, sqlx::Error> {
-    let query = format!("{} WHERE topic = $1", select_heard(as_text));
-    let rows: Vec<HeardText> = sqlx::query_as(AssertSqlSafe(query))
+    let sql = format!("{} WHERE topic = $1", select_heard(as_text));
+    let rows: Vec<HeardText> = query_as(AssertSqlSafe(sql))
         .bind(topic)
         .fetch_all(connection)
         .await?;
@@ -103,9 +101,9 @@ pub(super) async fn found(
 ) -> Result<Found, sqlx::Error> {
     let mut found = Found::default();
     for (journal, positions) in wanted.positions {
-        let query = "SELECT position FROM event \
+        let sql = "SELECT position FROM event \
                      WHERE journal_key = $2 AND position = ANY($1)";
-        let stored: Vec<i64> = sqlx::query_scalar(query)
+        let stored: Vec<i64> = query_scalar(sql)
             .bind(positions)
             .bind(journal)
             .fetch_all(&mut *connection)
@@ -114,8 +112,8 @@ pub(super) async fn found(
         found.positions.extend(stored);
     }
     if !wanted.ids.is_empty() {
-        let query = "SELECT event_id FROM event WHERE event_id = ANY($1)";
-        let stored: Vec<String> = sqlx::query_scalar(query)
+        let sql = "SELECT event_id FROM event WHERE event_id = ANY($1)";
+        let stored: Vec<String> = query_scalar(sql)
             .bind(wanted.ids)
             .fetch_all(&mut *connection)
             .await?;
@@ -125,9 +123,9 @@ pub(super) async fn found(
         found.devices = devices(&mut *connection, &wanted.devices).await?;
     }
     if !wanted.words.is_empty() {
-        let query = "SELECT word, state_key::bigint, state, severity FROM state \
+        let sql = "SELECT word, state_key::bigint, state, severity FROM state \
                      WHERE word = ANY($1)";
-        let rows: Vec<(String, i64, String, String)> = sqlx::query_as(query)
+        let rows: Vec<(String, i64, String, String)> = query_as(sql)
             .bind(wanted.words)
             .fetch_all(&mut *connection)
             .await?;
@@ -157,7 +155,7 @@ async fn devices(
     let from = "unnest($1::text[], $2::text[], $3::text[]) AS w (client_id, device_id, stream) \
                 JOIN device_row AS d ON d.client_id = w.client_id AND d.device_id = w.device_id \
                 AND d.stream = w.stream";
-    let rows: Vec<DeviceText> = sqlx::query_as(AssertSqlSafe(select(from, as_text)))
+    let rows: Vec<DeviceText> = query_as(AssertSqlSafe(select(from, as_text)))
         .bind(clients)
         .bind(ids)
         .bind(streams)
@@ -172,10 +170,10 @@ async fn payloads(
 ) -> Result<Vec<(i64, Digest, i64)>, sqlx::Error> {
     let months: Vec<i64> = wanted.iter().map(|(month, _)| *month).collect();
     let digests: Vec<&[u8]> = wanted.iter().map(|(_, digest)| &digest[..]).collect();
-    let query = "SELECT p.month::bigint, p.digest, p.payload_key::bigint \
+    let sql = "SELECT p.month::bigint, p.digest, p.payload_key::bigint \
                  FROM unnest($1::bigint[], $2::bytea[]) AS w (month, digest) \
                  JOIN payload AS p ON p.month = w.month::integer AND p.digest = w.digest";
-    let rows: Vec<(i64, Vec<u8>, i64)> = sqlx::query_as(query)
+    let rows: Vec<(i64, Vec<u8>, i64)> = query_as(sql)
         .bind(months)
         .bind(digests)
         .fetch_all(connection)
@@ -194,13 +192,13 @@ pub(super) async fn unswept(
     until: jiff::Timestamp,
     limit: u32,
 ) -> Result<Vec<Device>, sqlx::Error> {
-    let query = format!(
+    let sql = format!(
         "{} WHERE d.device_key > $1 AND d.piece_since < $2::timestamptz \
          AND (d.counted_until IS NULL OR d.counted_until < $2::timestamptz) \
          ORDER BY d.device_key LIMIT $3",
         select("device_row AS d", as_text)
     );
-    let rows: Vec<DeviceText> = sqlx::query_as(AssertSqlSafe(query))
+    let rows: Vec<DeviceText> = query_as(AssertSqlSafe(sql))
         .bind(after)
         .bind(text_time(until))
         .bind(i64::from(limit))
@@ -215,11 +213,11 @@ pub(super) async fn devices_from(
     from: i64,
     limit: u32,
 ) -> Result<Vec<Device>, sqlx::Error> {
-    let query = format!(
+    let sql = format!(
         "{} WHERE d.device_key >= $1 ORDER BY d.device_key LIMIT $2",
         select("device_row AS d", as_text)
     );
-    let rows: Vec<DeviceText> = sqlx::query_as(AssertSqlSafe(query))
+    let rows: Vec<DeviceText> = query_as(AssertSqlSafe(sql))
         .bind(from)
         .bind(i64::from(limit))
         .fetch_all(connection)
@@ -241,24 +239,24 @@ pub(super) async fn part(
     device: i64,
     late: jiff::Timestamp,
 ) -> Result<Part, sqlx::Error> {
-    let query = format!(
+    let sql = format!(
         "SELECT {} FROM event WHERE device_key = $1 \
          AND coalesce(placed_at, received_at) < $2::timestamptz",
         as_text("max(coalesce(placed_at, received_at))")
     );
-    let begins: Option<String> = sqlx::query_scalar(AssertSqlSafe(query))
+    let begins: Option<String> = query_scalar(AssertSqlSafe(sql))
         .bind(device)
         .bind(text_time(late))
         .fetch_one(&mut *connection)
         .await?;
     let from_first = begins.is_none();
     let begins = begins.unwrap_or_else(|| "-infinity".to_owned());
-    let query = format!(
+    let sql = format!(
         "{} WHERE e.device_key = $1 AND coalesce(e.placed_at, e.received_at) >= $2::timestamptz \
          ORDER BY coalesce(e.placed_at, e.received_at), e.position, e.sequence",
         select_kept(as_text)
     );
-    let kept: Vec<KeptText> = sqlx::query_as(AssertSqlSafe(query))
+    let kept: Vec<KeptText> = query_as(AssertSqlSafe(sql))
         .bind(device)
         .bind(&begins)
         .fetch_all(&mut *connection)
@@ -276,11 +274,11 @@ pub(super) async fn pieces(
     device: i64,
     until: &str,
 ) -> Result<Vec<Piece>, sqlx::Error> {
-    let query = format!(
+    let sql = format!(
         "{} WHERE i.device_key = $1 AND i.until >= $2::timestamptz ORDER BY i.since, i.ends_sequence",
         select_pieces(as_text)
     );
-    let rows: Vec<PieceText> = sqlx::query_as(AssertSqlSafe(query))
+    let rows: Vec<PieceText> = query_as(AssertSqlSafe(sql))
         .bind(device)
         .bind(until)
         .fetch_all(connection)

@@ -1,12 +1,13 @@
-//! The server that a URL names, and TLS on the way to it. Another machine gets no password without
-//! TLS and a verified certificate, unless the URL says so. The URL alone decides: sqlx would take
-//! PGSSLMODE and PGSSLROOTCERT from the environment too. It also takes our own certificate and key
-//! from there (PGSSLCERT, PGSSLKEY), and has no option against it: that is logged.
+//! The hosts of the server that a URL names, and TLS on the way to them. Another machine gets no
+//! password without TLS and a verified certificate, unless the URL says so. The URL alone decides:
+//! sqlx would take PGSSLMODE and PGSSLROOTCERT from the environment too. It also takes our own
+//! certificate and key from there (PGSSLCERT, PGSSLKEY), and has no option against it: that is
+//! logged.
 
 use std::env;
 use std::fmt;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use sqlx::ConnectOptions;
@@ -14,6 +15,8 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use tracing::warn;
 use url::Url;
 
+use super::failure::{Failure, code};
+use super::hosts;
 use crate::tls;
 
 /// What sqlx 0.9.0 says of a server that answers `N` to SSLRequest; it has no other mark.
@@ -25,9 +28,12 @@ const NAMES: tls::Names = tls::Names {
     client: "sslcert, sslkey",
 };
 
-/// The options that sqlx 0.9.0 understands, besides `options[NAME]`. It logs another one with its
-/// value, which may be a password (`sslpassword`), and goes on without it.
-const OPTIONS: [&str; 18] = [
+/// Ours, as libpq has it; sqlx 0.9.0 does not know it.
+const SESSION_ATTRIBUTES: &str = "target_session_attrs";
+/// The options that sqlx 0.9.0 understands, besides `options[NAME]`, and [`SESSION_ATTRIBUTES`]. It
+/// logs another one with its value, which may be a password (`sslpassword`), and goes on without
+/// it.
+const OPTIONS: [&str; 19] = [
     "application_name",
     "dbname",
     "host",
@@ -45,17 +51,36 @@ const OPTIONS: [&str; 18] = [
     "sslmode",
     "sslrootcert",
     "statement-cache-capacity",
+    SESSION_ATTRIBUTES,
     "user",
 ];
 
 /// A URL, understood.
 pub(super) struct Server {
-    /// Without the files of certificates, which each connection reads.
-    options: PgConnectOptions,
+    /// At least one, in the order of the URL.
+    hosts: Vec<Host>,
+    wanted: Wanted,
     root_file: Option<PathBuf>,
     cert_file: Option<PathBuf>,
     key_file: Option<PathBuf>,
+}
+
+/// Where it may be.
+pub(super) struct Host {
+    /// Without the files of certificates, which each connection reads.
+    options: PgConnectOptions,
     exposure: Option<Exposure>,
+}
+
+/// Which of the hosts that answer is the right one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// The first.
+    Any,
+    /// One that accepts writes.
+    ReadWrite,
+    /// One that is no standby.
+    Primary,
 }
 
 /// What a mode of TLS leaves open on the way to another machine; its text is one line that ends
@@ -74,41 +99,24 @@ pub enum Exposure {
     VerifyCa,
 }
 
-/// Why there is no connection.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Unconnected {
-    /// TLS, or a file of it; says what to do.
-    #[error("{0}")]
-    Tls(String),
-    /// Everything else.
-    #[error("{0}")]
-    Sql(#[from] sqlx::Error),
-}
-
 impl Server {
-    /// The server of a URL. The error names the expected form. It holds no part of the URL but the
-    /// name of an option, since any other part may be a password.
-    pub(super) fn parse(text: &str) -> Result<Server, String> {
-        Server::parse_in(text, |variable| env::var(variable).is_ok())
+    /// The server of a URL, whose files of certificates are relative to this folder. The error names
+    /// the expected form. It holds no part of the URL but the name of an option, since any other
+    /// part may be a password.
+    pub(super) fn parse(text: &str, folder: &Path) -> Result<Server, String> {
+        Server::parse_in(text, folder, |variable| env::var(variable).is_ok())
     }
 
     /// The same where the environment has these variables.
-    fn parse_in(text: &str, is_set: impl Fn(&str) -> bool) -> Result<Server, String> {
-        let url = Url::parse(text)
-            .ok()
-            .filter(|url| ["postgres", "postgresql"].contains(&url.scheme()))
-            .ok_or("url is not one of Postgres; expected postgres://user:password@host/database")?;
-        // Before sqlx sees it.
-        if let Some(option) = unknown_option(&url) {
-            return Err(option);
-        }
-        // The last one counts, as it does for sqlx.
-        let said = |names: &[&str]| {
-            url.query_pairs()
-                .filter(|(name, _)| names.contains(&name.as_ref()))
-                .last()
-                .map(|(_, value)| value.into_owned())
-        };
+    fn parse_in(
+        text: &str,
+        folder: &Path,
+        is_set: impl Fn(&str) -> bool,
+    ) -> Result<Server, String> {
+        let urls = hosts::urls(text)?.into_iter().map(|url| parsed(&url));
+        let urls = urls.collect::<Result<Vec<Url>, String>>()?;
+        // Everything but the host is the same in each.
+        let said = |names: &[&str]| said(&urls[0], names);
         let mode = said(&["sslmode", "ssl-mode"])
             .map(|mode| PgSslMode::from_str(&mode))
             .transpose()
@@ -116,15 +124,21 @@ impl Server {
                 "sslmode in the URL is none of disable, allow, prefer, require, verify-ca and \
                  verify-full"
             })?;
-        let options = PgConnectOptions::from_str(text).map_err(|_| {
-            "an option of the URL cannot be read: port and statement-cache-capacity are numbers, \
-             hostaddr is an IP address"
-        })?;
+        let wanted = Wanted::of(said(&[SESSION_ATTRIBUTES]).as_deref(), urls.len())?;
+        if urls.len() > 1 && said(&["hostaddr"]).is_some() {
+            return Err(
+                "hostaddr is one address, and the URL names several hosts; write the \
+                        addresses in place of the names"
+                    .to_owned(),
+            );
+        }
         let root = said(&["sslrootcert", "ssl-root-cert", "ssl-ca"]);
-        let way = Way::of(&options, mode, root.is_some());
         let cert = said(&["sslcert", "ssl-cert"]);
         let key = said(&["sslkey", "ssl-key"]);
-        if !matches!(way.mode, PgSslMode::Disable) {
+        let hosts = urls.iter().map(|url| Host::of(url, mode, root.is_some()));
+        let hosts = hosts.collect::<Result<Vec<Host>, String>>()?;
+        let has_tls = |host: &Host| !matches!(host.options.get_ssl_mode(), PgSslMode::Disable);
+        if hosts.iter().any(has_tls) {
             let variables = inherited(cert.is_some(), key.is_some(), is_set)?;
             if !variables.is_empty() {
                 warn!(
@@ -133,31 +147,41 @@ impl Server {
                 );
             }
         }
-        // An address in brackets is resolved by nobody, and no certificate is for it.
-        let host = options.get_host().trim_matches(['[', ']']).to_owned();
-        // `system` is libpq's word for the system's roots, which are always taken. No certificate:
-        // the environment is not asked for one.
-        let options = options
-            .host(&host)
-            .ssl_mode(way.mode)
-            .ssl_root_cert_from_pem(Vec::new());
+        let file = |name: String| folder.join(name);
         Ok(Server {
-            options,
-            root_file: root.filter(|root| root != "system").map(PathBuf::from),
-            cert_file: cert.map(PathBuf::from),
-            key_file: key.map(PathBuf::from),
-            exposure: way.exposure,
+            hosts,
+            wanted,
+            // `system` is libpq's word for the system's roots, which are always taken.
+            root_file: root.filter(|root| root != "system").map(file),
+            cert_file: cert.map(file),
+            key_file: key.map(file),
         })
     }
 
-    /// What its URL leaves open; `None`: nothing, or the server is on this machine.
+    /// What its URL leaves open on the way to a host; `None`: nothing, or they are on this machine.
     pub(super) fn exposure(&self) -> Option<Exposure> {
-        self.exposure
+        self.hosts.iter().find_map(|host| host.exposure)
+    }
+
+    /// In the order in which they are tried.
+    pub(super) fn hosts(&self) -> &[Host] {
+        &self.hosts
+    }
+
+    /// Which of them is the right one.
+    pub(super) fn wanted(&self) -> Wanted {
+        self.wanted
+    }
+
+    /// Whether the files of certificates can be read now.
+    pub(super) fn check_files(&self) -> Result<(), tls::Error> {
+        let options = PgConnectOptions::new_without_pgpass();
+        self.with_files(&options).map(drop)
     }
 
     /// With the files of certificates as they are now, so that a renewed one is used.
-    pub(super) fn options(&self) -> Result<PgConnectOptions, tls::Error> {
-        let mut options = self.options.clone();
+    fn with_files(&self, options: &PgConnectOptions) -> Result<PgConnectOptions, tls::Error> {
+        let mut options = options.clone();
         if let Some(file) = &self.root_file {
             options = options.ssl_root_cert_from_pem(tls::certificate_pem("sslrootcert", file)?);
         }
@@ -170,12 +194,14 @@ impl Server {
         Ok(options)
     }
 
-    /// Dials, agrees on TLS and signs in.
-    pub(super) async fn connect(&self) -> Result<PgConnection, Unconnected> {
+    /// Dials a host, agrees on TLS and signs in.
+    pub(super) async fn dial(&self, host: &Host) -> Result<PgConnection, Failure> {
         let options = self
-            .options()
-            .map_err(|error| Unconnected::Tls(error.to_string()))?
+            .with_files(&host.options)
+            .map_err(|error| Failure::Tls(error.to_string()))?
             .application_name("stomp-bridge")
+            // A pooler such as pgbouncer refuses to set it, and nothing here reads numbers as texts.
+            .extra_float_digits(None)
             .disable_statement_logging();
         match options.connect().await {
             // sqlx 0.9.0 does only the first half of what `allow` means: clear text, or else TLS.
@@ -193,15 +219,95 @@ impl Server {
 /// For log lines: without user and password.
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let options = &self.options;
+        let hosts: Vec<String> = self.hosts.iter().map(Host::to_string).collect();
+        let options = &self.hosts[0].options;
         let database = options.get_database().unwrap_or(options.get_username());
-        let (host, port) = (options.get_host(), options.get_port());
+        write!(f, "postgres://{}/{database}", hosts.join(","))
+    }
+}
+
+impl Host {
+    fn of(url: &Url, mode: Option<PgSslMode>, has_root: bool) -> Result<Host, String> {
+        let options = PgConnectOptions::from_str(without_ours(url).as_str()).map_err(|_| {
+            "an option of the URL cannot be read: port and statement-cache-capacity are numbers, \
+             hostaddr is an IP address"
+        })?;
+        let way = Way::of(&options, mode, has_root);
+        // An address in brackets is resolved by nobody, and no certificate is for it.
+        let host = options.get_host().trim_matches(['[', ']']).to_owned();
+        // No certificate: the environment is not asked for one.
+        let options = options
+            .host(&host)
+            .ssl_mode(way.mode)
+            .ssl_root_cert_from_pem(Vec::new());
+        Ok(Host {
+            options,
+            exposure: way.exposure,
+        })
+    }
+}
+
+/// Its name and port.
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (host, port) = (self.options.get_host(), self.options.get_port());
         if host.contains(':') {
-            write!(f, "postgres://[{host}]:{port}/{database}")
+            write!(f, "[{host}]:{port}")
         } else {
-            write!(f, "postgres://{host}:{port}/{database}")
+            write!(f, "{host}:{port}")
         }
     }
+}
+
+impl Wanted {
+    /// As `target_session_attrs` says it. A history is written: of several hosts it takes one that
+    /// can be.
+    fn of(written: Option<&str>, hosts: usize) -> Result<Wanted, String> {
+        match written {
+            None if hosts == 1 => Ok(Wanted::Any),
+            None | Some("read-write") => Ok(Wanted::ReadWrite),
+            Some("primary") => Ok(Wanted::Primary),
+            Some("any") => Ok(Wanted::Any),
+            Some(_) => Err(format!(
+                "{SESSION_ATTRIBUTES} in the URL is none of read-write, primary and any; a history \
+                 is written"
+            )),
+        }
+    }
+}
+
+/// A URL of one host, each of whose options is known.
+fn parsed(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text)
+        .ok()
+        .filter(|url| ["postgres", "postgresql"].contains(&url.scheme()))
+        .ok_or("url is not one of Postgres; expected postgres://user:password@host/database")?;
+    match unknown_option(&url) {
+        Some(option) => Err(option),
+        None => Ok(url),
+    }
+}
+
+/// What the query says; the last one counts, as it does for sqlx.
+fn said(url: &Url, names: &[&str]) -> Option<String> {
+    url.query_pairs()
+        .filter(|(name, _)| names.contains(&name.as_ref()))
+        .last()
+        .map(|(_, value)| value.into_owned())
+}
+
+/// For sqlx, which would log what it does not know.
+fn without_ours(url: &Url) -> Url {
+    let mut url = url.clone();
+    if said(&url, &[SESSION_ATTRIBUTES]).is_some() {
+        let pairs: Vec<(String, String)> = url
+            .query_pairs()
+            .filter(|(name, _)| name != SESSION_ATTRIBUTES)
+            .map(|(name, value)| (name.into_owned(), value.into_owned()))
+            .collect();
+        url.query_pairs_mut().clear().extend_pairs(pairs);
+    }
+    url
 }
 
 /// How the way to a server is protected.
@@ -306,18 +412,15 @@ fn is_this_machine(host: &str) -> bool {
 
 /// Or another user: the server uses one code for whatever pg_hba.conf does not let in.
 fn wants_tls(error: &sqlx::Error) -> bool {
-    let error = error.as_database_error();
-    error
-        .and_then(|error| error.code())
-        .is_some_and(|code| code == "28000")
+    code(error).is_some_and(|code| code == "28000")
 }
 
-fn explained(error: sqlx::Error) -> Unconnected {
+fn explained(error: sqlx::Error) -> Failure {
     let refusal = match &error {
         // The handshake, and an alert that comes after it.
         sqlx::Error::Io(error) => tls::refusal(error),
         sqlx::Error::Tls(error) if error.to_string() == SQLX_SAYS_NO_TLS => {
-            return Unconnected::Tls(
+            return Failure::Tls(
                 "the server offers no TLS, and was sent no password; switch TLS on there \
                  (ssl = on), or set sslmode=disable in `url` if clear text is wanted"
                     .to_owned(),
@@ -327,8 +430,8 @@ fn explained(error: sqlx::Error) -> Unconnected {
         _ => None,
     };
     match refusal {
-        Some(refusal) => Unconnected::Tls(format!("TLS: {}", NAMES.explained(refusal))),
-        None => Unconnected::Sql(error),
+        Some(refusal) => Failure::Tls(format!("TLS: {}", NAMES.explained(refusal))),
+        None => Failure::Sql(error),
     }
 }
 
@@ -367,10 +470,15 @@ impl fmt::Display for Exposure {
 mod tests {
     use super::*;
 
+    fn parse(url: &str) -> Server {
+        Server::parse(url, Path::new("/etc/bridge"))
+            .unwrap_or_else(|problem| panic!("{url}: {problem}"))
+    }
+
     /// The mode by its name in a URL, and what that leaves open.
     fn way(url: &str) -> (&'static str, Option<Exposure>) {
-        let server = Server::parse(url).unwrap_or_else(|problem| panic!("{url}: {problem}"));
-        let mode = match server.options.get_ssl_mode() {
+        let server = parse(url);
+        let mode = match server.hosts[0].options.get_ssl_mode() {
             PgSslMode::Disable => "disable",
             PgSslMode::Allow => "allow",
             PgSslMode::Prefer => "prefer",
@@ -414,7 +522,7 @@ mod tests {
             "127.1",
             "localhost/x?host=db&application_name=",
             "127.0.0.1/x?hostaddr=10.0.0.1&application_name=",
-            "localhost,db",
+            "db,localhost",
         ] {
             let url = format!("postgresql://u:p@{host}/devices");
             assert_eq!(way(&url), ("verify-full", None), "{host}");
@@ -462,10 +570,13 @@ mod tests {
     }
 
     #[test]
-    fn the_systems_authorities_are_no_file() {
-        for (root, file) in [("system", None), ("/ca.pem", Some("/ca.pem"))] {
-            let url = format!("postgres://u@db/devices?sslrootcert={root}");
-            let server = Server::parse(&url).unwrap_or_else(|problem| panic!("{problem}"));
+    fn a_file_lies_beside_the_configuration_and_the_systems_authorities_are_none() {
+        for (root, file) in [
+            ("system", None),
+            ("/ca.pem", Some("/ca.pem")),
+            ("ca.pem", Some("/etc/bridge/ca.pem")),
+        ] {
+            let server = parse(&format!("postgres://u@db/devices?sslrootcert={root}"));
             assert_eq!(server.root_file, file.map(PathBuf::from), "{root}");
         }
     }
@@ -490,7 +601,8 @@ mod tests {
         ] {
             let case = format!("{variables:?} with ?{options}");
             let is_set = |variable: &str| variables.contains(&variable);
-            let server = Server::parse_in(&format!("postgres://u@db/x?{options}"), is_set);
+            let url = format!("postgres://u@db/x?{options}");
+            let server = Server::parse_in(&url, Path::new(""), is_set);
             let [has_cert, has_key] = ["sslcert", "sslkey"].map(|name| options.contains(name));
             match expected {
                 Ok(expected) => {
@@ -512,6 +624,28 @@ mod tests {
     }
 
     #[test]
+    fn of_several_hosts_one_that_can_be_written_is_wanted() {
+        for (url, expected) in [
+            ("a/x", Wanted::Any),
+            ("a/x?target_session_attrs=read-write", Wanted::ReadWrite),
+            ("a,b/x", Wanted::ReadWrite),
+            ("a,b/x?target_session_attrs=primary", Wanted::Primary),
+            ("a,b/x?target_session_attrs=any", Wanted::Any),
+        ] {
+            let server = parse(&format!("postgres://u:p@{url}"));
+            assert_eq!(server.wanted(), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn each_host_is_protected_by_where_it_is() {
+        let server = parse("postgres://u:p@127.0.0.1,db/x?sslmode=require");
+        let exposed: Vec<_> = server.hosts.iter().map(|host| host.exposure).collect();
+        assert_eq!(exposed, [None, Some(Exposure::Require)]);
+        assert_eq!(server.exposure(), Some(Exposure::Require));
+    }
+
+    #[test]
     fn a_url_that_cannot_be_read_is_not_shown() {
         for (url, expected) in [
             ("s3cret", "url is not one of Postgres"),
@@ -527,6 +661,15 @@ mod tests {
             ),
             ("postgres://u@db/x?port=s3cret", "port"),
             ("postgres://u@db/x?hostaddr=s3cret", "hostaddr"),
+            ("postgres://u@a,b/x?hostaddr=10.0.0.1", "hostaddr"),
+            (
+                "postgres://u@a,b/x?target_session_attrs=s3cret",
+                "none of read-write",
+            ),
+            (
+                "postgres://u@a,b/x?target_session_attrs=standby",
+                "a history is written",
+            ),
             ("postgres://u@db/x?sslpassword=s3cret", "option sslpassword"),
             (
                 "postgres://u@db/x?sslmode=verify-full&channel_binding=s3cret",
@@ -539,7 +682,7 @@ mod tests {
             ("postgres://u:12?s3cret=1@db/x", "an option of the URL"),
             ("postgres://u@db/x?s3cret%20word=1", "an option of the URL"),
         ] {
-            let problem = Server::parse(url).err().expect(url);
+            let problem = Server::parse(url, Path::new("")).err().expect(url);
             assert!(
                 problem.contains(expected) && !problem.contains("s3cret"),
                 "{url}: {problem}"
@@ -574,9 +717,12 @@ mod tests {
                 "postgres://u:p@[::1]:7/devices",
                 "postgres://[::1]:7/devices",
             ),
+            (
+                "postgres://u:p@a,b:7/devices?target_session_attrs=any",
+                "postgres://a:5432,b:7/devices",
+            ),
         ] {
-            let server = Server::parse(url).unwrap_or_else(|problem| panic!("{problem}"));
-            assert_eq!(server.to_string(), expected);
+            assert_eq!(parse(url).to_string(), expected);
         }
     }
 }

@@ -1,10 +1,11 @@
 //! One transaction of a batch.
 
 use sqlx::postgres::PgConnection;
-use sqlx::{Connection, Postgres, Transaction};
 
+use super::failure::only_insert_can;
 use super::insert::{insert, text_time};
 use super::look_up;
+use super::session::{Session, abandon, query, query_scalar};
 use crate::faults::{self, Failpoint};
 use crate::sinks::Batch;
 use crate::sinks::history::copy::copy;
@@ -27,56 +28,124 @@ pub(super) enum Way {
     Insert,
 }
 
-/// Where it fails, the recorder is to forget.
+/// One transaction, and another one by INSERT where COPY is not the way. Gives the way for the next
+/// batch. `batch`: of the sink of this name.
 pub(super) async fn store(
     connection: &mut PgConnection,
+    session: &Session,
     recorder: &mut Recorder,
-    sink: &str,
-    batch: Batch<'_>,
+    batch: (&str, Batch<'_>),
+    way: Way,
+) -> Result<Way, sqlx::Error> {
+    match transact(connection, session, recorder, batch, way).await {
+        Err(error) if way == Way::Copy && only_insert_can(&error) => {
+            transact(connection, session, recorder, batch, Way::Insert).await?;
+            Ok(Way::Insert)
+        }
+        Err(error) => Err(error),
+        Ok(()) => Ok(way),
+    }
+}
+
+/// All of it, or nothing.
+async fn transact(
+    connection: &mut PgConnection,
+    session: &Session,
+    recorder: &mut Recorder,
+    batch: (&str, Batch<'_>),
     way: Way,
 ) -> Result<(), sqlx::Error> {
-    let mut transaction = begin(connection, recorder).await?;
+    let mut transaction = session.begin(connection).await?;
+    match fill(&mut transaction, recorder, batch, way).await {
+        Ok(()) => {
+            faults::reach(Failpoint::InHistory);
+            transaction.commit().await?;
+            faults::reach(Failpoint::AfterHistory);
+            Ok(())
+        }
+        Err(error) => {
+            recorder.forget();
+            abandon(transaction).await;
+            Err(error)
+        }
+    }
+}
+
+/// Stores the rows and the cursor.
+async fn fill(
+    transaction: &mut PgConnection,
+    recorder: &mut Recorder,
+    (sink, batch): (&str, Batch<'_>),
+    way: Way,
+) -> Result<(), sqlx::Error> {
+    take_turn(transaction, recorder).await?;
     let rows = Rows::of(batch.events);
     let stored = recorder.maybe_covered(&rows.coverage);
-    let stored = look_up::covered(&mut transaction, stored).await?;
+    let stored = look_up::covered(transaction, stored).await?;
     let covered = recorder.cover(&rows.coverage, stored);
-    cover(&mut transaction, recorder, covered).await?;
+    cover(transaction, recorder, covered).await?;
     let wanted = recorder.prepare(&rows.statuses);
-    let found = look_up::found(&mut transaction, wanted).await?;
+    let found = look_up::found(transaction, wanted).await?;
     let recording = recorder.record(&rows.statuses, found, batch.reason);
-    write(&mut transaction, recorder, recording, way).await?;
-    sqlx::query(
+    write(transaction, recorder, recording, way).await?;
+    let journal = batch.journal.simple().to_string();
+    recorder.reach(&journal, batch.through.0);
+    query(
         "INSERT INTO bridge_cursor (journal, sink, position) VALUES ($1, $2, $3) \
          ON CONFLICT (journal, sink) DO UPDATE SET position = excluded.position",
     )
-    .bind(batch.journal.simple().to_string())
+    .bind(journal)
     .bind(sink)
     .bind(batch.through.0)
-    .execute(&mut *transaction)
-    .await?;
-    faults::reach(Failpoint::InHistory);
-    transaction.commit().await?;
-    faults::reach(Failpoint::AfterHistory);
-    recorder.reach(&batch.journal.simple().to_string(), batch.through.0);
+    .execute(transaction)
+    .await
+    .map(drop)
+}
+
+/// One transaction at a time writes. Where another daemon has written since, the recorder begins
+/// with what is stored now.
+pub(super) async fn take_turn(
+    transaction: &mut PgConnection,
+    recorder: &mut Recorder,
+) -> Result<(), sqlx::Error> {
+    let sql = "UPDATE bridge_writer SET turn = turn + 1 RETURNING turn";
+    let turn: i64 = query_scalar(sql).fetch_one(&mut *transaction).await?;
+    if !recorder.is_as_of(turn - 1) {
+        recorder.load(turn, look_up::base(transaction).await?);
+    }
+    recorder.turn(turn);
     Ok(())
 }
 
-/// Begins a transaction that writes, one at a time. Where another daemon has written since, the
-/// recorder begins with what is stored now.
-pub(super) async fn begin<'a>(
-    connection: &'a mut PgConnection,
-    recorder: &mut Recorder,
-) -> Result<Transaction<'a, Postgres>, sqlx::Error> {
-    let mut transaction = connection.begin().await?;
-    let query = "UPDATE bridge_writer SET turn = turn + 1 RETURNING turn";
-    let turn: i64 = sqlx::query_scalar(query)
-        .fetch_one(&mut *transaction)
-        .await?;
-    if !recorder.is_as_of(turn - 1) {
-        recorder.load(turn, look_up::base(&mut transaction).await?);
+/// The days are those of this zone: where they were another's, all are counted again.
+pub(super) async fn set_zone(
+    transaction: &mut PgConnection,
+    zone: &str,
+) -> Result<(), sqlx::Error> {
+    let sql = "SELECT value FROM history_setting WHERE name = 'day_zone'";
+    let before: Option<String> = query_scalar(sql).fetch_optional(&mut *transaction).await?;
+    if before.as_deref() == Some(zone) {
+        return Ok(());
     }
-    recorder.turn(turn);
-    Ok(transaction)
+    if before.is_some() {
+        sqlx::raw_sql(
+            "UPDATE bridge_writer SET turn = turn + 1; \
+             DELETE FROM state_daily_row; \
+             UPDATE device_row SET counted_until = NULL, counted_certain_until = NULL; \
+             INSERT INTO history_setting (name, value) VALUES ('recounted_below', '0') \
+                 ON CONFLICT (name) DO UPDATE SET value = '0'",
+        )
+        .execute(&mut *transaction)
+        .await?;
+    }
+    query(
+        "INSERT INTO history_setting (name, value) VALUES ('day_zone', $1) \
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+    )
+    .bind(zone)
+    .execute(transaction)
+    .await
+    .map(drop)
 }
 
 async fn cover(
@@ -86,7 +155,7 @@ async fn cover(
 ) -> Result<(), sqlx::Error> {
     insert(connection, &tables::COVERAGE, &covered.rows).await?;
     for (event_id, until) in covered.ends {
-        sqlx::query("UPDATE coverage SET gap_until = $1::timestamptz WHERE event_id = $2")
+        query("UPDATE coverage SET gap_until = $1::timestamptz WHERE event_id = $2")
             .bind(text_time(until))
             .bind(event_id)
             .execute(&mut *connection)
@@ -104,7 +173,7 @@ async fn cover(
             if before.get(&event_id) == Some(&begins) {
                 continue;
             }
-            sqlx::query(
+            query(
                 "UPDATE coverage SET begins_gap = $1, gap_until = $2::timestamptz \
                  WHERE event_id = $3",
             )
@@ -143,7 +212,7 @@ async fn write(
         let part = look_up::part(connection, device, late).await?;
         let rebuilt = recorder.rebuild(&id, &part.kept, &part.closed, part.from_first);
         for (since, ends_sequence) in rebuilt.remove {
-            sqlx::query(
+            query(
                 "DELETE FROM state_interval_row \
                  WHERE device_key = $1 AND since = $2::timestamptz AND ends_sequence = $3",
             )

@@ -8,7 +8,8 @@ use sqlx::postgres::PgConnection;
 
 use super::insert::text_time;
 use super::look_up;
-use super::store::{begin, write_devices};
+use super::session::{Session, abandon, query, query_scalar};
+use super::store::{take_turn, write_devices};
 use crate::sinks::history::recorder::{Recorder, month};
 use crate::sinks::history::retention::PIECE_ROWS;
 
@@ -55,95 +56,128 @@ pub(super) enum Stepped {
     Done,
 }
 
+/// What is to be done next.
+#[derive(Debug, Clone, Copy)]
+enum Work {
+    Recount,
+    Sweep(Timestamp),
+    Delete(Round),
+}
+
 impl Upkeep {
     /// One step; `now` is believed, and all that was received before it is stored.
     pub(super) async fn step(
         &mut self,
         connection: &mut PgConnection,
+        session: &Session,
         recorder: &mut Recorder,
         now: Timestamp,
         before: Before,
     ) -> Result<Stepped, sqlx::Error> {
-        let midnight = recorder.midnight(now);
-        if recorder.recounted_below() != i64::MAX {
-            recount(connection, recorder).await?;
-            return Ok(Stepped::More);
+        let Some(work) = self.next(recorder, now) else {
+            return Ok(Stepped::Done);
+        };
+        let mut transaction = session.begin(connection).await?;
+        match self.work(&mut transaction, recorder, work, before).await {
+            Ok(()) => {
+                transaction.commit().await?;
+                Ok(Stepped::More)
+            }
+            Err(error) => {
+                abandon(transaction).await;
+                Err(error)
+            }
         }
+    }
+
+    fn next(&mut self, recorder: &mut Recorder, now: Timestamp) -> Option<Work> {
+        if recorder.recounted_below() != i64::MAX {
+            return Some(Work::Recount);
+        }
+        let midnight = recorder.midnight(now);
         if self.swept.is_none_or(|swept| swept < midnight) {
-            self.sweep(connection, recorder, midnight).await?;
-            return Ok(Stepped::More);
+            return Some(Work::Sweep(midnight));
         }
         if self.round.is_none() && self.next_round.is_none_or(|next| next <= Instant::now()) {
             self.round = Some(Round::Pieces(0));
             self.next_round = Some(Instant::now() + ROUND_INTERVAL);
         }
-        if let Some(round) = self.round {
-            self.round = delete(connection, recorder, round, before).await?;
-            return Ok(Stepped::More);
+        self.round.map(Work::Delete)
+    }
+
+    async fn work(
+        &mut self,
+        transaction: &mut PgConnection,
+        recorder: &mut Recorder,
+        work: Work,
+        before: Before,
+    ) -> Result<(), sqlx::Error> {
+        take_turn(transaction, recorder).await?;
+        match work {
+            Work::Recount => recount(transaction, recorder).await,
+            Work::Sweep(midnight) => self.sweep(transaction, recorder, midnight).await,
+            Work::Delete(round) => {
+                self.round = delete(transaction, recorder, round, before).await?;
+                Ok(())
+            }
         }
-        Ok(Stepped::Done)
     }
 
     async fn sweep(
         &mut self,
-        connection: &mut PgConnection,
+        transaction: &mut PgConnection,
         recorder: &mut Recorder,
         midnight: Timestamp,
     ) -> Result<(), sqlx::Error> {
-        let mut transaction = begin(connection, recorder).await?;
         let after = self.swept_device;
-        let devices = look_up::unswept(&mut transaction, after, midnight, SWEEP_DEVICES).await?;
+        let devices = look_up::unswept(transaction, after, midnight, SWEEP_DEVICES).await?;
         let Some(last) = devices.last() else {
             self.swept = Some(midnight);
             self.swept_device = 0;
-            return transaction.commit().await;
+            return Ok(());
         };
-        let last = last.key;
+        self.swept_device = last.key;
         recorder.sweep(devices, midnight);
-        write_devices(&mut transaction, recorder).await?;
-        transaction.commit().await?;
-        self.swept_device = last;
-        Ok(())
+        write_devices(transaction, recorder).await
     }
 }
 
 /// Counts the days of some devices again, after the zone was changed.
 async fn recount(
-    connection: &mut PgConnection,
+    transaction: &mut PgConnection,
     recorder: &mut Recorder,
 ) -> Result<(), sqlx::Error> {
-    let mut transaction = begin(connection, recorder).await?;
     let from = recorder.recounted_below();
-    let devices = look_up::devices_from(&mut transaction, from, RECOUNT_DEVICES).await?;
+    let devices = look_up::devices_from(transaction, from, RECOUNT_DEVICES).await?;
     if devices.is_empty() {
-        sqlx::query("DELETE FROM history_setting WHERE name = 'recounted_below'")
-            .execute(&mut *transaction)
-            .await?;
         recorder.recounted();
-        return transaction.commit().await;
+        return query("DELETE FROM history_setting WHERE name = 'recounted_below'")
+            .execute(transaction)
+            .await
+            .map(drop);
     }
     for device in devices {
-        let pieces = look_up::pieces(&mut transaction, device.key, "-infinity").await?;
+        let pieces = look_up::pieces(transaction, device.key, "-infinity").await?;
         recorder.recount(device, &pieces);
     }
-    write_devices(&mut transaction, recorder).await?;
-    sqlx::query("UPDATE history_setting SET value = $1 WHERE name = 'recounted_below'")
+    write_devices(transaction, recorder).await?;
+    query("UPDATE history_setting SET value = $1 WHERE name = 'recounted_below'")
         .bind(recorder.recounted_below().to_string())
-        .execute(&mut *transaction)
-        .await?;
-    transaction.commit().await
+        .execute(transaction)
+        .await
+        .map(drop)
 }
 
 /// Deletes a piece of what is too old; gives where the round goes on.
 async fn delete(
-    connection: &mut PgConnection,
+    transaction: &mut PgConnection,
     recorder: &mut Recorder,
     round: Round,
     before: Before,
 ) -> Result<Option<Round>, sqlx::Error> {
     let Some(intervals) = before.intervals else {
         return match (round, before.statuses) {
-            (Round::Months, Some(statuses)) => delete_months(connection, recorder, statuses).await,
+            (Round::Months, Some(statuses)) => delete_months(transaction, recorder, statuses).await,
             (Round::Months, None) => Ok(None),
             _ => Ok(Some(Round::Months)),
         };
@@ -153,7 +187,7 @@ async fn delete(
     match round {
         Round::Pieces(from) => {
             let to = from + PRUNE_DEVICES;
-            let deleted = sqlx::query(
+            let deleted = query(
                 "DELETE FROM state_interval_row WHERE (device_key, since, ends_sequence) IN ( \
                      SELECT i.device_key, i.since, i.ends_sequence FROM device_row AS d \
                      JOIN state_interval_row AS i ON i.device_key = d.device_key AND i.since < $3::timestamptz \
@@ -163,12 +197,12 @@ async fn delete(
             .bind(to)
             .bind(&text)
             .bind(i64::from(PIECE_ROWS))
-            .execute(&mut *connection)
+            .execute(&mut *transaction)
             .await?
             .rows_affected();
             let last: i64 =
-                sqlx::query_scalar("SELECT coalesce(max(device_key), 0)::bigint FROM device_row")
-                    .fetch_one(connection)
+                query_scalar("SELECT coalesce(max(device_key), 0)::bigint FROM device_row")
+                    .fetch_one(transaction)
                     .await?;
             Ok(Some(match deleted {
                 deleted if deleted >= full => Round::Pieces(from),
@@ -178,13 +212,13 @@ async fn delete(
         }
         Round::Days => {
             let day = text.get(..10).unwrap_or_default();
-            let deleted = sqlx::query(
+            let deleted = query(
                 "DELETE FROM state_daily_row WHERE (day, device_key, state_key) IN ( \
                      SELECT day, device_key, state_key FROM state_daily_row WHERE day < $1::date LIMIT $2)",
             )
             .bind(day)
             .bind(i64::from(PIECE_ROWS))
-            .execute(connection)
+            .execute(transaction)
             .await?
             .rows_affected();
             Ok(Some(match deleted {
@@ -193,13 +227,13 @@ async fn delete(
             }))
         }
         Round::Coverage => {
-            let deleted = sqlx::query(
+            let deleted = query(
                 "DELETE FROM coverage WHERE event_id IN (SELECT event_id FROM coverage \
                      WHERE at < $1::timestamptz AND (NOT begins_gap OR gap_until < $1::timestamptz) LIMIT $2)",
             )
             .bind(text)
             .bind(i64::from(PIECE_ROWS))
-            .execute(connection)
+            .execute(transaction)
             .await?
             .rows_affected();
             if deleted > 0 {
@@ -211,7 +245,7 @@ async fn delete(
             }))
         }
         Round::Months => match before.statuses {
-            Some(statuses) => delete_months(connection, recorder, statuses).await,
+            Some(statuses) => delete_months(transaction, recorder, statuses).await,
             None => Ok(None),
         },
     }
@@ -219,12 +253,12 @@ async fn delete(
 
 /// Payloads and profiles of months whose events are gone.
 async fn delete_months(
-    connection: &mut PgConnection,
+    transaction: &mut PgConnection,
     recorder: &mut Recorder,
     statuses: Timestamp,
 ) -> Result<Option<Round>, sqlx::Error> {
     let mut deleted = 0;
-    for query in [
+    for sql in [
         "DELETE FROM payload WHERE payload_key IN ( \
              SELECT payload_key FROM payload WHERE month < $1 AND NOT EXISTS ( \
                  SELECT 1 FROM event WHERE received_at < $3::timestamptz) LIMIT $2)",
@@ -233,11 +267,11 @@ async fn delete_months(
                  SELECT 1 FROM device_row AS d WHERE d.profile_key = p.profile_key) \
              AND NOT EXISTS (SELECT 1 FROM event WHERE received_at < $3::timestamptz) LIMIT $2)",
     ] {
-        deleted += sqlx::query(query)
+        deleted += query(sql)
             .bind(month(statuses))
             .bind(i64::from(PIECE_ROWS))
             .bind(text_time(statuses))
-            .execute(&mut *connection)
+            .execute(&mut *transaction)
             .await?
             .rows_affected();
     }

@@ -12,6 +12,7 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use sqlx::{Arguments, AssertSqlSafe, Executor, Sqlite};
 
 use crate::sinks::history::tables::{Cell, Table};
+use crate::sinks::history::times::storable;
 
 /// Rows of the INSERTs: SQLite takes 32,766 values in one, and each size is prepared once; a
 /// hundred rows at once cost hardly more than a thousand do.
@@ -125,7 +126,9 @@ fn bind<Row>(
             }
             Cell::Flag(read) => arguments.add(read(row))?,
             Cell::Number(read) => arguments.add(read(row))?,
-            Cell::Time(read) => arguments.add(read(row).map(|time| words.time(time)))?,
+            Cell::Time(read) => {
+                arguments.add(storable(read(row)).map(|time| words.time(time)))?;
+            }
             Cell::Day(read) => arguments.add(read(row).to_string())?,
             Cell::Bytes(read) => arguments.add(read(row).to_vec())?,
         }

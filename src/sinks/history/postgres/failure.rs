@@ -1,0 +1,163 @@
+//! What can go wrong with a server, whose fault it is, and what to do about it.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::super::migration::ANOTHER_LAYOUT;
+use super::super::words::words;
+
+/// What can go wrong in a bounded call.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error("{}", words(.0))]
+    Sql(#[from] sqlx::Error),
+    /// Says what to do.
+    #[error("{0}")]
+    Tls(String),
+    #[error("no answer within {} s", .0.as_secs())]
+    Silent(Duration),
+    /// Tables of another version, or not of ours.
+    #[error("{}", ANOTHER_LAYOUT)]
+    Layout,
+    /// The server's encoding, which holds too few characters.
+    #[error("the database has the encoding {0}, which lacks most of the world's characters")]
+    Encoding(String),
+    /// It answers, and stores nothing; why.
+    #[error("{0}")]
+    ReadOnly(&'static str),
+    /// Of several hosts, each with what it says.
+    #[error("no host stores rows: {}", each(.0))]
+    NoHost(Vec<(String, Failure)>),
+}
+
+impl Failure {
+    /// It, and what to do about it.
+    pub(super) fn with_advice(&self) -> String {
+        match advice(self) {
+            Some(advice) => format!("{self}; {advice}"),
+            None => self.to_string(),
+        }
+    }
+}
+
+fn each(hosts: &[(String, Failure)]) -> String {
+    let each = hosts
+        .iter()
+        .map(|(host, failure)| format!("{host}: {}", failure.with_advice()));
+    each.collect::<Vec<_>>().join(" | ")
+}
+
+/// A call that ends, whatever the server does.
+pub(super) async fn bounded<T, E: Into<Failure>>(
+    limit: Duration,
+    call: impl Future<Output = Result<T, E>>,
+) -> Result<T, Failure> {
+    match timeout(limit, call).await {
+        Ok(outcome) => outcome.map_err(Into::into),
+        Err(_) => Err(Failure::Silent(limit)),
+    }
+}
+
+/// The SQLSTATE, where the server itself reported the error.
+fn state(failure: &Failure) -> Option<String> {
+    let Failure::Sql(error) = failure else {
+        return None;
+    };
+    code(error)
+}
+
+/// The same of sqlx's error.
+pub(super) fn code(error: &sqlx::Error) -> Option<String> {
+    Some(error.as_database_error()?.code()?.into_owned())
+}
+
+/// An event is there already, maybe since this moment. Or the table has row-level security, or is a
+/// view: neither takes COPY.
+pub(super) fn only_insert_can(error: &sqlx::Error) -> bool {
+    code(error).is_some_and(|code| ["23505", "0A000", "42809"].contains(&code.as_str()))
+}
+
+/// Whose fault it is that rows are refused, which another attempt cannot mend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// An event's own: its data (class 22, such as a character that the encoding lacks), or their
+    /// size (class 54, such as a too long index key). The tables are well.
+    Event,
+    /// Maybe the tables': a constraint (class 23) that somebody may have added.
+    Tables,
+}
+
+/// The fault, if this is a refusal of rows.
+pub(super) fn fault(failure: &Failure) -> Option<Fault> {
+    let state = state(failure)?;
+    match state.get(..2)? {
+        "22" | "54" => Some(Fault::Event),
+        "23" => Some(Fault::Tables),
+        _ => None,
+    }
+}
+
+/// What to do about it, by <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+fn advice(failure: &Failure) -> Option<&'static str> {
+    match failure {
+        Failure::Layout => {
+            return Some(
+                "begin a new database, or a new `schema`; the journal fills it as far as it reaches",
+            );
+        }
+        Failure::Encoding(_) => {
+            return Some(
+                "create one with ENCODING 'UTF8', and name it in `url`; nothing is stored until then",
+            );
+        }
+        Failure::ReadOnly(_) => return Some("name the primary in `url`"),
+        _ => {}
+    }
+    let state = state(failure)?;
+    match (state.get(..2)?, state.as_str()) {
+        (_, "28000") => Some(
+            "check user and database in `url`, and the server's pg_hba.conf: it may want TLS \
+             (sslmode) or a client certificate (sslcert, sslkey)",
+        ),
+        ("28", _) => Some("check user and password in `url`"),
+        (_, "3F000") => Some("create the schema, or grant the user USAGE and CREATE on it"),
+        ("3D", _) => Some("create the database, or name another one in `url`"),
+        (_, "42501") => Some(
+            "grant the user SELECT, INSERT, UPDATE and DELETE on the tables, and USAGE on their \
+             schema; only while tables are missing, CREATE on the schema, or on the database for a \
+             new `schema`",
+        ),
+        (_, "53100") => Some("the server's disk is full: free some space"),
+        (_, "53300") => {
+            Some("the server has no free connection: raise max_connections or close some")
+        }
+        (_, "55P03") => {
+            Some("another session holds a lock on the tables: see pg_locks, and end it")
+        }
+        (_, "40P01") => Some("another session writes our tables in another order: it should not"),
+        (_, "57014") => Some("the server is overloaded, or its statement_timeout too short"),
+        (_, "25006") => Some("this server is read-only: name the primary in `url`"),
+        (_, "42P05" | "26000") => Some(
+            "a pooler stands between, and does not keep a transaction on one connection of the \
+             server: let it pool by transaction or session, or name the server itself in `url`",
+        ),
+        (_, "08P01") if asks_at_the_start(failure) => Some(
+            "a pooler stands between, and does not pass this on: remove `options` from `url`; \
+             `schema` replaces options[search_path]",
+        ),
+        (_, "08P01") => Some(
+            "a pooler stands between: see its log; it has to pool by transaction or session, not \
+             by statement",
+        ),
+        ("42" | "0A", _) => Some(
+            "the tables are not as stomp-bridge made them: restore them or use another database",
+        ),
+        _ => None,
+    }
+}
+
+/// What pgbouncer says of a setting that a client sends as it connects.
+fn asks_at_the_start(failure: &Failure) -> bool {
+    failure.to_string().contains("startup parameter")
+}

@@ -1,0 +1,122 @@
+//! Transactions and statements that leave nothing behind on the server. A connection pooler in
+//! transaction mode, such as pgbouncer, may stand between: it gives each transaction of ours to any
+//! of its connections, and other programs get the same ones afterwards. So nothing is set, prepared
+//! or locked for longer than a transaction, and a statement with parameters is always within one.
+
+use sqlx::postgres::{PgArguments, PgConnection, Postgres};
+use sqlx::query::{Query, QueryAs, QueryScalar};
+use sqlx::{AssertSqlSafe, Connection, SqlSafeStr, Transaction};
+
+/// The server gives up a statement, and a transaction whose client has vanished (a power cut, a
+/// cable). So neither holds a lock that our next connection needs. A lock that somebody else holds
+/// is said by its name, sooner.
+const LIMITS: &str = "SET LOCAL statement_timeout = '30s'; SET LOCAL lock_timeout = '10s'; SET LOCAL \
+     idle_in_transaction_session_timeout = '60s'";
+/// Making the tables, which waits for another daemon that does the same.
+const MIGRATION_LIMITS: &str = "SET LOCAL statement_timeout = '55s'; SET LOCAL lock_timeout = '55s'; SET LOCAL \
+     idle_in_transaction_session_timeout = '60s'";
+/// The server keeps its notices. Nobody reads a trigger's notices while a COPY is sent, so the
+/// server would wait.
+const QUIET: &str = "SET LOCAL client_min_messages = error";
+
+/// How transactions of ours begin.
+#[derive(Debug)]
+pub(super) struct Session {
+    store: String,
+    migrate: String,
+}
+
+impl Session {
+    /// Of a history whose tables are in this schema; `None`: where the server looks first.
+    pub(super) fn new(schema: Option<&str>) -> Session {
+        let path = schema.map_or_else(String::new, |schema| {
+            format!("; SET LOCAL search_path = {}", quoted(schema))
+        });
+        let begin = |limits: &str| format!("BEGIN; {limits}; {QUIET}{path}");
+        Session {
+            store: begin(LIMITS),
+            migrate: begin(MIGRATION_LIMITS),
+        }
+    }
+
+    /// A transaction of rows.
+    pub(super) async fn begin<'c>(
+        &self,
+        connection: &'c mut PgConnection,
+    ) -> Result<Transaction<'c, Postgres>, sqlx::Error> {
+        connection
+            .begin_with(AssertSqlSafe(self.store.as_str()))
+            .await
+    }
+
+    /// A transaction that makes tables.
+    pub(super) async fn begin_migration<'c>(
+        &self,
+        connection: &'c mut PgConnection,
+    ) -> Result<Transaction<'c, Postgres>, sqlx::Error> {
+        connection
+            .begin_with(AssertSqlSafe(self.migrate.as_str()))
+            .await
+    }
+}
+
+/// Ends a transaction that failed, at once: until then a pooler lends its connection to nobody else.
+pub(super) async fn abandon(transaction: Transaction<'_, Postgres>) {
+    // A connection that cannot do it is of no use to anybody.
+    let _ = transaction.rollback().await;
+}
+
+/// A name as SQL writes it, whatever it holds.
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A statement without a name on the server, for use within a transaction.
+pub(super) fn query(sql: impl SqlSafeStr) -> Query<'static, Postgres, PgArguments> {
+    sqlx::query(sql).persistent(false)
+}
+
+/// The same, for the rows as tuples.
+pub(super) fn query_as<Row>(sql: impl SqlSafeStr) -> QueryAs<'static, Postgres, Row, PgArguments>
+where
+    Row: for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow>,
+{
+    sqlx::query_as(sql).persistent(false)
+}
+
+/// The same, for the first column.
+pub(super) fn query_scalar<Value>(
+    sql: impl SqlSafeStr,
+) -> QueryScalar<'static, Postgres, Value, PgArguments>
+where
+    (Value,): for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow>,
+{
+    sqlx::query_scalar(sql).persistent(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schema_is_searched_alone_and_no_name_ends_the_statement() {
+        let ends = |schema| {
+            let session = Session::new(schema);
+            let (_, path) = session.store.rsplit_once("; ").unwrap_or_default();
+            path.to_owned()
+        };
+        assert_eq!(ends(None), QUIET);
+        assert_eq!(ends(Some("bridge")), "SET LOCAL search_path = \"bridge\"");
+        assert_eq!(ends(Some("a\"b")), "SET LOCAL search_path = \"a\"\"b\"");
+    }
+
+    #[test]
+    fn everything_that_is_set_ends_with_its_transaction() {
+        let session = Session::new(Some("bridge"));
+        for begin in [session.store, session.migrate] {
+            let mut parts = begin.split("; ");
+            assert_eq!(parts.next(), Some("BEGIN"));
+            assert!(parts.all(|part| part.starts_with("SET LOCAL ")), "{begin}");
+        }
+    }
+}
