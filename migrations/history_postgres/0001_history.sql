@@ -30,7 +30,7 @@ CREATE TABLE state (
     UNIQUE (word, state, severity)
 );
 
-COMMENT ON TABLE state IS 'A word as sent, and what [states] made of it. Another vocabulary makes another row: what is there keeps its meaning.';
+COMMENT ON TABLE state IS 'A word as sent, and what [states] made of it. Another vocabulary makes another row: those that are there keep their meaning.';
 COMMENT ON COLUMN state.state_key IS 'Its key here.';
 COMMENT ON COLUMN state.word IS 'The state as sent.';
 COMMENT ON COLUMN state.state IS 'The name that [states] gives it; an unknown one as sent, trimmed.';
@@ -164,7 +164,7 @@ CREATE TABLE state_interval_row (
     until timestamptz NOT NULL,
     us bigint NOT NULL,
     ends_sequence bigint NOT NULL,
-    run_since timestamptz NOT NULL,
+    run_since timestamptz,
     fault_since timestamptz,
     fault_uncertain_us bigint NOT NULL,
     device_key integer NOT NULL,
@@ -179,8 +179,8 @@ COMMENT ON COLUMN state_interval_row.since IS 'When it began.';
 COMMENT ON COLUMN state_interval_row.until IS 'When it ended.';
 COMMENT ON COLUMN state_interval_row.us IS 'How long it was, in microseconds.';
 COMMENT ON COLUMN state_interval_row.ends_sequence IS 'The event that closed it.';
-COMMENT ON COLUMN state_interval_row.run_since IS 'Since when the device was in this state, through uncertain pieces.';
-COMMENT ON COLUMN state_interval_row.fault_since IS 'Since when the severity was critical; null where it was not.';
+COMMENT ON COLUMN state_interval_row.run_since IS 'Since when the device was in this state, through uncertain pieces; null: since the piece began.';
+COMMENT ON COLUMN state_interval_row.fault_since IS 'Since when the severity was critical, where it was; null: since the piece began.';
 COMMENT ON COLUMN state_interval_row.fault_uncertain_us IS 'How many microseconds of the fault are uncertain, this piece included.';
 COMMENT ON COLUMN state_interval_row.device_key IS 'The device.';
 COMMENT ON COLUMN state_interval_row.state_key IS 'The state.';
@@ -226,7 +226,7 @@ COMMENT ON COLUMN coverage.at IS 'Since when.';
 COMMENT ON COLUMN coverage.received_at IS 'When the daemon wrote it down.';
 COMMENT ON COLUMN coverage.origin IS 'The journal entry.';
 COMMENT ON COLUMN coverage.begins_gap IS 'It was heard before, in the order of the journal.';
-COMMENT ON COLUMN coverage.gap_until IS 'When it was heard again, whatever the clock did.';
+COMMENT ON COLUMN coverage.gap_until IS 'When the topic was heard from then on, whatever the clock did.';
 
 CREATE TABLE history_setting (
     name text NOT NULL PRIMARY KEY,
@@ -324,7 +324,8 @@ LEFT JOIN payload AS b ON b.payload_key = e.payload_key;
 CREATE VIEW state_interval AS
 SELECT
     d.stream, d.client_id, d.device_id, s.state, s.severity, i.since, i.until, i.us / 1e6::double precision AS seconds,
-    i.cause IS NULL AS certain, i.cause, i.run_since
+    i.cause IS NULL AS certain, i.cause,
+    coalesce(i.run_since, i.since) AS run_since
 FROM state_interval_row AS i
 JOIN device_row AS d ON d.device_key = i.device_key
 JOIN state AS s ON s.state_key = i.state_key
@@ -344,8 +345,8 @@ LEFT JOIN coverage AS g ON g.event_id = (
 -- The time of one device in states of the severity critical, whichever they were; `state` is the last of them.
 CREATE VIEW fault_episode AS
 SELECT
-    d.stream, d.client_id, d.device_id, s.state, i.fault_since AS since, i.until,
-    seconds_between(i.fault_since, i.until) AS seconds,
+    d.stream, d.client_id, d.device_id, s.state, coalesce(i.fault_since, i.since) AS since, i.until,
+    seconds_between(coalesce(i.fault_since, i.since), i.until) AS seconds,
     i.fault_uncertain_us / 1e6::double precision AS uncertain_seconds, i.fault_uncertain_us = 0 AS certain
 FROM state_interval_row AS i
 JOIN device_row AS d ON d.device_key = i.device_key
@@ -449,7 +450,7 @@ COMMENT ON COLUMN state_daily.entered IS 'How often the state was entered.';
 COMMENT ON VIEW coverage_gap IS 'The times in which a topic was not heard.';
 COMMENT ON COLUMN coverage_gap.topic IS 'The topic.';
 COMMENT ON COLUMN coverage_gap.since IS 'When it ceased to be heard.';
-COMMENT ON COLUMN coverage_gap.until IS 'When it was heard again; null: it is not yet.';
+COMMENT ON COLUMN coverage_gap.until IS 'When it was heard from then on; null: it is not yet.';
 COMMENT ON COLUMN coverage_gap.seconds IS 'How long that was.';
 COMMENT ON COLUMN coverage_gap.cause IS 'Why.';
 

@@ -9,8 +9,8 @@ CREATE TABLE journal (journal_key INTEGER PRIMARY KEY, journal TEXT NOT NULL UNI
 
 CREATE TABLE topic (topic_key INTEGER PRIMARY KEY, topic TEXT NOT NULL UNIQUE);
 
--- A word as sent, and what `[states]` made of it: another vocabulary makes another row, and what is there keeps the
--- meaning that it had.
+-- A word as sent, and what `[states]` made of it: another vocabulary makes another row, and those that are there
+-- keep the meaning that they had.
 CREATE TABLE state (
     state_key INTEGER PRIMARY KEY,
     word TEXT NOT NULL,
@@ -105,7 +105,7 @@ CREATE INDEX event_received ON event (received_at);
 
 -- The closed pieces of each device's timeline. A piece is one device, one state, certain or not; `ends_sequence` is
 -- the event that closed it. A run is the pieces of one state without another one between, an episode those of the
--- severity critical.
+-- severity critical; where they begin with the piece, their beginning is NULL.
 CREATE TABLE state_interval_row (
     device_key INTEGER NOT NULL,
     since TEXT NOT NULL,
@@ -114,7 +114,7 @@ CREATE TABLE state_interval_row (
     us INTEGER NOT NULL,
     state_key INTEGER NOT NULL,
     cause TEXT,
-    run_since TEXT NOT NULL,
+    run_since TEXT,
     fault_since TEXT,
     fault_uncertain_us INTEGER NOT NULL,
     ends_fault INTEGER NOT NULL,
@@ -209,7 +209,8 @@ LEFT JOIN payload AS b ON b.payload_key = e.payload_key;
 CREATE VIEW state_interval AS
 SELECT
     d.stream, d.client_id, d.device_id, s.state, s.severity, i.since, i.until, i.us / 1e6 AS seconds,
-    i.cause IS NULL AS certain, i.cause, i.run_since
+    i.cause IS NULL AS certain, i.cause,
+    coalesce(i.run_since, i.since) AS run_since
 FROM state_interval_row AS i
 JOIN device_row AS d ON d.device_key = i.device_key
 JOIN state AS s ON s.state_key = i.state_key
@@ -229,8 +230,8 @@ LEFT JOIN coverage AS g ON g.event_id = (
 -- The time of one device in states of the severity critical, whichever they were; `state` is the last of them.
 CREATE VIEW fault_episode AS
 SELECT
-    d.stream, d.client_id, d.device_id, s.state, i.fault_since AS since, i.until,
-    round((julianday(i.until) - julianday(i.fault_since)) * 86400, 3) AS seconds,
+    d.stream, d.client_id, d.device_id, s.state, coalesce(i.fault_since, i.since) AS since, i.until,
+    round((julianday(i.until) - julianday(coalesce(i.fault_since, i.since))) * 86400, 3) AS seconds,
     i.fault_uncertain_us / 1e6 AS uncertain_seconds, i.fault_uncertain_us = 0 AS certain
 FROM state_interval_row AS i
 JOIN device_row AS d ON d.device_key = i.device_key

@@ -58,7 +58,9 @@ fn refuses(sink: &str, n: usize) -> bool {
 
 /// See [`is_poison`]; [`Warehouse`] has its own.
 pub(crate) const POISON: &str = "CREATE TRIGGER poison BEFORE INSERT ON event \
-     WHEN json_extract(NEW.payload, '$.n') % 97 = 13 BEGIN SELECT RAISE(ABORT, 'poison'); END";
+     WHEN json_extract(coalesce(NEW.payload, \
+         (SELECT body FROM payload WHERE payload_key = NEW.payload_key)), '$.n') % 97 = 13 \
+     BEGIN SELECT RAISE(ABORT, 'poison'); END";
 
 /// What has arrived at one sink.
 #[derive(Debug, Default)]

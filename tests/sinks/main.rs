@@ -10,6 +10,8 @@ mod intervals;
 mod mqtt;
 mod mqtt5;
 mod postgres;
+mod questions;
 mod servers;
+mod size;
 mod sqlite;
 mod webhook;

@@ -61,7 +61,7 @@ pub(super) struct PieceText {
     state: String,
     severity: String,
     cause: Option<String>,
-    run_since: String,
+    run_since: Option<String>,
     fault_since: Option<String>,
     fault_uncertain_us: i64,
     ends_fault: bool,
@@ -82,20 +82,26 @@ pub(super) fn select_pieces(time: fn(&str) -> String) -> String {
 impl PieceText {
     /// `None`: a time in it is none.
     pub(super) fn piece(self) -> Option<Piece> {
-        let fault = match &self.fault_since {
-            Some(since) => Some(Fault {
-                since: time(since)?,
+        let begins = time(&self.since)?;
+        let earlier = |text: &Option<String>| match text {
+            Some(text) => time(text),
+            None => Some(begins),
+        };
+        let state = state(self.state_key, &self.state, &self.severity);
+        let fault = match state.is_fault() {
+            true => Some(Fault {
+                since: earlier(&self.fault_since)?,
                 uncertain_us: self.fault_uncertain_us,
             }),
-            None => None,
+            false => None,
         };
         Some(Piece {
-            since: time(&self.since)?,
+            since: begins,
             until: time(&self.until)?,
             ends_sequence: self.ends_sequence,
-            state: state(self.state_key, &self.state, &self.severity),
+            state,
             cause: self.cause.map(Arc::from),
-            run_since: time(&self.run_since)?,
+            run_since: earlier(&self.run_since)?,
             fault,
             ends_fault: self.ends_fault,
         })

@@ -257,10 +257,13 @@ pub(super) static PIECE: Table<PieceRow> = Table {
         ("us", Cell::Integer(|row| Some(row.piece.microseconds()))),
         ("state_key", Cell::Key(|row| Some(row.piece.state.key))),
         ("cause", Cell::Word(|row| row.piece.cause.as_deref())),
-        ("run_since", Cell::Time(|row| Some(row.piece.run_since))),
+        (
+            "run_since",
+            Cell::Time(|row| earlier(row.piece.run_since, row)),
+        ),
         (
             "fault_since",
-            Cell::Time(|row| Some(row.piece.fault?.since)),
+            Cell::Time(|row| earlier(row.piece.fault?.since, row)),
         ),
         (
             "fault_uncertain_us",
@@ -270,6 +273,11 @@ pub(super) static PIECE: Table<PieceRow> = Table {
     ],
     on_conflict: "",
 };
+
+/// A time that is not when the piece began itself: so most rows are shorter.
+fn earlier(time: Timestamp, row: &PieceRow) -> Option<Timestamp> {
+    (time != row.piece.since).then_some(time)
+}
 
 pub(super) static DEVICE: Table<Device> = Table {
     name: "device_row",

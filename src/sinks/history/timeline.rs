@@ -29,7 +29,8 @@ impl State {
         self.severity == other.severity && self.state == other.state
     }
 
-    fn is_fault(&self) -> bool {
+    /// Somebody should act.
+    pub(super) fn is_fault(&self) -> bool {
         self.severity == Severity::Critical
     }
 }
