@@ -16,6 +16,7 @@ use super::print::{self, harmless, say, table, tell};
 use super::route::{AtSink, Found, Routed, Sent, route};
 use crate::config::{self, Plan, TestCase, TestMessage};
 use crate::model::EventKind;
+use crate::pipeline::Body;
 
 /// A line on a terminal.
 const LINE_COLUMNS: usize = 80;
@@ -103,7 +104,7 @@ fn show(args: &RouteArgs, plan: &Plan) -> anyhow::Result<ExitCode> {
         (None, _) => bail!("there are several topics: name the message's with --topic"),
     };
     let body = read(&args.message)?;
-    let statuses = route(plan, topic, &body, args.last.as_deref())?;
+    let statuses = route(plan, topic, &Body::plain(&body), args.last.as_deref())?;
     if args.json {
         print::json(&Shown {
             topic,
@@ -125,8 +126,9 @@ fn read(message: &Path) -> anyhow::Result<Vec<u8>> {
         body = std::fs::read(message)
             .with_context(|| format!("read the message {}", message.display()))?;
     }
-    // The end of the file's last line is none of the message's.
-    if body.ends_with(b"\n") {
+    // The end of the file's last line is none of the message's, if it is a text in UTF-8.
+    let is_text = std::str::from_utf8(&body).is_ok_and(|text| !text.contains('\0'));
+    if is_text && body.ends_with(b"\n") {
         body.pop();
     }
     Ok(body)
@@ -136,6 +138,9 @@ fn read(message: &Path) -> anyhow::Result<Vec<u8>> {
 fn text(topic: &str, statuses: &[Found]) -> Vec<String> {
     let count = statuses.len();
     let mut lines = Vec::new();
+    if statuses.is_empty() {
+        lines.push(format!("topic {topic}: no status: it is an empty array"));
+    }
     for (number, found) in statuses.iter().enumerate() {
         if number > 0 {
             lines.push(String::new());
@@ -303,11 +308,14 @@ fn outcome(plan: &Plan, case: &TestCase) -> Outcome {
 }
 
 fn found(plan: &Plan, case: &TestCase) -> anyhow::Result<Vec<Found>> {
-    let body = match &case.message {
-        TestMessage::Text(text) => text.clone().into_bytes(),
-        TestMessage::File(file) => read(file)?,
-    };
-    route(plan, &case.topic, &body, case.last.as_deref())
+    let last = case.last.as_deref();
+    match &case.message {
+        TestMessage::Text(text) => route(plan, &case.topic, &Body::of_text(text), last),
+        TestMessage::File(file) => {
+            let body = read(file)?;
+            route(plan, &case.topic, &Body::plain(&body), last)
+        }
+    }
 }
 
 fn failures(case: &TestCase, found: &[Found]) -> Vec<String> {
@@ -409,7 +417,7 @@ when = "changed and severity >= 'warning'"
     fn routed(body: &str, last: Option<&str>) -> Vec<String> {
         text(
             "map-1",
-            &route(&plan(""), "map-1", body.as_bytes(), last).unwrap(),
+            &route(&plan(""), "map-1", &Body::of_text(body), last).unwrap(),
         )
     }
 

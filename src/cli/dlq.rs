@@ -12,8 +12,8 @@ use super::print::{self, harmless, one_line, say, table, tell};
 use super::target::{Target, account};
 use crate::journal::{Entry, EntryContent, Reader, Which};
 use crate::model::Position;
-use crate::ops::control::AdminCommand;
-use crate::pipeline::Decoder;
+use crate::ops::control::{AdminCommand, Part};
+use crate::pipeline::{Decoder, Element};
 
 #[derive(Debug, Args)]
 pub(super) struct DlqArgs {
@@ -357,25 +357,29 @@ impl Chosen {
     }
 }
 
-/// Where the statuses of a body stand in it; all of them must be decodable.
-fn parts(decoder: &Decoder, body: &[u8]) -> Result<Vec<std::ops::Range<usize>>, String> {
-    let part = |element: crate::pipeline::Element<'_>| {
+/// The statuses of a body; all of them must be decodable.
+fn parts(decoder: &Decoder, body: &[u8]) -> Result<Vec<Part>, String> {
+    let part = |element: Element<'_>| {
         element
             .outcome
             .map_err(|undecodable| undecodable.to_string())?;
-        let Cow::Borrowed(raw) = element.raw else {
-            return Err("its statuses stand within a JSON text: have them sent again".to_owned());
-        };
-        let start = raw.as_ptr() as usize - body.as_ptr() as usize;
-        Ok(start..start + raw.len())
+        Ok(match element.raw {
+            Cow::Borrowed(raw) => {
+                let start = raw.as_ptr() as usize - body.as_ptr() as usize;
+                Part::Range(start..start + raw.len())
+            }
+            Cow::Owned(raw) => Part::Text(String::from_utf8_lossy(&raw).into_owned()),
+        })
     };
     let elements = decoder.split(body, Timestamp::now()).into_iter();
     let parts: Vec<_> = elements
         .filter(|element| !element.ignored)
         .map(part)
-        .collect::<Result<_, _>>()?;
+        .collect::<Result<_, String>>()?;
     if parts.is_empty() {
-        return Err("the topic's `ignore` drops it: run `stomp-bridge dlq drop`".to_owned());
+        let reason = "no status is left of it, by the topic's `ignore` or since it is an empty \
+                      array: run `stomp-bridge dlq drop`";
+        return Err(reason.to_owned());
     }
     Ok(parts)
 }
@@ -387,6 +391,13 @@ mod tests {
     use super::*;
     use crate::pipeline::{Mapping, States};
 
+    fn text<'a>(part: &'a Part, body: &'a str) -> &'a str {
+        match part {
+            Part::Range(range) => &body[range.clone()],
+            Part::Text(text) => text,
+        }
+    }
+
     #[test]
     fn parts_are_the_statuses_of_a_body() {
         let decoder = Decoder::new(
@@ -397,15 +408,17 @@ mod tests {
         let status = |id| format!(r#"{{"deviceId":{id},"newState":"a"}}"#);
         let body = format!("[{}, {}]", status(1), status(2));
         let found = parts(&decoder, body.as_bytes()).unwrap();
-        let found: Vec<&str> = found.into_iter().map(|part| &body[part]).collect();
+        let found: Vec<&str> = found.iter().map(|part| text(part, &body)).collect();
         assert_eq!(found, [status(1), status(2)]);
         let [whole] = parts(&decoder, status(1).as_bytes())
             .unwrap()
             .try_into()
             .unwrap();
-        assert_eq!(whole, 0..status(1).len());
+        assert_eq!(whole, Part::Range(0..status(1).len()));
         assert!(parts(&decoder, format!("[{}, 7]", status(1)).as_bytes()).is_err());
         let within_a_text = serde_json::to_string(&status(1)).unwrap();
-        assert!(parts(&decoder, within_a_text.as_bytes()).is_err());
+        let found = parts(&decoder, within_a_text.as_bytes());
+        assert_eq!(found, Ok(vec![Part::Text(status(1))]));
+        assert!(parts(&decoder, b"[]").is_err());
     }
 }

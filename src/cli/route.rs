@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::config::Plan;
 use crate::delivery::Verdict;
 use crate::model::{Event, Origin, Position, StatusEvent};
-use crate::pipeline::{Decision, Decoder, Doubts, Field};
+use crate::pipeline::{Body, Decision, Decoder, Doubts, Field};
 use crate::sinks::Preview;
 
 /// One status of a message.
@@ -83,7 +83,7 @@ pub(super) enum Sent {
 pub(super) fn route(
     plan: &Plan,
     topic: &str,
-    body: &[u8],
+    body: &Body<'_>,
     last: Option<&str>,
 ) -> anyhow::Result<Vec<Found>> {
     let decoder = plan.decoders.get(topic).ok_or_else(|| {
@@ -95,7 +95,10 @@ pub(super) fn route(
         )
     })?;
     let received_at = Timestamp::now();
-    let elements = decoder.split(body, received_at).into_iter().zip(1..);
+    let elements = decoder
+        .split_message(body, received_at)
+        .into_iter()
+        .zip(1..);
     let found = elements.map(|(element, position)| {
         if element.ignored {
             return Found::Ignored(String::from_utf8_lossy(&element.raw).into_owned());

@@ -268,6 +268,10 @@ fn unreadable(link: &Link) -> Vec<String> {
             let ignored = topic.ignored;
             lines.push(format!("         topic {name}: {ignored} ignored"));
         }
+        if topic.empty > 0 {
+            let empty = topic.empty;
+            lines.push(format!("         topic {name}: {empty} empty messages"));
+        }
     }
     if let more @ 1.. = lines.len().saturating_sub(UNREADABLE_SHOWN_MAX) {
         lines.truncate(UNREADABLE_SHOWN_MAX);
@@ -476,6 +480,7 @@ mod tests {
             unreadable: counts(&[("latitude", 1), ("occurred_at", 3)]),
             unmapped: counts(&[("维护中", 12), ("a\u{1b}", 1)]),
             ignored: 7,
+            empty: 2,
             ..Topic::default()
         };
         let mut link = quiet_link();
@@ -490,6 +495,7 @@ mod tests {
             "topic b: unreadable: occurred_at (3), latitude (1): see its `fields`",
             "topic b: not in [states]: 维护中 (12), a\\u{1b} (1)",
             "topic b: 7 ignored",
+            "topic b: 2 empty messages",
         ];
         assert_eq!(lines, expected);
         link.topics = (0..100)
@@ -497,7 +503,7 @@ mod tests {
             .collect();
         let lines = unreadable(&link);
         assert_eq!(lines.len(), UNREADABLE_SHOWN_MAX + 1);
-        assert!(lines[UNREADABLE_SHOWN_MAX].contains("290 more lines"));
+        assert!(lines[UNREADABLE_SHOWN_MAX].contains("390 more lines"));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::config::Plan;
 use crate::excerpt::beginning;
 use crate::model::{Origin, Position, StatusEvent};
 use crate::pipeline::Decoder;
-use crate::source::{Client, ClientError, Credentials, Observer, Topic, reads_a_queue};
+use crate::source::{Client, ClientError, Credentials, Observer, Topic, body_of, reads_a_queue};
 use crate::stomp::{AckMode, Event, Message, Subscribe};
 
 #[derive(Debug, Args)]
@@ -243,7 +243,7 @@ fn statuses<'a>(message: &'a Message, decoder: &'a Decoder) -> impl Iterator<Ite
         position: Position(0),
     };
     decoder
-        .split(&message.body, received_at)
+        .split_message(&body_of(message), received_at)
         .into_iter()
         .filter(|element| !element.ignored)
         .map(

@@ -64,7 +64,7 @@ pub(super) fn check(
     };
 
     let states = Arc::new(states(root.states));
-    let mut topics = check.topics(root.topics, &states);
+    let mut topics = check.topics(root.topics, &states, max_body);
     let subscriptions = std::mem::take(&mut topics.topics);
     let silences = std::mem::take(&mut topics.silences);
     let source = check.source(root.source, subscriptions, silences);

@@ -12,7 +12,7 @@
 //! | `report`, `problem` | collects what is wrong, and how it reads |
 //! | `template`, `secret` | `{{ … }}` within a value, and where secrets are looked for |
 //! | `check` | from the schema to the plan; `context` has what its parts share |
-//! | `source`, `signin`, `topics`, `sinks`, `http` | the check of one table each; `webhook`: of one type of sinks; `kinds`: of one key |
+//! | `source`, `signin`, `topics`, `sinks`, `http` | the check of one table each; `mapping`: of how a topic's messages are read; `webhook`: of one type of sinks; `kinds`: of one key |
 //! | `test_case` | messages with what is to become of them, for `config test` |
 //! | `spelling` | URLs of other clients, and what they are called here |
 //! | `plan` | what comes out |
@@ -26,6 +26,7 @@ mod foreign;
 mod http;
 mod kinds;
 mod load;
+mod mapping;
 mod masking;
 mod path;
 mod place;

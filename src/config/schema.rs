@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt::{self, Display};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -200,11 +201,50 @@ pub(super) struct Topic {
     /// `source.silence` where absent.
     pub(super) silence: Option<Span>,
     pub(super) headers: BTreeMap<String, Secret>,
-    pub(super) fields: BTreeMap<String, String>,
+    pub(super) fields: BTreeMap<String, FieldValue>,
     pub(super) event_key: List,
     pub(super) items: Option<String>,
     pub(super) ignore: Option<String>,
+    pub(super) encoding: Option<String>,
     pub(super) timezone: String,
+}
+
+/// Where a field's value stands in a status, or the value itself.
+#[derive(Deserialize, JsonSchema)]
+#[serde(
+    untagged,
+    expecting = "expected a JSON pointer such as \"/id\", or { const = \"x\" }"
+)]
+pub(super) enum FieldValue {
+    Pointer(String),
+    Constant(Constant),
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Constant {
+    pub(super) r#const: Scalar,
+}
+
+/// A text, or something that reads the same as one.
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum Scalar {
+    Text(String),
+    Integer(i64),
+    Number(f64),
+    Boolean(bool),
+}
+
+impl Display for Scalar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Scalar::Text(text) => text.fmt(f),
+            Scalar::Integer(integer) => integer.fmt(f),
+            Scalar::Number(number) => number.fmt(f),
+            Scalar::Boolean(boolean) => boolean.fmt(f),
+        }
+    }
 }
 
 /// The zone of the platform's times.
@@ -223,6 +263,7 @@ impl Default for Topic {
             event_key: List::default(),
             items: None,
             ignore: None,
+            encoding: None,
             timezone: TIMEZONE_DEFAULT.to_owned(),
         }
     }

@@ -4,15 +4,14 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::tz::TimeZone;
-
 use super::context::Context;
+use super::mapping::filled;
 use super::path::Path;
-use super::schema::{self, Ack, TIMEZONE_DEFAULT};
+use super::schema::{self, Ack};
 use super::secret::Within;
 use super::template::{Draft, Scope, is_name};
 use super::units::Each;
-use crate::pipeline::{Decoder, Field, Ignore, Mapping, Pointer, States};
+use crate::pipeline::{Decoder, States};
 use crate::secret::Secret;
 use crate::source::Topic;
 use crate::stomp::AckMode;
@@ -135,6 +134,7 @@ impl Context<'_> {
         &mut self,
         written: BTreeMap<String, schema::Topic>,
         states: &Arc<States>,
+        max_body: u64,
     ) -> Topics {
         let path = Path::from("topics");
         if written.is_empty() {
@@ -157,7 +157,7 @@ impl Context<'_> {
             }
             let decoder = Decoder::new(
                 table.as_str().into(),
-                self.mapping(&path, &topic),
+                self.mapping(&path, &topic, max_body),
                 Arc::clone(states),
             );
             let stream = self.stream(&path, topic.stream.as_deref());
@@ -252,6 +252,7 @@ impl Context<'_> {
         let destination =
             self.destination(&path.join("destination"), table, topic.destination, &scope);
         let headers = self.subscribe_headers(&path.join("headers"), topic.headers, &scope);
+        let constants = self.constants(&path.join("fields"), &topic.fields, &names);
         let drafts = || {
             destination
                 .iter()
@@ -293,14 +294,17 @@ impl Context<'_> {
             }
             *room = room.saturating_sub(1);
             family.push(Arc::clone(&name));
-            all.decoders
-                .insert(Arc::clone(&name), decoder.for_topic(Arc::clone(&name)));
             let value = |variable: &str| {
                 let place = ordered.iter().position(|(name, _)| name == variable);
                 place
                     .and_then(|place| values.get(place).copied())
                     .unwrap_or_default()
             };
+            let mut decoder = decoder.for_topic(Arc::clone(&name));
+            if !constants.is_empty() {
+                decoder = decoder.with_constants(filled(&constants, value));
+            }
+            all.decoders.insert(Arc::clone(&name), decoder);
             let Some(destination) = &destination else {
                 continue;
             };
@@ -447,58 +451,6 @@ impl Context<'_> {
             }
         }
         headers
-    }
-
-    fn mapping(&mut self, path: &Path, topic: &schema::Topic) -> Mapping {
-        let mut mapping = Mapping::default();
-        for (name, pointer) in &topic.fields {
-            let path = path.join("fields").join(name);
-            match Field::ALL.into_iter().find(|field| field.name() == name) {
-                Some(field) => {
-                    if let Some(pointer) = self.report.take(&path, pointer.parse()) {
-                        mapping.set(field, Some(pointer));
-                    }
-                }
-                None => self.report.unknown_key(
-                    &path,
-                    name,
-                    Field::ALL.iter().map(|field| field.name()),
-                ),
-            }
-        }
-        if let Some(items) = &topic.items {
-            mapping.items = self.report.take(&path.join("items"), items.parse());
-        }
-        if let Some(ignore) = &topic.ignore {
-            let path = path.join("ignore");
-            match Ignore::parse(ignore) {
-                Ok(ignore) => mapping.ignore = Some(ignore),
-                Err(error) => {
-                    let help =
-                        "a condition over the message's own names, such as type == 'heartbeat'";
-                    let message = format!("`ignore` is not valid: {error}");
-                    self.report.error_with(&path, message, help);
-                }
-            }
-        }
-        let key: Vec<Option<Pointer>> = topic
-            .event_key
-            .0
-            .iter()
-            .map(|key| self.report.take(&path.join("event_key"), key.parse()))
-            .collect();
-        mapping.event_key = key.into_iter().flatten().collect();
-        if topic.timezone != TIMEZONE_DEFAULT {
-            let help = "expected a name of the IANA database, such as \"Asia/Shanghai\" or \"UTC\"";
-            match TimeZone::get(&topic.timezone) {
-                Ok(zone) => mapping.zone = zone,
-                Err(error) => {
-                    self.report
-                        .error_with(&path.join("timezone"), error.to_string(), help)
-                }
-            }
-        }
-        mapping
     }
 }
 

@@ -12,6 +12,7 @@ use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -42,8 +43,8 @@ pub enum AdminCommand {
     RedriveUndecodable {
         /// The entry.
         position: Position,
-        /// Where its statuses stand in its body, in bytes.
-        parts: Vec<Range<usize>>,
+        /// Its statuses, in order.
+        parts: Vec<Part>,
     },
     /// Settle undecodable entries: no list has them.
     DropUndecodable {
@@ -73,6 +74,30 @@ pub enum AdminCommand {
     },
     /// Connect to the source's server now, though it waits for its next attempt.
     RetrySource,
+}
+
+/// One status of an undecodable entry, as it can be decoded by now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Part {
+    /// It stands there in the entry's body, in bytes.
+    Range(Range<usize>),
+    /// The body has it in another form: in another charset, compressed or within a JSON text.
+    Text(String),
+}
+
+impl Part {
+    /// Its bytes; `None`: the body has no such part.
+    fn of(&self, body: &Bytes) -> Option<Bytes> {
+        let part = match self {
+            Part::Range(range) => {
+                let is_within = range.start <= range.end && range.end <= body.len();
+                is_within.then(|| body.slice(range.clone()))?
+            }
+            Part::Text(text) => Bytes::copy_from_slice(text.as_bytes()),
+        };
+        (!part.is_empty()).then_some(part)
+    }
 }
 
 /// What became of it.
@@ -185,7 +210,7 @@ pub fn unknown<'a>(sink: &str, known: impl Iterator<Item = &'a str>) -> String {
 async fn redrive_undecodable(
     journal: &Journal,
     position: Position,
-    parts: Vec<Range<usize>>,
+    parts: Vec<Part>,
 ) -> Result<u64, Refusal> {
     if !journal
         .log
@@ -206,19 +231,16 @@ async fn redrive_undecodable(
             "there is no undecodable entry {position}"
         )));
     };
-    if parts.is_empty()
-        || parts
-            .iter()
-            .any(|part| part.start >= part.end || part.end > entry.body.len())
-    {
+    let bodies: Option<Vec<Bytes>> = parts.iter().map(|part| part.of(&entry.body)).collect();
+    let Some(bodies) = bodies.filter(|bodies| !bodies.is_empty()) else {
         return Err(Refusal::Senseless(format!(
             "these are no parts of entry {position}"
         )));
-    }
+    };
     for sink in journal.log.status().sinks {
-        let bytes: usize = parts.iter().map(Range::len).sum();
-        let each = bytes.div_ceil(parts.len());
-        let room = journal.cursors.has_dlq_room(&sink.name, parts.len(), each);
+        let bytes: usize = bodies.iter().map(Bytes::len).sum();
+        let each = bytes.div_ceil(bodies.len());
+        let room = journal.cursors.has_dlq_room(&sink.name, bodies.len(), each);
         if sink.configured && !room {
             return Err(Refusal::Senseless(format!(
                 "the dead letters of {} have no room for entry {position}: redrive or drop some of \
@@ -227,21 +249,20 @@ async fn redrive_undecodable(
             )));
         }
     }
-    let whole = 0..entry.body.len();
-    let positions = if parts == [whole] {
+    let positions = if parts == [Part::Range(0..entry.body.len())] {
         vec![position]
     } else {
-        let part = |part: Range<usize>| NewEntry {
+        let part = |body: Bytes| NewEntry {
             topic: entry.topic.clone(),
             received_at: entry.received_at,
-            body: entry.body.slice(part),
+            body,
             content: NewContent::Undecodable {
                 reason: format!("a status of entry {position}, which was undecodable").into(),
             },
         };
         journal
             .admin
-            .append_parts(parts.into_iter().map(part).collect())
+            .append_parts(bodies.into_iter().map(part).collect())
             .await?
     };
     Ok(journal

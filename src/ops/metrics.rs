@@ -243,8 +243,8 @@ impl Scrape {
 
     fn unreadable(&self, encoder: &mut DescriptorEncoder) -> Result<(), Error> {
         let unreadable = self.0.source.unreadable();
-        let (mut fields, mut unmapped, mut ignored) =
-            (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (mut fields, mut unmapped) = (BTreeMap::new(), BTreeMap::new());
+        let (mut ignored, mut empty) = (BTreeMap::new(), BTreeMap::new());
         for (index, (name, it)) in unreadable.iter().enumerate() {
             let topic = match index < TOPICS_MAX {
                 true => name,
@@ -255,6 +255,7 @@ impl Scrape {
             }
             *unmapped.entry(topic).or_default() += it.unmapped_total();
             *ignored.entry(topic).or_default() += it.ignored;
+            *empty.entry(topic).or_default() += it.empty;
         }
         let fields = fields.into_iter().map(|((topic, field), count)| {
             let topic = topic.to_owned();
@@ -271,7 +272,10 @@ impl Scrape {
         counters(encoder, "statuses_unmapped", help, unmapped)?;
         let help = "Objects that the topic's ignore has dropped";
         let ignored = ignored.into_iter().map(of_topic);
-        counters(encoder, "statuses_ignored", help, ignored)
+        counters(encoder, "statuses_ignored", help, ignored)?;
+        let help = "Messages that were an empty array";
+        let empty = empty.into_iter().map(of_topic);
+        counters(encoder, "messages_empty", help, empty)
     }
 
     fn journal(&self, encoder: &mut DescriptorEncoder) -> Result<(), Error> {

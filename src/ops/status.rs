@@ -111,6 +111,9 @@ pub struct Topic {
     /// Objects that the topic's `ignore` has dropped.
     #[serde(default)]
     pub ignored: u64,
+    /// Messages without any status: an empty array.
+    #[serde(default)]
+    pub empty: u64,
 }
 
 /// A topic that the server refuses.
@@ -302,6 +305,7 @@ fn topics(view: &View) -> BTreeMap<String, Topic> {
             unmapped: unreadable.unmapped,
             unmapped_others: unreadable.unmapped_others,
             ignored: unreadable.ignored,
+            empty: unreadable.empty,
         };
         (name.to_string(), topic)
     };

@@ -2,7 +2,7 @@
 //!
 //! The same code decodes twice. At intake it tells undecodable bodies ([`Decoder::split`]). At
 //! delivery it decodes the journal's raw bytes ([`Decoder::event`]), so that a corrected mapping
-//! holds for a replay.
+//! holds for a replay. A status in the journal is in UTF-8, whatever its message was in.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,6 +14,8 @@ use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
+use super::body::{BLANKS, Body, utf8};
+use super::constants::Constants;
 use super::coordinates::{System, is_on_earth, to_wgs84};
 use super::pointer::Finder;
 use super::scalar::{excerpt, number, text, time};
@@ -67,7 +69,8 @@ pub struct Undecodable(pub String);
 /// One status of a body: its own bytes and what they say.
 #[derive(Debug)]
 pub struct Element<'a> {
-    /// A part of the body; a copy where the body has it as a text.
+    /// A part of the body; a copy in UTF-8 where the body has it as a text, in another charset or
+    /// compressed.
     pub raw: Cow<'a, [u8]>,
     /// Accepted with what it says, or undecodable with why.
     pub outcome: Result<StatusKey, Undecodable>,
@@ -75,6 +78,26 @@ pub struct Element<'a> {
     pub ignored: bool,
     /// What of it could not be read, though it is accepted.
     pub doubts: Doubts,
+}
+
+impl<'a> Element<'a> {
+    fn undecodable(raw: Cow<'a, [u8]>, reason: Undecodable) -> Element<'a> {
+        Element {
+            raw,
+            outcome: Err(reason),
+            ignored: false,
+            doubts: Doubts::default(),
+        }
+    }
+
+    fn into_owned(self) -> Element<'static> {
+        Element {
+            raw: Cow::Owned(self.raw.into_owned()),
+            outcome: self.outcome,
+            ignored: self.ignored,
+            doubts: self.doubts,
+        }
+    }
 }
 
 /// What of a status could not be read: the row is stored without it.
@@ -111,6 +134,7 @@ pub struct Decoder {
     /// Other topics bring the statuses of the same stream.
     shared: bool,
     mapping: Arc<Mapping>,
+    constants: Arc<Constants>,
     states: Arc<States>,
     fields: Arc<Finder>,
     /// Those of a [`StatusKey`]: the intake needs no others.
@@ -126,6 +150,7 @@ impl PartialEq for Decoder {
         // The rest is made from these.
         (&self.topic, &self.stream, self.shared) == (&other.topic, &other.stream, other.shared)
             && (&self.mapping, &self.states) == (&other.mapping, &other.states)
+            && self.constants == other.constants
     }
 }
 
@@ -148,6 +173,7 @@ impl Decoder {
             shared: false,
             topic,
             mapping: Arc::new(mapping),
+            constants: Arc::default(),
             states,
             fields,
             key_fields,
@@ -163,6 +189,14 @@ impl Decoder {
             shared: false,
             topic,
             ..self.clone()
+        }
+    }
+
+    /// The same where some fields have a value that no message says.
+    pub fn with_constants(self, constants: Constants) -> Decoder {
+        Decoder {
+            constants: Arc::new(constants),
+            ..self
         }
     }
 
@@ -186,21 +220,32 @@ impl Decoder {
         self.states.lookup(word).0
     }
 
-    /// The statuses of a body, in order: one for an object, one for each element of an array. JSON
-    /// within a JSON text is read as if it stood there itself. A body that is not JSON is one
-    /// undecodable element of the whole body; so is an empty array.
+    /// The statuses of a body whose message says nothing of it: see [`Decoder::split_message`].
     pub fn split<'a>(&self, body: &'a [u8], received_at: Timestamp) -> Vec<Element<'a>> {
-        match utf8(body).and_then(|body| self.statuses(body)) {
-            Ok(statuses) => statuses
-                .into_iter()
-                .map(|raw| self.element(raw, received_at))
-                .collect(),
-            Err(undecodable) => vec![Element {
-                raw: Cow::Borrowed(body),
-                outcome: Err(undecodable),
-                ignored: false,
-                doubts: Doubts::default(),
-            }],
+        self.split_message(&Body::plain(body), received_at)
+    }
+
+    /// The statuses of a body, in order: one for an object, one for each element of an array, and
+    /// these of each line where each is JSON by itself. JSON within a JSON text is read as if it
+    /// stood there itself. An empty array has none. A body that is not JSON is one undecodable
+    /// element of the whole body, as it came; only where its headers were needed to read its text
+    /// it is that text, since the headers are not kept.
+    pub fn split_message<'a>(&self, body: &Body<'a>, received_at: Timestamp) -> Vec<Element<'a>> {
+        let as_it_came = |reason| vec![Element::undecodable(Cow::Borrowed(body.bytes), reason)];
+        let read = body.read(self.mapping.charset, self.mapping.text_bytes_max);
+        let read = match read {
+            Ok(read) => read,
+            Err(reason) => return as_it_came(Undecodable(reason)),
+        };
+        match read.text {
+            Cow::Borrowed(text) => self.elements(text, received_at).unwrap_or_else(as_it_came),
+            Cow::Owned(text) => match self.elements(&text, received_at) {
+                Ok(elements) => elements.into_iter().map(Element::into_owned).collect(),
+                Err(reason) if read.by_headers => {
+                    vec![Element::undecodable(Cow::Owned(text.into_bytes()), reason)]
+                }
+                Err(reason) => as_it_came(reason),
+            },
         }
     }
 
@@ -209,7 +254,7 @@ impl Decoder {
         let json = utf8(raw).unwrap_or_default();
         let found = self.fields.find(json).unwrap_or_default();
         let found = found.get(field as usize).copied().flatten();
-        excerpt(found.unwrap_or_default())
+        excerpt(self.constants.json(field).or(found).unwrap_or_default())
     }
 
     /// The device of one status's bytes, as `split` gave them, and what they say of it.
@@ -217,7 +262,7 @@ impl Decoder {
     /// # Errors
     /// As in [`Element::outcome`].
     pub fn status_key(&self, raw: &[u8]) -> Result<StatusKey, Undecodable> {
-        self.key(utf8(raw)?)
+        self.key(utf8(raw).map_err(Undecodable)?)
     }
 
     /// The event of one status's bytes, as `split` gave them. `previous` is the last `new_state`
@@ -238,7 +283,7 @@ impl Decoder {
         received_at: Timestamp,
         previous: Option<&str>,
     ) -> Result<StatusEvent, Undecodable> {
-        let json = utf8(raw)?;
+        let json = utf8(raw).map_err(Undecodable)?;
         let payload: &RawValue =
             serde_json::from_str(json).map_err(|error| not_json(&error, json))?;
         let said = self.read(json, &self.fields)?;
@@ -275,6 +320,37 @@ impl Decoder {
             position: origin.position,
             payload: payload.to_owned(),
         })
+    }
+
+    /// Each status of a text. A line of several that cannot be read is undecodable by itself.
+    fn elements<'a>(
+        &self,
+        text: &'a str,
+        received_at: Timestamp,
+    ) -> Result<Vec<Element<'a>>, Undecodable> {
+        let Some(lines) = lines(text) else {
+            let statuses = self.statuses(text)?.into_iter();
+            return Ok(statuses.map(|raw| self.element(raw, received_at)).collect());
+        };
+        let mut elements = Vec::new();
+        for line in lines {
+            match self.statuses(line) {
+                Ok(statuses) => {
+                    let statuses = statuses.into_iter();
+                    elements.extend(statuses.map(|raw| self.element(raw, received_at)));
+                }
+                Err(reason) => {
+                    let raw = Cow::Borrowed(line.as_bytes());
+                    elements.push(Element::undecodable(raw, reason));
+                }
+            }
+            if elements.len() > ELEMENTS_MAX {
+                return Err(Undecodable(format!(
+                    "expected at most {ELEMENTS_MAX} statuses in one body, found more"
+                )));
+            }
+        }
+        Ok(elements)
     }
 
     fn statuses<'a>(&self, body: &'a str) -> Result<Vec<Cow<'a, str>>, Undecodable> {
@@ -348,6 +424,7 @@ impl Decoder {
         let found = fields.find(json).map_err(|error| not_json(&error, json))?;
         Ok(Said {
             mapping: &self.mapping,
+            constants: &self.constants,
             found,
         })
     }
@@ -413,12 +490,13 @@ impl Decoder {
 /// What one status says, still as JSON texts.
 struct Said<'a> {
     mapping: &'a Mapping,
+    constants: &'a Constants,
     found: Vec<Option<&'a str>>,
 }
 
 impl<'a> Said<'a> {
     fn json(&self, field: Field) -> Option<&'a str> {
-        self.found[field as usize]
+        self.constants.json(field).or(self.found[field as usize])
     }
 
     /// A text, number or boolean; anything else is a reason to reject.
@@ -563,28 +641,6 @@ impl<'a> Said<'a> {
     }
 }
 
-/// The text of a body, without what may stand around JSON.
-fn utf8(body: &[u8]) -> Result<&str, Undecodable> {
-    let text = std::str::from_utf8(body).map_err(|error| {
-        let at = error.valid_up_to();
-        let rest = String::from_utf8_lossy(&body[at.saturating_sub(20)..body.len().min(at + 20)])
-            .into_owned();
-        Undecodable(format!(
-            "expected UTF-8, found an invalid byte at {at}, in {}",
-            excerpt(&rest)
-        ))
-    })?;
-    let text = text
-        .trim_start_matches('\u{feff}')
-        .trim_matches([' ', '\t', '\r', '\n'])
-        .trim_end_matches([' ', '\t', '\r', '\n', '\0']);
-    if text.is_empty() {
-        Err(Undecodable("expected JSON, found an empty body".to_owned()))
-    } else {
-        Ok(text)
-    }
-}
-
 fn not_json(error: &serde_json::Error, json: &str) -> Undecodable {
     Undecodable(format!("expected JSON: {error}; found {}", excerpt(json)))
 }
@@ -605,6 +661,15 @@ fn owned(statuses: Vec<&str>) -> Vec<Cow<'static, str>> {
     statuses.map(|raw| Cow::Owned(raw.to_owned())).collect()
 }
 
+/// Where a text is JSON line by line (<https://jsonlines.org>): its lines, without empty ones. The
+/// first line of any other JSON is none by itself, unless it is the only one.
+fn lines(text: &str) -> Option<impl Iterator<Item = &str>> {
+    let (first, _) = text.split_once('\n')?;
+    serde_json::from_str::<&RawValue>(first.trim_matches(BLANKS)).ok()?;
+    let lines = text.split('\n').map(|line| line.trim_matches(BLANKS));
+    Some(lines.filter(|line| !line.is_empty()))
+}
+
 /// The only status, or each of an array.
 fn each(items: &str) -> Result<Vec<&str>, Undecodable> {
     match items.as_bytes().first() {
@@ -620,9 +685,6 @@ fn elements(array: &str) -> Result<Vec<&str>, Undecodable> {
         .deserialize_seq(Elements)
         .and_then(|elements| deserializer.end().map(|()| elements));
     match elements {
-        Ok(elements) if elements.is_empty() => Err(Undecodable(
-            "expected at least one status, found `[]`".to_owned(),
-        )),
         Ok(elements) => Ok(elements),
         Err(error) => Err(not_json(&error, array)),
     }

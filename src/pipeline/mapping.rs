@@ -2,6 +2,7 @@
 
 use jiff::tz::{self, TimeZone};
 
+use super::body::{Charset, TEXT_BYTES_MAX};
 use super::{Ignore, Pointer};
 
 /// A field of an event that is read from the message.
@@ -107,6 +108,10 @@ pub struct Mapping {
     pub event_key: Vec<Pointer>,
     /// The zone of times that name none.
     pub zone: TimeZone,
+    /// How bodies are written whose messages do not say it; `None`: in UTF-8.
+    pub charset: Option<Charset>,
+    /// Bytes of a body's text, once its compression and its charset are undone.
+    pub text_bytes_max: usize,
 }
 
 impl Default for Mapping {
@@ -123,6 +128,8 @@ impl Default for Mapping {
             ignore: None,
             event_key: Vec::new(),
             zone: default_zone(),
+            charset: None,
+            text_bytes_max: TEXT_BYTES_MAX,
         }
     }
 }

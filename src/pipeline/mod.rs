@@ -1,7 +1,9 @@
 //! From a message's bytes to a [`StatusEvent`](crate::model::StatusEvent), and from an event to
 //! what a sink sends. Pure functions: no IO, no clock, not async.
 
+mod body;
 pub mod conditions;
+mod constants;
 pub mod coordinates;
 pub mod decode;
 mod decoders;
@@ -20,7 +22,9 @@ pub mod template;
 mod types;
 mod urlencode;
 
+pub use body::{Body, Charset};
 pub use conditions::{Condition, Conditions};
+pub use constants::Constants;
 pub use decode::{Decoder, Doubts, Element, StatusKey, Undecodable};
 pub use decoders::Decoders;
 pub use escapes::portable;

@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
+use super::body::body_of;
 use super::broker::{self, Seen};
 use super::clock;
 use super::coverage::{HeardAgain, TopicsHeard};
@@ -40,6 +41,10 @@ pub(super) const BATCH_MAX: usize = 256;
 
 /// From so many entries that wait the disk is the slow one.
 const SLOW_MIN: usize = 4 * BATCH_MAX;
+
+/// A byte order mark: what cannot be decoded is kept in UTF-8 behind it where it came in another
+/// charset. So the topic's `encoding` is not applied to it once more by a redrive.
+const UTF_8_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Longest name that a message of no topic gives to its entry.
 const NAME_CHARS_MAX: usize = 80;
@@ -341,7 +346,7 @@ impl Intake {
         let counters = &self.status.counters;
         let body = &message.body;
         let elements = match message.missing_bytes {
-            0 => topic.decoder.split(body, now),
+            0 => topic.decoder.split_message(&body_of(&message), now),
             missing => vec![Element {
                 raw: Cow::Borrowed(body),
                 outcome: Err(too_long(body.len() + missing)),
@@ -350,6 +355,9 @@ impl Intake {
             }],
         };
         let first = self.entries.len();
+        if elements.is_empty() {
+            self.status.unreadable.empty(&topic.name);
+        }
         for element in elements {
             if element.ignored {
                 topic.ignore(&self.status, &element.raw);
@@ -358,6 +366,7 @@ impl Intake {
             if let (false, Ok(key)) = (element.doubts.is_empty(), &element.outcome) {
                 topic.doubt(&self.status, &element.raw, element.doubts, key);
             }
+            let is_marked = element.outcome.is_err();
             let content = match element.outcome {
                 Ok(key) => {
                     counters.accepted.fetch_add(1, Relaxed);
@@ -379,7 +388,8 @@ impl Intake {
             };
             let body = match element.raw {
                 Cow::Borrowed(raw) => body.slice_ref(raw),
-                Cow::Owned(raw) => raw.into(),
+                Cow::Owned(text) if is_marked => [UTF_8_MARK, &text].concat().into(),
+                Cow::Owned(text) => text.into(),
             };
             self.entries.push(NewEntry {
                 topic: topic.name.clone(),
@@ -392,11 +402,14 @@ impl Intake {
             self.arrays.push(first..self.entries.len());
         }
         let statuses = self.entries.len() - first;
+        // In UTF-8 and without compression it may be more.
+        let kept: usize = self.entries[first..].iter().map(|it| it.body.len()).sum();
+        let kept_bytes = kept.max(body.len());
         if statuses > 0 {
             // Else nothing of it is kept.
-            self.bytes += body.len();
+            self.bytes += kept_bytes;
         }
-        self.grown |= topic.largest.take(body.len(), statuses);
+        self.grown |= topic.largest.take(kept_bytes, statuses);
         self.received |= statuses > 0;
         // What needs no ACK is delivered once.
         if topic.topic.ack != AckMode::Auto {

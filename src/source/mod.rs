@@ -15,7 +15,7 @@
 //!   `doubtful`: those among which a refused one is looked for; `refused_topics`: those that are
 //!   found, and when one of them is asked for again
 //! - `credit`: whether the journal has room for what the server may send
-//! - `intake`: from messages to journal batches; `commit`: the batch that is being written;
+//! - `intake`: from messages to journal batches; `body`: what a message says of its own body; `commit`: the batch that is being written;
 //!   `silence`: whether each topic's messages come; `rest`: whether a full journal stops us reading;
 //!   `server_window`: whether the server waits for our ACKs; `malformed`, `undeliverable`: what is
 //!   said of odd frames; `redelivery`: and of messages that were delivered before
@@ -27,6 +27,7 @@
 //! - `clock`, `masked`, `names`: the time, URLs and names of topics as they may be shown
 
 mod admission;
+mod body;
 mod broker;
 mod busy_addresses;
 mod client;
@@ -62,6 +63,7 @@ mod undeliverable;
 mod unreadable;
 mod writer;
 
+pub use body::body_of;
 pub use broker::{
     Broker, ConfigurationWarning, Detection, PossibleGuarantee, Seen, guarantees, reads_a_queue,
 };

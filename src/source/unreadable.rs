@@ -1,5 +1,5 @@
 //! What of the accepted statuses could not be read, by topic: fields, words that `[states]` does not
-//! have, and what `ignore` drops. Each is counted, and told of once.
+//! have, and what `ignore` drops. Each is counted, and told of once. Empty arrays are only counted.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +21,8 @@ pub struct Unreadable {
     pub unmapped_others: u64,
     /// Objects that the topic's `ignore` has dropped.
     pub ignored: u64,
+    /// Messages without any status: an empty array.
+    pub empty: u64,
 }
 
 impl Unreadable {
@@ -96,6 +98,13 @@ impl UnreadableByTopic {
         (of_topic.ignored == 1).then_some(FirstTime::Ignored)
     }
 
+    /// Counts a message that has no status in it.
+    pub(super) fn empty(&self, topic: &Arc<str>) {
+        let mut counts = self.lock();
+        let of_topic = counts.topics.entry(Arc::clone(topic)).or_default();
+        of_topic.empty += 1;
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Counts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -124,7 +133,9 @@ mod tests {
         assert_eq!(counted(&all, "b", body), first);
         assert_eq!(all.ignore(&"b".into()), Some(FirstTime::Ignored));
         assert_eq!(all.ignore(&"b".into()), None);
+        all.empty(&"b".into());
         let read = all.read();
+        assert_eq!((read["a"].empty, read["b"].empty), (0, 1));
         assert_eq!(read["a"].fields, BTreeMap::from([("latitude", 2)]));
         assert_eq!(read["a"].unmapped, BTreeMap::from([("x".to_owned(), 2)]));
         assert_eq!((read["a"].ignored, read["b"].ignored), (0, 2));

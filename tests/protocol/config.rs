@@ -554,6 +554,31 @@ fn the_platforms_states_are_known_and_may_be_overridden() {
 }
 
 #[test]
+fn a_field_may_have_a_constant_and_one_of_each_topic_of_a_for() {
+    let text = format!(
+        "{SOURCE}{FOR}for = {{ n = [3, 4] }}\nencoding = \"GBK\"\n[topics.t.fields]\n\
+         client = {{ const = \"c{{{{ n }}}}\" }}\nold_state = {{ const = 7 }}\n\
+         longitude = {{ const = 120.5 }}\nlatitude = {{ const = 33 }}\n{SINK}"
+    );
+    let plan = good(&text, &[]);
+    let origin = stomp_bridge::model::Origin {
+        journal: uuid::Uuid::nil(),
+        position: stomp_bridge::model::Position(1),
+    };
+    let (body, _, _) = encoding_rs::GBK.encode(r#"{"deviceId":1,"newState":"故障","clientId":9}"#);
+    for (topic, client) in [("t-3", "c3"), ("t-4", "c4")] {
+        let decoder = &plan.decoders[topic];
+        let at = jiff::Timestamp::UNIX_EPOCH;
+        let status = decoder.split(&body, at).remove(0).raw;
+        let event = decoder.event(&status, origin, at, None).unwrap();
+        assert_eq!((&*event.client_id, &*event.state), (client, "fault"));
+        assert_eq!(event.old_state.as_deref(), Some("7"));
+        let raw = event.place.raw.map(|it| (it.longitude, it.latitude));
+        assert_eq!(raw, Some((120.5, 33.0)));
+    }
+}
+
+#[test]
 fn the_environment_overrides_the_file() {
     let text = format!(
         "{SOURCE}login = \"bridge\"\nheaders = {{ X-Key = \"a\" }}\n[topics.map-1]\ndestination = \"/topic/1\"\n{SINK}"
@@ -865,6 +890,42 @@ fn each_mistake_is_told_with_its_place() {
             "5:21",
             "topics.t.fields.device",
             "\"/x/y\"",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}encoding = \"gb18031\"\n{SINK}"),
+            "5:12",
+            "topics.t.encoding",
+            "`gb18031` is no encoding of texts",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}fields = {{ client = 5 }}\n{SINK}"),
+            "5:21",
+            "topics.t.fields.client",
+            "expected a JSON pointer such as \"/id\", or { const = \"x\" }",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}fields = {{ client = {{ cosnt = \"5\" }} }}\n{SINK}"),
+            "5:21",
+            "topics.t.fields.client",
+            "expected a JSON pointer such as \"/id\", or { const = \"x\" }",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}fields = {{ clint = {{ const = \"5\" }} }}\n{SINK}"),
+            "5:12",
+            "topics.t.fields.clint",
+            "did you mean `client`?",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}fields = {{ client = {{ const = \"{{{{ n }}}}\" }} }}\n{SINK}"),
+            "5:21",
+            "topics.t.fields.client",
+            "unknown variable `n`",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}fields = {{ occurred_at = {{ const = \"2026\" }} }}\n{SINK}"),
+            "5:26",
+            "topics.t.fields.occurred_at",
+            "it cannot be a constant",
         ),
         (
             format!("{SOURCE}{TOPIC}timezone = \"Asia/Shanghi\"\n{SINK}"),

@@ -10,6 +10,7 @@ mod insert;
 mod look_up;
 mod store;
 mod upkeep;
+mod wal;
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -31,6 +32,7 @@ use self::file::{Lost, Seen, is_whole, move_away, prepare};
 use self::insert::text_time;
 use self::store::store;
 use self::upkeep::{Before, Stepped, Upkeep};
+use self::wal::Wal;
 use super::another_journal::warn_of_another_journal;
 use super::capabilities::CAPABILITIES;
 use super::migration::{ANOTHER_LAYOUT, MIGRATIONS_TABLE, migration_failure};
@@ -46,6 +48,8 @@ use crate::sinks::{Batch, Built, By, Capabilities, Newest, Sink, Trouble, Undeli
 const CHECKPOINT_PAGES: u32 = 8192;
 /// What the WAL is cut back to after a long reader made it grow: a checkpoint's worth.
 const WAL_KEPT_BYTES: u64 = CHECKPOINT_PAGES as u64 * 4096;
+/// A WAL that is as large is one that a reader keeps from beginning again.
+const WAL_GROWN_BYTES: u64 = 2 * WAL_KEPT_BYTES;
 /// Holds those pages for some thousand devices.
 const CACHE_KIB: u32 = 16 * 1024;
 /// How long another program may hold the file before the batch is tried again later.
@@ -96,6 +100,7 @@ pub(in crate::sinks) fn build(settings: Settings) -> Built {
             recorder,
             upkeep: Upkeep::default(),
             next_step: None,
+            wal: Wal::new(WAL_GROWN_BYTES),
         }),
         driver: None,
     }
@@ -113,6 +118,7 @@ struct SqliteHistory {
     recorder: Recorder,
     upkeep: Upkeep,
     next_step: Option<Instant>,
+    wal: Wal,
 }
 
 impl Sink for SqliteHistory {
@@ -217,6 +223,8 @@ impl Sink for SqliteHistory {
             let still_there = self.still_there(connection).await;
             let mut connection = still_there.map_err(|undelivered| undelivered.trouble)?;
             probed.map_err(|error| self.pause(&error))?;
+            let (sink, path) = (&self.settings.name, &self.settings.path);
+            self.wal.idle(&mut connection, sink, path).await;
             let began = Instant::now();
             while began.elapsed() < TEND_MAX && self.prune(&mut connection).await == Pruned::More {}
             while began.elapsed() < TEND_MAX
@@ -320,6 +328,8 @@ impl SqliteHistory {
     ) -> Result<SqliteConnection, Undelivered> {
         let path = self.settings.path.clone();
         let Some(lost) = self.seen.as_mut().and_then(|seen| seen.look(&path)) else {
+            let sink = &self.settings.name;
+            self.wal.committed(&mut connection, sink, &path).await;
             return Ok(connection);
         };
         let what = match lost {

@@ -51,7 +51,7 @@ impl Source {
         )
     }
 
-    pub(crate) fn publish(&self, body: impl Into<String>) {
+    pub(crate) fn publish(&self, body: impl Into<Vec<u8>>) {
         assert_eq!(
             self.publisher.publish(Message::json(TOPIC, body.into())),
             1,

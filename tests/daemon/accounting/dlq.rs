@@ -130,6 +130,54 @@ async fn redriven_events_arrive_with_their_ids_and_dropped_ones_never() {
 }
 
 #[tokio::test]
+async fn undecodable_messages_reach_every_sink_once_their_encoding_is_named() {
+    let (source, receiver) = (Source::start().await, Receiver::start().await);
+    let mut daemon = Daemon::start(&source.configuration().sqlite().webhook(&receiver.url())).await;
+    daemon.ready().await;
+    let gbk = |text: &str| encoding_rs::GBK.encode(text).0.into_owned();
+    let status = |n: usize| peers::platform::message("run", n, 3);
+    source.publish(gbk(&status(0)));
+    source.publish(gbk(&format!("[{},{}]", status(1), status(2))));
+    source.publish(status(3));
+    passed(&daemon, "oncall", 1, 0).await;
+    let listed = asked(&daemon, &["dlq", "list", "--undecodable"]).await;
+    let reason = listed[0]["error"].as_str().unwrap_or_default();
+    let advice = "set the topic's encoding = \"gb18030\"";
+    assert!(reason.contains(advice), "{listed}");
+    stop(&mut daemon).await;
+
+    let corrected = source
+        .configuration_with("encoding = \"gb18030\"\n")
+        .sqlite()
+        .webhook(&receiver.url());
+    corrected.write(daemon.folder());
+    daemon.restart().await;
+    daemon.ready().await;
+    done(&daemon, &["dlq", "redrive", "--undecodable", "--all"]).await;
+    wait::until("all statuses have arrived", async || {
+        (receiver.count() == 4).then_some(())
+    })
+    .await;
+    let mut delivered: Vec<usize> = receiver.delivered().iter().map(|event| event.n).collect();
+    delivered.sort_unstable();
+    assert_eq!(delivered, [0, 1, 2, 3]);
+    let history = SqliteConnectOptions::new().filename(daemon.folder().join("history.db"));
+    let states: Vec<String> = wait::until("all rows are there", async || {
+        let mut history = history.clone().connect().await.ok()?;
+        let states = "SELECT state FROM status_event ORDER BY sequence";
+        let states = sqlx::query_scalar(states).fetch_all(&mut history).await;
+        states.ok().filter(|states: &Vec<String>| states.len() == 4)
+    })
+    .await;
+    assert!(
+        states
+            .iter()
+            .all(|state| ["normal", "fault", "offline"].contains(&&**state)),
+        "{states:?}"
+    );
+}
+
+#[tokio::test]
 async fn undecodable_messages_reach_every_sink_once_the_mapping_is_right() {
     let (source, receiver) = (Source::start().await, Receiver::start().await);
     let mut daemon = Daemon::start(&source.configuration().sqlite().webhook(&receiver.url())).await;

@@ -335,6 +335,17 @@ impl Server {
         .await;
     }
 
+    /// A message of `map-1` whose body is no text in UTF-8, with one more header.
+    pub(super) async fn message_with(&mut self, id: usize, header: &str, body: &[u8]) {
+        let head = format!(
+            "MESSAGE\nsubscription:map-1\ndestination:/queue/a\nmessage-id:m{id}\nack:a{id}\n\
+             {header}\ncontent-length:{}\n\n",
+            body.len()
+        );
+        let frame = [head.as_bytes(), body, b"\0\n"].concat();
+        self.stream.write_all(&frame).await.unwrap();
+    }
+
     /// Answers a frame's receipt header.
     pub(super) async fn receipt(&mut self, frame: &str) {
         let receipt = frame

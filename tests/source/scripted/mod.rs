@@ -245,6 +245,47 @@ async fn what_is_no_status_is_acknowledged_and_leaves_no_entry() {
 }
 
 #[tokio::test]
+async fn an_empty_array_is_acknowledged_counted_and_leaves_no_entry() {
+    let lab = Lab::new(AckMode::ClientIndividual).await;
+    let mut server = lab.accept_session("0,0").await;
+    server.message(0, "[]").await;
+    assert_eq!(server.frame().await, "ACK\nid:a0\n\n");
+    server.message(1, BODY).await;
+    assert_eq!(server.frame().await, "ACK\nid:a1\n\n");
+    assert_eq!(lab.entries().await.len(), 1);
+    assert_eq!(lab.status.unreadable()["map-1"].empty, 1);
+    assert_eq!(lab.status.counters.undecodable.load(Relaxed), 0);
+}
+
+#[tokio::test]
+async fn a_body_is_journaled_in_utf_8_whatever_its_message_says_it_is_in() {
+    let lab = Lab::new(AckMode::ClientIndividual).await;
+    let mut server = lab.accept_session("0,0").await;
+    let (gbk, _, _) = encoding_rs::GBK.encode(BODY);
+    let header = "content-type:application/json;charset=GBK";
+    server.message_with(0, header, &gbk).await;
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::Write::write_all(&mut gzip, BODY.as_bytes()).unwrap();
+    let gzip = gzip.finish().unwrap();
+    server.message_with(1, "content-encoding:gzip", &gzip).await;
+    // Nobody says what it is in, and it cannot be read.
+    server.message_with(2, "x:y", &gbk).await;
+    // It can be read, and is no status: the header that it was read by is not kept.
+    let (text, _, _) = encoding_rs::GBK.encode("[\"故障\"]");
+    server.message_with(3, header, &text).await;
+    for id in 0..4 {
+        assert_eq!(server.frame().await, format!("ACK\nid:a{id}\n\n"));
+    }
+    let entries = lab.log().await.into_iter();
+    let entries = entries.filter(|entry| entry.content != EntryContent::Coverage);
+    let bodies: Vec<_> = entries.map(|entry| entry.body).collect();
+    let marked = "\u{feff}\"故障\"";
+    let expected = [BODY.as_bytes(), BODY.as_bytes(), &gbk, marked.as_bytes()];
+    assert_eq!(bodies, expected);
+    assert_eq!(lab.status.counters.undecodable.load(Relaxed), 2);
+}
+
+#[tokio::test]
 async fn any_number_of_bytes_that_are_no_status_leave_room_for_one() {
     let lab = Lab::new(AckMode::Auto).await;
     let mut server = lab.accept_session("0,0").await;

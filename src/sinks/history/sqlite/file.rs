@@ -172,7 +172,8 @@ pub(super) fn move_away(path: &Path) -> io::Result<PathBuf> {
     Ok(rest)
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+/// The file that SQLite has beside a database.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
