@@ -235,9 +235,11 @@ async fn rows(
     let texts = columns.iter().map(|(column, is_time)| {
         let text = match (database, is_time) {
             (Database::Postgres { .. }, true) => {
-                format!("to_char({column} AT TIME ZONE 'UTC', 'MM-DD HH24:MI:SS')")
+                format!("to_char({column} AT TIME ZONE 'UTC', 'MM-DD HH24:MI:SS.US')")
             }
-            (Database::Sqlite { .. }, true) => format!("strftime('%m-%d %H:%M:%S', {column})"),
+            (Database::Sqlite { .. }, true) => {
+                format!("replace(substr({column}, 6, 21), 'T', ' ')")
+            }
             (_, false) => format!("CAST({column} AS text)"),
         };
         format!("coalesce({text}, '-')")
@@ -285,9 +287,9 @@ const KEPT_EPISODES: &str = "(SELECT device_key, coalesce(fault_since, since) AS
     FROM state_interval_row WHERE ends_fault) AS kept";
 const KEPT_LASTING: &str = "(SELECT device_key, piece_since AS since, s.state, run_since, \
     fault_since FROM device_row AS d JOIN state AS s ON s.state_key = d.state_key) AS kept";
-const KEPT_DAYS: &str = "(SELECT day, device_key, state_key, certain_us / 1000000 AS certain, \
-    uncertain_us / 1000000 AS uncertain FROM state_daily_row \
-    WHERE certain_us <> 0 OR uncertain_us <> 0) AS kept";
+const KEPT_DAYS: &str = "(SELECT day, device_key, state_key, (certain_us + 500000) / 1000000 AS certain, \
+    (uncertain_us + 500000) / 1000000 AS uncertain FROM state_daily_row \
+    WHERE certain_us >= 500000 OR uncertain_us >= 500000) AS kept";
 
 /// The days of all pieces, and of the open ones as far as they are counted.
 const DAYS: &str = "\
@@ -302,8 +304,8 @@ const DAYS: &str = "\
         WHERE day < '2026-03-01'), \
     part AS ( \
         SELECT day, device_key, state_key, certain, \
-            min(strftime('%s', until), strftime('%s', day, '+1 day')) \
-                - max(strftime('%s', since), strftime('%s', day)) AS seconds \
+            CAST(round((min(julianday(until), julianday(day) + 1) \
+                - max(julianday(since), julianday(day))) * 86400) AS integer) AS seconds \
         FROM stay JOIN day ON since < date(day, '+1 day') AND until > day), \
     counted AS ( \
         SELECT day, device_key, state_key, \

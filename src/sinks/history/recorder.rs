@@ -471,8 +471,18 @@ impl Recorder {
         let is_next = reason == Reason::Log
             && journal_key == device.journal_key
             && status.position.0 > device.position;
-        let order = (received_at, status.position.0);
-        let is_late = !is_next && order < (device.open.last_seen, device.position);
+        // Of two with the same time, one that comes late is not the newest, whatever its position:
+        // that of a body that was taken apart afterwards is new.
+        let last_seen = device.open.last_seen;
+        let is_beaten = reason != Reason::Log
+            && received_at == last_seen
+            && status.position.0 > device.position;
+        let placed_at = match is_beaten {
+            true => just_before(received_at),
+            false => received_at,
+        };
+        let order = (placed_at, status.position.0);
+        let is_late = !is_next && order < (last_seen, device.position);
         let known = &device.profile;
         let is_known = known.month == month
             && known
@@ -491,12 +501,13 @@ impl Recorder {
             }
         }
         if is_late {
+            row.placed_at = is_beaten.then_some(placed_at);
             recording.events.push(row);
-            let earliest = recording.late.entry(id).or_insert(received_at);
-            *earliest = received_at.min(*earliest);
+            let earliest = recording.late.entry(id).or_insert(placed_at);
+            *earliest = placed_at.min(*earliest);
             return;
         }
-        let at = received_at.max(device.open.last_seen);
+        let at = received_at.max(last_seen);
         row.placed_at = (at > received_at).then_some(at);
         recording.events.push(row);
         let met = met(at);
@@ -849,6 +860,10 @@ pub(super) fn journal_of(origin: &str) -> &str {
     origin
         .rsplit_once('-')
         .map_or(origin, |(journal, _)| journal)
+}
+
+fn just_before(time: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(time.as_microsecond() - 1).unwrap_or(time)
 }
 
 /// Whole microseconds, as the tables have them.
