@@ -257,7 +257,8 @@ SELECT
     x.uncertain_us / 1e6 AS uncertain_seconds, x.entered
 FROM state_daily_row AS x
 JOIN device_row AS d ON d.device_key = x.device_key
-JOIN state AS s ON s.state_key = x.state_key;
+JOIN state AS s ON s.state_key = x.state_key
+WHERE x.certain_us <> 0 OR x.uncertain_us <> 0 OR x.entered <> 0;
 
 -- The times in which a topic was not heard; `until` and `seconds` are NULL while it lasts.
 CREATE VIEW coverage_gap AS

@@ -7,6 +7,7 @@ mod coverage;
 mod events;
 mod history;
 mod intervals;
+mod keeping;
 mod mqtt;
 mod mqtt5;
 mod postgres;

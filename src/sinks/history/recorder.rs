@@ -28,6 +28,8 @@ const DEVICES_MAX: usize = 50_000;
 const WORDS_MAX: usize = 10_000;
 /// Payloads that were seen lately, 16 bytes of each.
 const PAYLOADS_MAX: usize = 100_000;
+/// Days that are counted in one step, each a row: some ten milliseconds.
+const STEP_DAYS: i64 = 1000;
 /// A longer payload stands in its own row, whether it comes again or not.
 const PAYLOAD_BYTES_MAX: usize = 64 * 1024;
 
@@ -196,6 +198,11 @@ impl Recorder {
         self.payloads.clear();
         self.heard.clear();
         self.days.counts.clear();
+    }
+
+    /// Whether it has begun with what is stored.
+    pub(super) fn is_loaded(&self) -> bool {
+        self.version.is_some()
     }
 
     /// Whether nobody else has written since it was loaded, by what the database says of that.
@@ -729,6 +736,19 @@ impl Recorder {
         }
         self.dirty.insert(id.clone());
         rebuilt
+    }
+
+    /// As many of these devices, the first ones, as one step can count up to `until`.
+    pub(super) fn one_step(mut devices: Vec<Device>, until: Timestamp) -> Vec<Device> {
+        let mut days = 0;
+        let fits = |device: &&Device| {
+            let since = device.swept.map_or(device.open.since, |swept| swept.until);
+            days += 1 + until.duration_since(since).as_hours() / 24;
+            days <= STEP_DAYS
+        };
+        let count = devices.iter().take_while(fits).count();
+        devices.truncate(count.max(1));
+        devices
     }
 
     /// Counts the open pieces of these devices up to `until`, the beginning of a day, and what was

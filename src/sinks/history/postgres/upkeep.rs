@@ -59,6 +59,7 @@ pub(super) enum Stepped {
 /// What is to be done next.
 #[derive(Debug, Clone, Copy)]
 enum Work {
+    Load,
     Recount,
     Sweep(Timestamp),
     Delete(Round),
@@ -91,6 +92,9 @@ impl Upkeep {
     }
 
     fn next(&mut self, recorder: &mut Recorder, now: Timestamp) -> Option<Work> {
+        if !recorder.is_loaded() {
+            return Some(Work::Load);
+        }
         if recorder.recounted_below() != i64::MAX {
             return Some(Work::Recount);
         }
@@ -114,6 +118,7 @@ impl Upkeep {
     ) -> Result<(), sqlx::Error> {
         take_turn(transaction, recorder).await?;
         match work {
+            Work::Load => Ok(()),
             Work::Recount => recount(transaction, recorder).await,
             Work::Sweep(midnight) => self.sweep(transaction, recorder, midnight).await,
             Work::Delete(round) => {
@@ -131,6 +136,7 @@ impl Upkeep {
     ) -> Result<(), sqlx::Error> {
         let after = self.swept_device;
         let devices = look_up::unswept(transaction, after, midnight, SWEEP_DEVICES).await?;
+        let devices = Recorder::one_step(devices, midnight);
         let Some(last) = devices.last() else {
             self.swept = Some(midnight);
             self.swept_device = 0;

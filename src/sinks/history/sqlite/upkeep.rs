@@ -71,6 +71,10 @@ impl Upkeep {
         now: Timestamp,
         before: Before,
     ) -> Result<Stepped, sqlx::Error> {
+        if !recorder.is_loaded() {
+            begin(connection, recorder).await?.commit().await?;
+            return Ok(Stepped::More);
+        }
         let midnight = recorder.midnight(now);
         if recorder.recounted_below() != i64::MAX {
             recount(connection, recorder).await?;
@@ -100,6 +104,7 @@ impl Upkeep {
         let mut transaction = begin(connection, recorder).await?;
         let after = self.swept_device;
         let devices = look_up::unswept(&mut transaction, after, midnight, SWEEP_DEVICES).await?;
+        let devices = Recorder::one_step(devices, midnight);
         let Some(last) = devices.last() else {
             self.swept = Some(midnight);
             self.swept_device = 0;
