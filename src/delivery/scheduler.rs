@@ -498,11 +498,19 @@ impl Scheduler {
         end: End,
         finished: &mut Finished,
     ) {
+        let is_known = index.is_some();
         let Some(index) = attempt.rejected(left, index) else {
             return self.go_on(attempt, end.now, end.now);
         };
         let decision = match (by, attempt.reason) {
-            (By::Us, _) => Decision::OF_THE_EVENT,
+            (By::Us, reason) => {
+                let is_global = self.capabilities.ordering == Ordering::Global;
+                if !is_known && reason == Reason::Log && is_global {
+                    // More of them may follow, and each costs a bisection.
+                    self.attempt_max = CAREFUL_EVENTS;
+                }
+                Decision::OF_THE_EVENT
+            }
             (By::Them, Reason::Redrive | Reason::Replay) => {
                 finished.news = self.proved(end.known);
                 Decision::OF_THE_EVENT

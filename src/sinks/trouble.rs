@@ -53,7 +53,8 @@ impl Trouble {
 /// Who refuses an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum By {
-    /// Our own rules: the other side was not asked, so it says nothing of the other side.
+    /// Our own rules: the other side was not asked, so it says nothing of the other side. Or the
+    /// other side names the event's own data as the cause, and is well itself.
     Us,
     /// The other side. Where it refuses too much, that is its trouble and not the events'.
     Them,

@@ -1448,6 +1448,55 @@ fn each_mistake_is_told_with_its_place() {
             "sslrootcert /nowhere/ca.pem: No such file",
         ),
         (
+            postgres("postgres://h/d?sslrootcert=nowhere.pem"),
+            "9:7",
+            "sinks.p.url",
+            "sslrootcert /etc/stomp-bridge/nowhere.pem: No such file",
+        ),
+        (
+            postgres("postgres://h,/d"),
+            "9:7",
+            "sinks.p.url",
+            "a URL without a host",
+        ),
+        (
+            postgres("postgres://a,b,c/d?port=1,2"),
+            "9:7",
+            "sinks.p.url",
+            "names 3 hosts and 2 ports",
+        ),
+        (
+            postgres("postgres://a,b/d?target_session_attrs=standby"),
+            "9:7",
+            "sinks.p.url",
+            "none of read-write, primary and any",
+        ),
+        (
+            format!("{}schema = \"pg_x\"\n", postgres("postgres://h/d")),
+            "10:1",
+            "sinks.p.schema",
+            "cannot name a schema",
+        ),
+        (
+            format!(
+                "{}schema = \"{}\"\n",
+                postgres("postgres://h/d"),
+                "x".repeat(64)
+            ),
+            "10:1",
+            "sinks.p.schema",
+            "cannot name a schema",
+        ),
+        (
+            format!(
+                "{}schema = \"x\"\n",
+                postgres("postgres://h/d?options[search_path]=y")
+            ),
+            "10:10",
+            "sinks.p.schema",
+            "name a search_path, which would have no effect",
+        ),
+        (
             format!(
                 "{SOURCE}{TOPIC}{SINK}[sinks.w]\ntype = \"webhook\"\nurl = \"http://h\"\nconcurrency = 0\n"
             ),
@@ -1978,6 +2027,31 @@ fn a_postgres_url_that_leaves_the_password_open_is_warned_of() {
             warnings[0]
         );
     }
+}
+
+#[test]
+fn a_postgres_history_may_have_several_hosts_and_a_schema() {
+    let url = "postgres://u:{{ secret('db') }}@db1,db2:5433/d";
+    let text = format!("{}schema = \"bridge\"\n", postgres(url));
+    let plan = good(&text, &[("STOMP_BRIDGE_SECRET_DB", "a,b@c")]);
+    let found = plan.sinks.iter().find_map(|(_, sink)| match sink {
+        Settings::Postgres(settings) => Some(settings),
+        _ => None,
+    });
+    let settings = found.expect("a Postgres sink");
+    let url = settings.url.expose_secret();
+    assert!(url.ends_with("%40c@db1,db2:5433/d"), "{url}");
+    assert_eq!(settings.schema.as_deref(), Some("bridge"));
+    assert_eq!(settings.folder, Path::new("/etc/stomp-bridge"));
+    let exposed = good(
+        &postgres("postgres://u@127.0.0.1,db/d?sslmode=disable"),
+        &[],
+    );
+    assert!(
+        exposed.warnings[0]
+            .to_string()
+            .contains("sslmode=disable sends the password")
+    );
 }
 
 #[test]

@@ -280,18 +280,15 @@ async fn a_history_of_another_layout_is_refused_in_one_sentence_that_says_what_t
                     std::fs::rename(path, path.with_extension("old")).unwrap();
                     database.settings(None)
                 }
-                Database::Postgres { .. } => {
-                    database.execute("CREATE SCHEMA fresh").await;
-                    Settings::Postgres(history::postgres::Settings {
-                        name: "history".to_owned(),
-                        url: format!("{}&options[search_path]=fresh", database.url()).into(),
-                        schema: None,
-                        folder: std::path::PathBuf::new(),
-                        retention: None,
-                        intervals: None,
-                        zone: jiff::tz::TimeZone::UTC,
-                    })
-                }
+                Database::Postgres { .. } => Settings::Postgres(history::postgres::Settings {
+                    name: "history".to_owned(),
+                    url: database.url().into(),
+                    schema: Some("fresh".to_owned()),
+                    folder: std::path::PathBuf::new(),
+                    retention: None,
+                    intervals: None,
+                    zone: jiff::tz::TimeZone::UTC,
+                }),
             };
             assert_eq!(start(advised).open(JOURNAL).await, Ok(None));
         }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use stomp_bridge::model::{Column, ColumnKind, Position, StatusEvent, columns};
 use stomp_bridge::secret::Secret;
@@ -13,6 +14,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::events::{JOURNAL, batch, event, events, raw, start, status};
+use crate::postgres::FEW_AND_MANY;
 use crate::servers::Postgres;
 
 /// A fresh database of either kind.
@@ -45,6 +47,14 @@ impl Database {
 
     pub(crate) async fn both() -> [Database; 2] {
         [Database::sqlite(), Database::postgres().await]
+    }
+
+    /// The server behind it, and its name there.
+    pub(crate) fn of_postgres(&self) -> (&Postgres, &str) {
+        match self {
+            Database::Sqlite { .. } => panic!("a file has no server"),
+            Database::Postgres { name, server } => (server, name),
+        }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -352,6 +362,44 @@ fn sql_type<Row>(kind: &ColumnKind<Row>) -> &'static str {
         ColumnKind::Number(_) => "double precision",
         ColumnKind::Time(_) => "timestamp with time zone",
         ColumnKind::Json(_) => "json",
+    }
+}
+
+#[tokio::test]
+async fn a_time_that_no_clock_shows_does_not_cost_the_row() {
+    let at = |position: i64, time: Timestamp| StatusEvent {
+        occurred_at: Some(time),
+        ..event(position)
+    };
+    let first: Timestamp = "0001-01-01T00:00:00Z".parse().unwrap();
+    // .NET's DateTime.MinValue, seen from China.
+    let before: Timestamp = "0000-12-31T15:54:17Z".parse().unwrap();
+    for database in Database::both().await {
+        let mut sink = start(database.settings(None));
+        sink.open(JOURNAL).await.unwrap();
+        for more in FEW_AND_MANY {
+            let base = 10 * more;
+            let mut given = vec![
+                at(base + 1, first),
+                at(base + 2, before),
+                at(base + 3, Timestamp::MIN),
+                at(base + 4, Timestamp::MAX),
+            ];
+            given.extend(events(base + 5..=base + 5 + more));
+            sink.attempt(batch(&given)).await.unwrap();
+            let kept = format!(
+                "status_event WHERE device_id IN ('{}', '{}') AND occurred_at IS NOT NULL",
+                base + 1,
+                base + 4
+            );
+            assert_eq!(database.count(&kept).await, 2);
+            let not = format!(
+                "status_event WHERE device_id IN ('{}', '{}') AND occurred_at IS NULL",
+                base + 2,
+                base + 3
+            );
+            assert_eq!(database.count(&not).await, 2);
+        }
     }
 }
 

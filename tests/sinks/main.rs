@@ -11,6 +11,7 @@ mod keeping;
 mod mqtt;
 mod mqtt5;
 mod postgres;
+mod postgres_around;
 mod questions;
 mod servers;
 mod size;

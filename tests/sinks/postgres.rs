@@ -16,7 +16,7 @@ use crate::events::{JOURNAL, batch, event, events, raw, start};
 use crate::history::Database;
 use crate::servers::{PASSWORD, Postgres, fixture_path, free_port};
 
-fn settings(url: String) -> Settings {
+pub(crate) fn settings(url: String) -> Settings {
     let name = "history".to_owned();
     Settings::Postgres(history::postgres::Settings {
         name,
@@ -30,7 +30,12 @@ fn settings(url: String) -> Settings {
 }
 
 async fn trouble_of_opening(url: String) -> String {
-    let mut sink = start(settings(url));
+    trouble_of(settings(url)).await
+}
+
+/// What keeps a sink from being opened.
+pub(crate) async fn trouble_of(settings: Settings) -> String {
+    let mut sink = start(settings);
     let Err(Trouble::Retry { error, after: None }) = sink.open(JOURNAL).await else {
         panic!("opened")
     };
@@ -39,7 +44,7 @@ async fn trouble_of_opening(url: String) -> String {
 }
 
 /// A few events are stored by INSERT, many by COPY: this many more events make it a COPY.
-const FEW_AND_MANY: [i64; 2] = [0, 600];
+pub(crate) const FEW_AND_MANY: [i64; 2] = [0, 600];
 
 #[tokio::test]
 async fn data_that_postgres_cannot_hold_is_refused_and_the_connection_stays() {
@@ -287,6 +292,10 @@ async fn trouble_with_the_server_is_retried_and_says_what_to_do() {
             "create the database",
         ),
         (Postgres::url_at(free_port(), "devices"), "refused"),
+        (
+            database.url().replace("disable", "require"),
+            "the server offers no TLS",
+        ),
     ];
     for (url, advice) in cases {
         let error = trouble_of_opening(url).await;
@@ -430,7 +439,7 @@ fn at(server: &Postgres, host: &str, database: &str, options: &str) -> String {
     format!("postgres://bridge:{PASSWORD}@{host}:{port}/{database}?{options}")
 }
 
-async fn create(server: &Postgres, database: &str) {
+pub(crate) async fn create(server: &Postgres, database: &str) {
     let mut admin = PgConnection::connect(&server.url("postgres"))
         .await
         .unwrap();
@@ -440,7 +449,7 @@ async fn create(server: &Postgres, database: &str) {
         .unwrap();
 }
 
-async fn number(server: &Postgres, database: &str, sql: &str) -> i64 {
+pub(crate) async fn number(server: &Postgres, database: &str, sql: &str) -> i64 {
     let mut connection = PgConnection::connect(&server.url(database)).await.unwrap();
     sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
         .fetch_one(&mut connection)
@@ -494,7 +503,16 @@ async fn only_a_server_with_the_right_certificate_gets_rows() {
         assert!(error.contains(expected), "{host} {options}: {error}");
     }
 
-    let mut sink = start(settings(right));
+    // A file is relative to the configuration's folder.
+    let Settings::Postgres(beside) = settings(right) else {
+        unreachable!("it is one of Postgres");
+    };
+    let ca = fixture_path("ca.pem");
+    let mut sink = start(Settings::Postgres(history::postgres::Settings {
+        url: beside.url.expose_secret().replace(&ca, "ca.pem").into(),
+        folder: PathBuf::from(ca.trim_end_matches("ca.pem")),
+        ..beside
+    }));
     server.shows("expired");
     // It reads the file when it gets to it.
     within_a_minute(async || match sink.open(JOURNAL).await {
@@ -515,7 +533,7 @@ async fn only_a_server_with_the_right_certificate_gets_rows() {
     assert_eq!(number(&server, "devices", encrypted).await, 1);
 }
 
-async fn within_a_minute(mut done: impl AsyncFnMut() -> bool) {
+pub(crate) async fn within_a_minute(mut done: impl AsyncFnMut() -> bool) {
     let waiting = async { while !done().await {} };
     tokio::time::timeout(std::time::Duration::from_secs(60), waiting)
         .await

@@ -268,12 +268,43 @@ impl Postgres {
         .unwrap()
     }
 
+    /// One of a test's own.
+    pub(crate) async fn alone() -> Postgres {
+        tokio::task::spawn_blocking(|| Postgres::start(None))
+            .await
+            .unwrap()
+    }
+
     /// One of a test's own, with TLS for those who want it and this certificate of
     /// `tests/fixtures/tls`. Its database `known` is for those alone who show one of `ca.pem`.
     pub(crate) async fn over_tls(certificate: &'static str) -> Postgres {
         tokio::task::spawn_blocking(move || Postgres::start(Some(certificate)))
             .await
             .unwrap()
+    }
+
+    /// A standby of this one, with what it has.
+    pub(crate) fn standby(&self) -> Postgres {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().to_str().unwrap();
+        fs::set_permissions(home, fs::Permissions::from_mode(0o777)).unwrap();
+        let data = format!("{home}/data");
+        let copied = Postgres::command("pg_basebackup")
+            .args(["-D", &data, "-R", "--checkpoint=fast", "--no-sync"])
+            .args(["-d", &self.url("postgres")])
+            .current_dir(home)
+            .output()
+            .unwrap();
+        assert!(
+            copied.status.success(),
+            "{}",
+            String::from_utf8_lossy(&copied.stderr)
+        );
+        Postgres::run(
+            folder,
+            &["listen_addresses=127.0.0.1"],
+            "ready to accept read-only connections",
+        )
     }
 
     /// Another certificate, for those who connect once it has noticed.
@@ -342,13 +373,24 @@ impl Postgres {
                          host all all 127.0.0.1/32 scram-sha-256\n";
             fs::write(data.join("pg_hba.conf"), rules).unwrap();
         }
+        Postgres::run(
+            folder,
+            &settings,
+            "database system is ready to accept connections",
+        )
+    }
+
+    /// Starts the server whose data are in this folder.
+    fn run(folder: TempDir, settings: &[&str], ready: &str) -> Postgres {
+        let home = folder.path().to_str().unwrap();
         let port = free_port();
         let (child, _) = start(
             Postgres::command("postgres")
                 .args(settings.iter().flat_map(|setting| ["-c", setting]))
-                .args(["-D", &data, "-p", &port.to_string(), "-k", home])
+                .args(["-D", &format!("{home}/data")])
+                .args(["-p", &port.to_string(), "-k", home])
                 .current_dir(home),
-            "database system is ready to accept connections",
+            ready,
         );
         Postgres {
             port,
@@ -361,7 +403,10 @@ impl Postgres {
     fn command(program: &str) -> Command {
         let versions = fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is installed");
         let newest = versions.map(|entry| entry.unwrap().path()).max().unwrap();
-        let path = newest.join("bin").join(program);
+        Postgres::as_its_user(&newest.join("bin").join(program))
+    }
+
+    fn as_its_user(path: &Path) -> Command {
         if !rustix::process::geteuid().is_root() {
             return Command::new(path);
         }
@@ -390,5 +435,49 @@ impl Drop for Postgres {
     fn drop(&mut self) {
         // "Fast shutdown": does not wait for clients.
         stop(&mut self.child, rustix::process::Signal::INT);
+    }
+}
+
+/// pgbouncer: a pooler of connections, here in front of a server's databases.
+pub(crate) struct Pgbouncer {
+    port: u16,
+    child: Child,
+    _folder: TempDir,
+}
+
+impl Pgbouncer {
+    /// In this `pool_mode`, with that many connections for each database.
+    pub(crate) fn start(server: &Postgres, mode: &str, connections: u32) -> Pgbouncer {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let users = folder.path().join("users");
+        fs::write(&users, format!("\"bridge\" \"{PASSWORD}\"\n")).unwrap();
+        let port = free_port();
+        let (behind, users) = (server.port(), users.display());
+        let configuration = format!(
+            "[databases]\n* = host=127.0.0.1 port={behind}\n[pgbouncer]\n\
+             listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
+             auth_type = plain\nauth_file = {users}\npool_mode = {mode}\n\
+             default_pool_size = {connections}\nserver_tls_sslmode = disable\n"
+        );
+        let file = folder.path().join("pgbouncer.ini");
+        fs::write(&file, configuration).unwrap();
+        let mut command = Postgres::as_its_user(Path::new("/usr/sbin/pgbouncer"));
+        let (child, _) = start(command.arg(file), "process up");
+        Pgbouncer {
+            port,
+            child,
+            _folder: folder,
+        }
+    }
+
+    pub(crate) fn url(&self, database: &str) -> String {
+        Postgres::url_at(self.port, database)
+    }
+}
+
+impl Drop for Pgbouncer {
+    fn drop(&mut self) {
+        stop(&mut self.child, rustix::process::Signal::TERM);
     }
 }

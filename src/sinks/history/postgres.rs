@@ -302,7 +302,7 @@ impl PostgresHistory {
     /// Once for each encoding.
     fn warn_of(&mut self, encoding: String) {
         let is_new = self.warned_of.as_ref() != Some(&encoding);
-        if repertoire(&encoding) == Repertoire::Some && is_new {
+        if repertoire(&encoding) == Repertoire::Language && is_new {
             warn!(
                 sink = self.name,
                 encoding,

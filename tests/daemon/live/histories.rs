@@ -5,16 +5,19 @@
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 
 use super::lab::lab;
 use super::run::{Ends, Run, assert_drained};
 use peers::configuration::EventKey;
-use peers::{Configuration, Postgres, Stomp, platform, wait};
+use peers::{Configuration, Daemon, Postgres, Stomp, accounts, platform, wait};
 
 /// Messages published before, during and after the trouble.
 const PART: usize = 200;
+/// Events that a database cannot hold.
+const BAD: usize = 60;
 
 /// The daemon's own sessions in the database of the session that asks.
 const OURS: &str = "FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'stomp-bridge'";
@@ -309,4 +312,44 @@ async fn text_that_postgres_cannot_hold_has_another_character_and_reaches_every_
     publisher.publish(&format!("/queue/{name}"), [odd]).await;
     run.publish(PART + 1..2 * PART).await;
     finish(run, name, 2 * PART).await;
+}
+
+/// They opened the circuit breaker before, which held up every device.
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_a_database_cannot_hold_are_dead_lettered_and_hold_up_no_other() {
+    let name = "postgres_euc";
+    let lab = lab().await;
+    let mut admin = lab.postgres.connect("postgres").await;
+    let create = "CREATE DATABASE postgres_euc ENCODING 'EUC_CN' LOCALE 'C' TEMPLATE template0";
+    execute(&mut admin, create.to_owned()).await;
+    let configuration = Configuration::new(&lab.rabbitmq.stomp_url())
+        .queue(name, name, EventKey::EventId)
+        .postgres(&lab.postgres.url(name));
+    let mut daemon = Daemon::start(&configuration).await;
+    daemon.ready().await;
+    daemon
+        .complains(&["encoding lacks characters", "EUC_CN"])
+        .await;
+
+    let odd = |n: usize| platform::message(name, n, 50).replace("人民政府", "人民政府😀");
+    let mut publisher = Stomp::connect(lab.rabbitmq.stomp_port()).await;
+    let queue = format!("/queue/{name}");
+    publisher.publish(&queue, (0..BAD).map(odd)).await;
+    publisher
+        .publish(&queue, platform::messages(name, BAD..BAD + PART, 50))
+        .await;
+    let mut last = Value::Null;
+    let done = wait::within(wait::LONG, async || {
+        last = accounts::report(&daemon).await?;
+        let sink = &last["sinks"][0];
+        let delivered = sink["delivered"].as_u64()?;
+        // One more says that the topic is heard.
+        (delivered == PART as u64 + 1 && sink["dead_lettered"] == BAD).then_some(())
+    })
+    .await;
+    assert!(done.is_some(), "{last:#}");
+    let log = daemon.log();
+    assert!(!log.contains("circuit breaker"), "{log}");
+    daemon.ready().await;
+    accounts::balance(&daemon).await;
 }

@@ -48,7 +48,7 @@ async fn reach(server: &Server, host: &Host) -> Result<(PgConnection, String), F
     }
     match repertoire(&encoding) {
         Repertoire::Poor => Err(Failure::Encoding(encoding)),
-        Repertoire::Some | Repertoire::All => Ok((connection, encoding)),
+        Repertoire::Language | Repertoire::All => Ok((connection, encoding)),
     }
 }
 
@@ -58,7 +58,7 @@ pub(super) enum Repertoire {
     /// All of them.
     All,
     /// One language's: a status with another one is refused.
-    Some,
+    Language,
     /// A few hundred.
     Poor,
 }
@@ -68,8 +68,8 @@ pub(super) enum Repertoire {
 pub(super) fn repertoire(encoding: &str) -> Repertoire {
     match encoding {
         "UTF8" | "SQL_ASCII" => Repertoire::All,
-        "MULE_INTERNAL" => Repertoire::Some,
-        _ if encoding.starts_with("EUC_") => Repertoire::Some,
+        "MULE_INTERNAL" => Repertoire::Language,
+        _ if encoding.starts_with("EUC_") => Repertoire::Language,
         _ => Repertoire::Poor,
     }
 }
@@ -83,8 +83,8 @@ mod tests {
         for (encoding, expected) in [
             ("UTF8", Repertoire::All),
             ("SQL_ASCII", Repertoire::All),
-            ("EUC_CN", Repertoire::Some),
-            ("EUC_JIS_2004", Repertoire::Some),
+            ("EUC_CN", Repertoire::Language),
+            ("EUC_JIS_2004", Repertoire::Language),
             ("LATIN1", Repertoire::Poor),
             ("WIN1252", Repertoire::Poor),
         ] {

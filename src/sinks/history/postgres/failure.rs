@@ -18,7 +18,10 @@ pub(super) enum Failure {
     #[error("no answer within {} s", .0.as_secs())]
     Silent(Duration),
     /// Tables of another version, or not of ours.
-    #[error("{}", ANOTHER_LAYOUT)]
+    #[error(
+        "{}: begin a new database, or a new `schema`; the journal fills it as far as it reaches",
+        ANOTHER_LAYOUT
+    )]
     Layout,
     /// The server's encoding, which holds too few characters.
     #[error("the database has the encoding {0}, which lacks most of the world's characters")]
@@ -101,11 +104,6 @@ pub(super) fn fault(failure: &Failure) -> Option<Fault> {
 /// What to do about it, by <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 fn advice(failure: &Failure) -> Option<&'static str> {
     match failure {
-        Failure::Layout => {
-            return Some(
-                "begin a new database, or a new `schema`; the journal fills it as far as it reaches",
-            );
-        }
         Failure::Encoding(_) => {
             return Some(
                 "create one with ENCODING 'UTF8', and name it in `url`; nothing is stored until then",

@@ -64,9 +64,12 @@ async fn make(connection: &mut PgConnection, schema: Option<&str>) -> Result<(),
 /// The version and checksum of each migration that was made.
 type Applied = BTreeMap<i64, Vec<u8>>;
 
-/// `None`: there is no table of them.
+/// `None`: there is no table of them. It reads pg_class, since to_regclass may answer from before
+/// the lock was ours.
 async fn applied(connection: &mut PgConnection) -> Result<Option<Applied>, sqlx::Error> {
-    let exists: bool = query_scalar("SELECT to_regclass($1) IS NOT NULL")
+    let sql =
+        "SELECT EXISTS (SELECT FROM pg_class WHERE relname = $1 AND pg_table_is_visible(oid))";
+    let exists: bool = query_scalar(sql)
         .bind(MIGRATIONS_TABLE)
         .fetch_one(&mut *connection)
         .await?;
