@@ -43,6 +43,8 @@ async fn main() {
                 name: name(),
                 path,
                 retention: None,
+                intervals: None,
+                zone: jiff::tz::TimeZone::UTC,
                 mode: history::sqlite::Settings::MODE,
             }),
         )
@@ -60,6 +62,8 @@ async fn main() {
                 schema: None,
                 folder: PathBuf::new(),
                 retention: None,
+                intervals: None,
+                zone: jiff::tz::TimeZone::UTC,
             }),
         )
         .await;

@@ -254,7 +254,7 @@ async fn take_lock(
     options: &sqlx::sqlite::SqliteConnectOptions,
 ) -> sqlx::Result<sqlx::SqliteConnection> {
     let mut history = sqlx::ConnectOptions::connect(options).await?;
-    sqlx::query("select max(rowid) from status_event")
+    sqlx::query("select max(sequence) from status_event")
         .execute(&mut history)
         .await?;
     sqlx::query("begin immediate").execute(&mut history).await?;

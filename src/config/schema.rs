@@ -474,12 +474,15 @@ pub(super) struct Test {
 pub(super) struct HistoryRetention {
     /// Those of `status_event`.
     pub(super) statuses: Retention,
+    /// Those of `state_interval`, `fault_episode`, `state_daily` and `coverage_gap`.
+    pub(super) intervals: Retention,
 }
 
 impl Default for HistoryRetention {
     fn default() -> HistoryRetention {
         HistoryRetention {
             statuses: Retention(Some(Duration::from_secs(365 * 86_400))),
+            intervals: Retention(Some(Duration::from_secs(5 * 365 * 86_400))),
         }
     }
 }
@@ -490,6 +493,7 @@ pub(super) struct Sqlite {
     pub(super) path: PathBuf,
     pub(super) mode: Mode,
     pub(super) retention: HistoryRetention,
+    pub(super) timezone: String,
 }
 
 impl Default for Sqlite {
@@ -498,6 +502,7 @@ impl Default for Sqlite {
             path: PathBuf::from("history.db"),
             mode: Mode(sqlite::Settings::MODE),
             retention: HistoryRetention::default(),
+            timezone: TIMEZONE_DEFAULT.to_owned(),
         }
     }
 }
@@ -508,6 +513,7 @@ pub(super) struct Postgres {
     pub(super) url: Secret,
     pub(super) schema: Option<String>,
     pub(super) retention: HistoryRetention,
+    pub(super) timezone: String,
 }
 
 impl Default for Postgres {
@@ -516,6 +522,7 @@ impl Default for Postgres {
             url: "postgres://127.0.0.1/devices".into(),
             schema: None,
             retention: HistoryRetention::default(),
+            timezone: TIMEZONE_DEFAULT.to_owned(),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use figment::value::{Dict, Value};
+use jiff::tz::TimeZone;
 use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 use url::Url;
@@ -24,7 +25,7 @@ use super::webhook;
 use crate::delivery;
 use crate::journal::Start;
 use crate::model::{EventKind, Omit};
-use crate::pipeline::{Expression, States, Vocabulary};
+use crate::pipeline::{Expression, Mapping, States, Vocabulary};
 use crate::retry::Retry;
 use crate::secret::Secret;
 use crate::sinks::history::{postgres, sqlite};
@@ -361,10 +362,13 @@ fn sqlite(
     }
     files.push((path.clone(), format!("the sink `{}`", named.name)));
     check.database(&named.path.join("path"), &path);
+    let zone = zone(check, &named.path, &written.timezone);
     Settings::Sqlite(sqlite::Settings {
         name: named.name.to_string(),
         path,
         retention: written.retention.statuses.0,
+        intervals: written.retention.intervals.0,
+        zone,
         mode: written.mode.0,
     })
 }
@@ -421,6 +425,8 @@ fn postgres(
         schema: written.schema,
         folder: check.folders.config.clone(),
         retention: written.retention.statuses.0,
+        intervals: written.retention.intervals.0,
+        zone: zone(check, &named.path, &written.timezone),
     };
     match postgres::exposure(&settings) {
         Ok(exposure) => exposure
@@ -452,6 +458,20 @@ fn postgres_schema(check: &mut Context<'_>, path: &Path, schema: &str, url: &Url
             .report
             .error_with(path, message, "remove it from `url`, or this key");
     }
+}
+
+/// The zone of the days of `state_daily`. The default is known without a time zone database.
+fn zone(check: &mut Context<'_>, path: &Path, written: &str) -> TimeZone {
+    let default = Mapping::default().zone;
+    if written == schema::TIMEZONE_DEFAULT {
+        return default;
+    }
+    TimeZone::get(written).unwrap_or_else(|error| {
+        let help = "expected a name of the IANA database, such as \"Asia/Shanghai\" or \"UTC\"";
+        let path = path.join("timezone");
+        check.report.error_with(&path, error.to_string(), help);
+        default
+    })
 }
 
 fn mqtt(

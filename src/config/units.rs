@@ -48,6 +48,7 @@ impl FromStr for Span {
                 "h" => 3_600_000,
                 "d" => 86_400_000,
                 "w" => 604_800_000,
+                "y" => 31_536_000_000,
                 _ => return Err(wrong()),
             };
             let part = number

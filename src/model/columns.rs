@@ -1,5 +1,5 @@
 //! The columns of each kind of event. These lists make the JSON, the names in templates and `when`,
-//! the statements of both SQL histories and docs/columns.md. A new column is a line here;
+//! and docs/columns.md; the views of both SQL histories have them. A new column is a line here;
 //! ARCHITECTURE.md says what else it needs. It does not know how any of them writes a value.
 
 use jiff::Timestamp;
@@ -58,8 +58,7 @@ impl<Row> ColumnKind<Row> {
     }
 }
 
-/// The columns of `status_event` and of the view `device_current`, and the keys of a status's JSON,
-/// in this order.
+/// Columns of `status_event` and `device_current`, and the keys of a status's JSON in this order.
 pub static STATUS: [Column<StatusEvent>; 24] = [
     Column {
         name: "event_id",

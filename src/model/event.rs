@@ -245,6 +245,9 @@ pub struct StatusEvent {
     pub event_id: String,
     /// The topic's name in the configuration, which is its STOMP subscription id.
     pub topic: Arc<str>,
+    /// The stream that its device belongs to: the topic's name, unless several topics bring the
+    /// same statuses.
+    pub stream: Arc<str>,
     /// The owner of the device; empty where the message names none.
     pub client_id: String,
     /// The device; never empty (the serial stands in).
@@ -286,6 +289,7 @@ impl StatusEvent {
         StatusEvent {
             event_id: "0-1".to_owned(),
             topic: Arc::from("sample"),
+            stream: Arc::from("sample"),
             client_id: "1".to_owned(),
             device_id: "1".to_owned(),
             serial: Some("5223".to_owned()),

@@ -301,6 +301,7 @@ impl Decoder {
         Ok(StatusEvent {
             event_id: self.event_id(json).unwrap_or_else(|| origin_text.clone()),
             topic: Arc::clone(&self.topic),
+            stream: Arc::clone(&self.stream),
             client_id,
             device_id,
             serial: said.serial(),

@@ -57,8 +57,10 @@ fn refuses(sink: &str, n: usize) -> bool {
 }
 
 /// See [`is_poison`]; [`Warehouse`] has its own.
-pub(crate) const POISON: &str = "CREATE TRIGGER poison BEFORE INSERT ON status_event \
-     WHEN json_extract(NEW.payload, '$.n') % 97 = 13 BEGIN SELECT RAISE(ABORT, 'poison'); END";
+pub(crate) const POISON: &str = "CREATE TRIGGER poison BEFORE INSERT ON event \
+     WHEN json_extract(coalesce(NEW.payload, \
+         (SELECT body FROM payload WHERE payload_key = NEW.payload_key)), '$.n') % 97 = 13 \
+     BEGIN SELECT RAISE(ABORT, 'poison'); END";
 
 /// What has arrived at one sink.
 #[derive(Debug, Default)]
@@ -471,7 +473,7 @@ async fn read_history(path: &Path, after: i64) -> Vec<(i64, String, String)> {
         return Vec::new();
     };
     let rows = sqlx::query_as(
-        "SELECT rowid, origin, payload FROM status_event WHERE rowid > ? ORDER BY rowid",
+        "SELECT sequence, origin, payload FROM status_event WHERE sequence > ? ORDER BY sequence",
     );
     rows.bind(after)
         .fetch_all(&mut connection)

@@ -9,14 +9,18 @@ use peers::Postgres;
 /// As [`POISON`](crate::audit::POISON), and each row that is stored is noted in the order of the
 /// inserts.
 const TRIGGERS: &str = "\
+    CREATE FUNCTION number(event) RETURNS bigint LANGUAGE sql AS $$ \
+        SELECT (coalesce($1.payload, (SELECT body FROM payload WHERE payload_key = $1.payload_key)) \
+            ->> 'n')::bigint $$; \
     CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
-        IF (NEW.payload->>'n')::bigint % 97 = 13 THEN RAISE EXCEPTION 'poison' USING ERRCODE = '23514'; END IF; \
+        IF number(NEW) % 97 = 13 THEN RAISE EXCEPTION 'poison' USING ERRCODE = '23514'; END IF; \
         RETURN NEW; END $$; \
-    CREATE TRIGGER poison BEFORE INSERT ON status_event FOR EACH ROW EXECUTE FUNCTION poison(); \
+    CREATE TRIGGER poison BEFORE INSERT ON event FOR EACH ROW EXECUTE FUNCTION poison(); \
     CREATE TABLE arrival (number bigserial PRIMARY KEY, origin text NOT NULL, n bigint NOT NULL); \
     CREATE FUNCTION arrive() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
-        INSERT INTO arrival (origin, n) VALUES (NEW.origin, (NEW.payload->>'n')::bigint); RETURN NULL; END $$; \
-    CREATE TRIGGER arrive AFTER INSERT ON status_event FOR EACH ROW EXECUTE FUNCTION arrive()";
+        INSERT INTO arrival (origin, n) SELECT journal || '-' || NEW.position, number(NEW) \
+            FROM journal WHERE journal_key = NEW.journal_key; RETURN NULL; END $$; \
+    CREATE TRIGGER arrive AFTER INSERT ON event FOR EACH ROW EXECUTE FUNCTION arrive()";
 
 static SERVER: OnceCell<Postgres> = OnceCell::const_new();
 

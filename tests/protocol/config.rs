@@ -806,7 +806,7 @@ fn each_mistake_is_told_with_its_place() {
             format!("{SOURCE}{TOPIC}{SINK}wehn = \"changed\"\n"),
             "7:1",
             "sinks.h.wehn",
-            "expected one of kinds, mode, omit, path, retention, retry, start, topics, type, when",
+            "expected one of kinds, mode, omit, path, retention, retry, start, timezone, topics, type, when",
         ),
         (
             format!("{SOURCE}{TOPIC}{SINK}strat = \"now\"\n"),

@@ -88,8 +88,7 @@ async fn column(database: &Database, column: &Column<StatusEvent>) -> Vec<Option
         }
         _ => format!("CAST({name} AS text)"),
     };
-    let sql =
-        format!("SELECT {value} FROM status_event ORDER BY received_at, length(origin), origin");
+    let sql = format!("SELECT {value} FROM status_event ORDER BY sequence");
     database.texts(&sql).await
 }
 

@@ -108,7 +108,10 @@ async fn the_gaps_of_one_topic_are_found_by_its_index() {
                 let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut connection);
                 let rows = rows.await.unwrap();
                 let plan = rows.iter().map(|row| row.get("detail")).collect();
-                (plan, "SEARCH coverage USING INDEX coverage_topic (topic=?)")
+                (
+                    plan,
+                    "SEARCH coverage USING INDEX coverage_begins_gap (topic=?)",
+                )
             }
             Database::Postgres { name, .. } => {
                 // A table without rows is read whole, unless that is forbidden.
@@ -183,7 +186,7 @@ async fn a_batch_of_both_kinds_is_stored_whole_and_once() {
                 assert_eq!(sink.open(JOURNAL).await, Ok(Some(Position(position))));
             }
             assert_eq!(database.count("status_event").await, statuses);
-            assert_eq!(database.count("device").await, statuses);
+            assert_eq!(database.count("device_row").await, statuses);
         }
         assert_eq!(database.count("coverage").await, 4);
         assert_eq!(database.count("coverage_gap").await, 2);
@@ -210,9 +213,9 @@ async fn coverage_statuses_and_cursor_move_together_or_not_at_all() {
         sink.open(JOURNAL).await.unwrap();
         let refuse = match &database {
             Database::Sqlite { .. } => {
-                "CREATE TRIGGER refuse BEFORE INSERT ON device BEGIN SELECT RAISE(ABORT, 'no'); END"
+                "CREATE TRIGGER refuse BEFORE INSERT ON device_row BEGIN SELECT RAISE(ABORT, 'no'); END"
             }
-            Database::Postgres { .. } => "ALTER TABLE device ADD CHECK (false)",
+            Database::Postgres { .. } => "ALTER TABLE device_row ADD CHECK (false)",
         };
         database.execute(refuse).await;
         let mixed = [Event::from(at(1, "a", "01:00:00", None)), event(2).into()];
@@ -283,6 +286,8 @@ async fn a_history_of_another_layout_is_refused_in_one_sentence_that_says_what_t
                     schema: Some("fresh".to_owned()),
                     folder: std::path::PathBuf::new(),
                     retention: None,
+                    intervals: None,
+                    zone: jiff::tz::TimeZone::UTC,
                 }),
             };
             assert_eq!(start(advised).open(JOURNAL).await, Ok(None));

@@ -24,6 +24,8 @@ pub(crate) fn settings(url: String) -> Settings {
         schema: None,
         folder: PathBuf::new(),
         retention: None,
+        intervals: None,
+        zone: jiff::tz::TimeZone::UTC,
     })
 }
 
@@ -114,9 +116,15 @@ async fn an_event_that_is_there_already_changes_nothing_of_how_others_are_stored
             changed: false,
             ..event(2)
         };
-        let named = |event: &StatusEvent, name: &str| StatusEvent {
-            event_id: name.to_owned(),
-            ..event.clone()
+        let position = std::cell::Cell::new(2);
+        let named = |event: &StatusEvent, name: &str| {
+            position.set(position.get() + 1);
+            StatusEvent {
+                event_id: name.to_owned(),
+                position: Position(position.get()),
+                origin: format!("{}-{}", JOURNAL.simple(), position.get()),
+                ..event.clone()
+            }
         };
         let steps = [
             (vec![full.clone(), bare.clone()], 2),
@@ -137,6 +145,7 @@ async fn an_event_that_is_there_already_changes_nothing_of_how_others_are_stored
         }
         let columns = EventKind::Status.columns().iter();
         let columns: Vec<&str> = columns
+            .filter(|column| !["event_id", "origin"].contains(column))
             .map(|column| match *column {
                 "payload" => "payload::text",
                 column => column,
@@ -144,23 +153,27 @@ async fn an_event_that_is_there_already_changes_nothing_of_how_others_are_stored
             .collect();
         let alike = format!(
             "(SELECT DISTINCT {} FROM status_event) AS alike",
-            columns[1..].join(", ")
+            columns.join(", ")
         );
         assert_eq!(database.count(&alike).await, 2);
     }
 }
 
 #[tokio::test]
-async fn an_event_that_another_session_stores_at_this_moment_is_passed_over() {
+async fn a_transaction_waits_for_that_of_another_daemon_and_sees_what_it_stored() {
     for more in FEW_AND_MANY {
         let database = Database::postgres().await;
         let mut sink = start(database.settings(None));
         sink.open(JOURNAL).await.unwrap();
         sink.attempt(batch(&[event(1)])).await.unwrap();
         let mut other = PgConnection::connect(&database.url()).await.unwrap();
-        let copies = "BEGIN; CREATE TEMPORARY TABLE two AS SELECT * FROM status_event; \
-                      UPDATE two SET event_id = left(event_id, -1) || '2'; INSERT INTO status_event SELECT * FROM two";
-        sqlx::raw_sql(copies).execute(&mut other).await.unwrap();
+        let turn = "BEGIN; UPDATE bridge_writer SET turn = turn + 1";
+        sqlx::raw_sql(turn).execute(&mut other).await.unwrap();
+        let copy = "INSERT INTO event (sequence, position, received_at, journal_key, device_key, \
+                    topic_key, state_key, profile_key, changed, missed_transition) \
+                    SELECT 2, 2, received_at, journal_key, device_key, topic_key, state_key, \
+                    profile_key, changed, missed_transition FROM event";
+        sqlx::raw_sql(copy).execute(&mut other).await.unwrap();
         let delivery =
             tokio::spawn(async move { sink.attempt(batch(&events(2..=5 + more))).await });
         let waiting = "SELECT count(*)::text FROM pg_stat_activity \
@@ -177,12 +190,11 @@ async fn a_view_in_place_of_the_table_takes_events() {
     let database = Database::postgres().await;
     let mut sink = start(database.settings(None));
     sink.open(JOURNAL).await.unwrap();
-    let view =
-        "ALTER TABLE status_event RENAME TO event; CREATE VIEW status_event AS SELECT * FROM event";
+    let view = "ALTER TABLE event RENAME TO narrow; CREATE VIEW event AS SELECT * FROM narrow";
     database.execute(view).await;
     sink.attempt(batch(&events(1..=2))).await.unwrap();
     sink.attempt(batch(&events(2..=700))).await.unwrap();
-    assert_eq!(database.count("event").await, 700);
+    assert_eq!(database.count("status_event").await, 700);
 }
 
 #[tokio::test]
@@ -192,7 +204,7 @@ async fn what_a_trigger_says_holds_nothing_up() {
     sink.open(JOURNAL).await.unwrap();
     let says = "CREATE FUNCTION say() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
                 RAISE WARNING '%', new.payload; RETURN new; END $$; \
-                CREATE TRIGGER say BEFORE INSERT ON status_event FOR EACH ROW EXECUTE FUNCTION say()";
+                CREATE TRIGGER say BEFORE INSERT ON event FOR EACH ROW EXECUTE FUNCTION say()";
     database.execute(says).await;
     // More than the buffers of a connection hold, in both directions.
     let long = format!("\"{}\"", "x".repeat(40_000));
@@ -508,7 +520,7 @@ async fn only_a_server_with_the_right_certificate_gets_rows() {
         outcome => panic!("{outcome:?}"),
     })
     .await;
-    let tables = "SELECT count(*) FROM pg_tables WHERE tablename = 'status_event'";
+    let tables = "SELECT count(*) FROM pg_tables WHERE tablename = 'event'";
     assert_eq!(number(&server, "devices", tables).await, 0);
 
     server.shows("server");

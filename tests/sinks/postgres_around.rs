@@ -222,7 +222,7 @@ async fn a_role_that_may_make_nothing_uses_tables_that_are_complete() {
     // It deletes what the retention does not keep.
     assert_eq!(sink.idle().await, Ok(()));
     assert_eq!(sink.open(JOURNAL).await, Ok(Some(Position(through))));
-    assert_eq!(database.count("device").await, through as usize);
+    assert_eq!(database.count("device_row").await, through as usize);
 }
 
 #[tokio::test]

@@ -63,6 +63,8 @@ async fn lost(words: &str, does: impl Fn(&Path)) -> Vec<String> {
         name: "history".to_owned(),
         path: path.clone(),
         retention: None,
+        intervals: None,
+        zone: jiff::tz::TimeZone::UTC,
         mode: history::sqlite::Settings::MODE,
     }));
     sink.open(JOURNAL).await.unwrap();
@@ -191,7 +193,7 @@ async fn a_vacuum_makes_the_file_smaller_and_takes_nothing_away() {
     let vacuum = "PRAGMA wal_checkpoint(TRUNCATE)";
     sqlx::raw_sql(vacuum).execute(&mut other).await.unwrap();
     sink.attempt(batch(&events(401..=401))).await.unwrap();
-    let vacuum = "DELETE FROM status_event; VACUUM; PRAGMA wal_checkpoint(TRUNCATE)";
+    let vacuum = "DELETE FROM event; VACUUM; PRAGMA wal_checkpoint(TRUNCATE)";
     sqlx::raw_sql(vacuum).execute(&mut other).await.unwrap();
     other.close().await.unwrap();
     // Whether it notices or not: nothing is moved away, and the cursor is its own.
@@ -212,6 +214,8 @@ async fn the_file_is_its_owners_alone_unless_mode_lets_others_in() {
             name: "history".to_owned(),
             path: path.clone(),
             retention: None,
+            intervals: None,
+            zone: jiff::tz::TimeZone::UTC,
             mode,
         }));
         sink.open(JOURNAL).await.unwrap();
@@ -272,6 +276,8 @@ async fn a_file_that_cannot_be_a_history_says_what_to_do() {
             name: "history".to_owned(),
             path,
             retention: None,
+            intervals: None,
+            zone: jiff::tz::TimeZone::UTC,
             mode: history::sqlite::Settings::MODE,
         };
         let mut sink = start(Settings::Sqlite(settings));

@@ -9,7 +9,7 @@ use crate::sinks::{Capabilities, Ordering};
 /// a crash.
 const BATCH_EVENTS_MAX: usize = 4000;
 
-/// A transaction costs its syncs, a message to each thread, and a row of `device` for each device in
+/// A transaction costs its syncs, a message to each thread, and a row of `device_row` for each device in
 /// it: where many events come, they go together. A row is seen so much later at most.
 const TRANSACTION_INTERVAL: Duration = Duration::from_millis(200);
 

@@ -1,21 +1,32 @@
-//! SQL histories: rows and cursor in one transaction, so each event is stored exactly once. The
-//! columns of `status_event` and `device` are those of `model::columns::STATUS`, those of `coverage`
-//! are `COVERAGE`, in both databases.
+//! SQL histories: rows and cursor in one transaction, so each event is stored exactly once. What
+//! the views show is promised, and means the same in both databases; the tables below them are
+//! narrow.
 //!
-//! - `sqlite`, `postgres`: one file for each database, and its sink in it; `copy`: COPY of Postgres
-//! - `sql`, `rows`, `newest`, `retention`: statements, what goes into which table, rows of `device`,
-//!   and rows that are too old
+//! - `timeline`: which pieces the statuses of a device close; `gaps`: when its topic was not heard;
+//!   `daily`: how long it was in each state of a day
+//! - `device`, `tables`: a device as a history knows it; the tables that a batch writes
+//! - `recorder`: what a history makes of a batch, and what it keeps in memory for that
+//! - `sqlite`, `postgres`: one folder for each database, and its sink; `copy`: COPY of Postgres;
+//!   `stored`: what both give back
+//! - `rows`, `newest`, `retention`: the events of a batch by kind, the newest status, rows that are
+//!   too old
 //! - `capabilities`, `migration`, `another_journal`, `times`, `words`: what else both share
 
 mod another_journal;
 mod capabilities;
 mod copy;
+mod daily;
+mod device;
+mod gaps;
 mod migration;
 mod newest;
 pub mod postgres;
+mod recorder;
 mod retention;
 mod rows;
-mod sql;
 pub mod sqlite;
+mod stored;
+mod tables;
+mod timeline;
 mod times;
 mod words;

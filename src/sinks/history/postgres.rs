@@ -3,24 +3,30 @@
 //!
 //! - `server`, `hosts`: what a URL says; `connect`: from it to a connection
 //! - `session`: how transactions begin, so that a pooler may stand between; `migrations`: the tables
+//! - `store`: one transaction of a batch; `insert`, `look_up`: its statements; `upkeep`: what is done
+//!   beside the batches
 //! - `failure`: what can go wrong, and what to do about it
 
 mod connect;
 mod failure;
 mod hosts;
+mod insert;
+mod look_up;
 mod migrations;
 mod server;
 mod session;
+mod store;
+mod upkeep;
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use sqlx::Connection;
 use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Connection};
 use tokio::time::timeout;
 use tracing::subscriber::NoSubscriber;
 use tracing::warn;
@@ -28,25 +34,22 @@ use url::Url;
 use uuid::Uuid;
 
 use self::connect::{CONNECT_TIMEOUT, Repertoire, connect, repertoire};
-use self::failure::{Failure, Fault, bounded, fault, only_insert_can};
+use self::failure::{Failure, Fault, bounded, fault};
 pub use self::hosts::urls;
+use self::insert::text_time;
 use self::migrations::migrate;
 pub use self::server::Exposure;
 use self::server::Server;
-use self::session::{Session, abandon, query, query_as, query_scalar};
+use self::session::{Session, query, query_as, query_scalar};
+use self::store::{Way, set_zone, store};
+use self::upkeep::{Before, Stepped, Upkeep};
 
 use super::another_journal::warn_of_another_journal;
 use super::capabilities::CAPABILITIES;
-use super::copy::copy;
-use super::newest::{known_before, newest_per_device, stored_newest};
+use super::newest::stored_newest;
+use super::recorder::Recorder;
 use super::retention::{Pruned, Retention, TEND_MAX};
-use super::rows::Rows;
-use super::sql::{KEEP_FIRST, column_names, keep_newest};
-use super::times::storable;
-use crate::faults::{self, Failpoint};
-use crate::model::columns::{COVERAGE, STATUS};
-use crate::model::{Column, ColumnKind, Position};
-use crate::pipeline::portable;
+use crate::model::{Event, Position};
 use crate::secret::{Lifetime, Secret, protect_url};
 use crate::sinks::{
     Batch, BuildError, Built, By, Capabilities, Newest, Sink, Trouble, Undelivered,
@@ -57,18 +60,17 @@ const MIGRATE_TIMEOUT: Duration = Duration::from_secs(60);
 /// A batch, from BEGIN to COMMIT; longer than the server's own limit for one statement, so that its
 /// error is seen.
 const STORE_TIMEOUT: Duration = Duration::from_secs(45);
-/// Fewer events go by INSERT, one message to the server: COPY takes several. sqlx 0.9.0 does not
-/// set TCP_NODELAY. So our kernel holds the last, short one until the server's has acknowledged the
-/// one before, up to 40 ms later.
-const COPY_EVENTS_MIN: usize = 500;
 /// Deleting rows that are too old, and closing.
 const UPKEEP_TIMEOUT: Duration = Duration::from_secs(10);
 /// Saying goodbye.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// While there are batches, a step of the upkeep comes after one of them at most so often.
+const STEP_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Deletes a piece of the oldest rows.
-const DELETE_OLD: &str = "DELETE FROM status_event WHERE event_id IN \
-     (SELECT event_id FROM status_event WHERE received_at < $1::timestamptz LIMIT $2)";
+const DELETE_OLD: &str = "DELETE FROM event WHERE sequence IN \
+     (SELECT sequence FROM event WHERE received_at < $1::timestamptz LIMIT $2)";
 
 /// Validated settings of a Postgres history.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +85,10 @@ pub struct Settings {
     pub folder: PathBuf,
     /// How long `status_event` rows stay; `None`: without end.
     pub retention: Option<Duration>,
+    /// How long intervals, days and gaps stay; `None`: without end.
+    pub intervals: Option<Duration>,
+    /// The zone of the days of `state_daily`.
+    pub zone: TimeZone,
 }
 
 /// What the URL leaves open on the way to its server, if anything; connects to nothing.
@@ -122,6 +128,10 @@ pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
         newest: None,
         way: Way::Copy,
         retention,
+        intervals: settings.intervals,
+        recorder: Recorder::new(settings.zone),
+        upkeep: Upkeep::default(),
+        next_step: None,
     };
     Ok(Built {
         sink: Box::new(sink),
@@ -143,17 +153,10 @@ struct PostgresHistory {
     /// For the next batch.
     way: Way,
     retention: Retention,
-}
-
-/// How the events of a batch come into `status_event`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    /// COPY for many rows: the server needs half as much processor time. It parses no times, takes
-    /// no arrays apart, fills a page at once and looks for no event before it stores it.
-    Copy,
-    /// INSERT, which passes over the events that are there already. Where there was one, more of
-    /// them may follow, as when a broker delivers again what it saw no ACK for.
-    Insert,
+    intervals: Option<Duration>,
+    recorder: Recorder,
+    upkeep: Upkeep,
+    next_step: Option<Instant>,
 }
 
 impl Sink for PostgresHistory {
@@ -185,11 +188,23 @@ impl Sink for PostgresHistory {
             };
             // Where the answer to COMMIT is lost, nobody knows: `open` reads the cursor again, and
             // a batch that was stored is not stored twice.
-            let stored = store(&mut connection, &self.session, &self.name, batch, self.way);
+            let (session, recorder) = (&self.session, &mut self.recorder);
+            let stored = store(
+                &mut connection,
+                session,
+                recorder,
+                (&self.name, batch),
+                self.way,
+            );
             match bounded(STORE_TIMEOUT, stored).await {
                 Ok(next) => {
                     self.way = next;
                     self.prune(&mut connection).await;
+                    if self.next_step.is_none_or(|next| next <= Instant::now()) {
+                        let newest = batch.events.last().map(Event::received_at);
+                        self.step(&mut connection, newest).await;
+                        self.next_step = Some(Instant::now() + STEP_INTERVAL);
+                    }
                     self.connection = Some(connection);
                     Ok(())
                 }
@@ -243,6 +258,13 @@ impl Sink for PostgresHistory {
                     Pruned::Failed => return Err(self.not_connected()),
                 }
             }
+            while began.elapsed() < TEND_MAX {
+                match self.step(&mut connection, None).await {
+                    Some(Stepped::More) => {}
+                    Some(Stepped::Done) => break,
+                    None => return Err(self.not_connected()),
+                }
+            }
             self.connection = Some(connection);
             Ok(())
         }
@@ -259,10 +281,11 @@ impl PostgresHistory {
         self.warn_of(encoding);
         let migration = migrate(&mut connection, &self.session, self.schema.as_deref());
         bounded(MIGRATE_TIMEOUT, migration).await?;
-        let (session, name) = (&self.session, &self.name);
+        let (session, name, zone) = (&self.session, &self.name, self.recorder.zone());
         let stored = bounded(CONNECT_TIMEOUT, async {
             let mut transaction = session.begin(&mut connection).await?;
             let stored = stored(&mut transaction, name, journal).await?;
+            set_zone(&mut transaction, &zone).await?;
             transaction.commit().await?;
             Ok::<_, sqlx::Error>(stored)
         })
@@ -271,6 +294,8 @@ impl PostgresHistory {
         self.retention
             .set_reference(Instant::now(), stored.believed_at, received_at);
         self.newest = stored.newest.and_then(stored_newest);
+        self.recorder.forget();
+        self.upkeep = Upkeep::default();
         Ok((connection, stored.cursor.map(Position)))
     }
 
@@ -310,6 +335,35 @@ impl PostgresHistory {
         }
     }
 
+    /// One step of the upkeep, where the clock is believed; `newest`: what was received later may
+    /// be waiting. A failure only waits for the next one; the connection may be of no more use.
+    async fn step(
+        &mut self,
+        connection: &mut PgConnection,
+        newest: Option<Timestamp>,
+    ) -> Option<Stepped> {
+        let Some(now) = self.retention.believed(Instant::now(), Timestamp::now()) else {
+            return Some(Stepped::Done);
+        };
+        let before = Before {
+            statuses: self.retention.before(now),
+            intervals: self.intervals.and_then(|keep| now.checked_sub(keep).ok()),
+        };
+        let known = newest.map_or(now, |newest| newest.min(now));
+        let (session, recorder) = (&self.session, &mut self.recorder);
+        let step = self
+            .upkeep
+            .step(connection, session, recorder, known, before);
+        match bounded(UPKEEP_TIMEOUT, step).await {
+            Ok(stepped) => Some(stepped),
+            Err(error) => {
+                warn!(sink = self.name, %error, "the history was not tended");
+                self.recorder.forget();
+                None
+            }
+        }
+    }
+
     /// Deletes a piece of the rows that are too old, if that is due. The batch is safe already: a
     /// failure here only waits for the next round.
     async fn prune(&mut self, connection: &mut PgConnection) -> Pruned {
@@ -327,7 +381,7 @@ impl PostgresHistory {
             };
             let mut transaction = session.begin(connection).await?;
             if due.to_count {
-                let rows: i64 = query_scalar("SELECT count(*) FROM status_event")
+                let rows: i64 = query_scalar("SELECT count(*) FROM event")
                     .fetch_one(&mut *transaction)
                     .await?;
                 retention.allow(now, rows.unsigned_abs());
@@ -360,7 +414,7 @@ impl PostgresHistory {
 /// What a history says of itself.
 struct Stored {
     cursor: Option<i64>,
-    /// The newest row of `device`: its origin, and when it was received.
+    /// The newest row of `device_current`: its origin, and when it was received.
     newest: Option<(String, Timestamp)>,
     believed_at: Timestamp,
 }
@@ -384,8 +438,8 @@ async fn stored(
             .await?;
         warn_of_another_journal(sink, journal, other);
     }
-    let sql = "SELECT origin, (extract(epoch FROM received_at) * 1000000)::bigint FROM device \
-               ORDER BY received_at DESC LIMIT 1";
+    let sql = "SELECT origin, (extract(epoch FROM received_at) * 1000000)::bigint \
+               FROM device_current ORDER BY last_seen DESC LIMIT 1";
     let newest: Option<(String, i64)> = query_as(sql).fetch_optional(&mut *connection).await?;
     let newest =
         newest.and_then(|(origin, at)| Some((origin, Timestamp::from_microsecond(at).ok()?)));
@@ -427,159 +481,4 @@ async fn save_believed_at(
         .execute(connection)
         .await
         .map(drop)
-}
-
-/// One transaction, and another one by INSERT where COPY is not the way. Gives the way for the next
-/// batch.
-async fn store(
-    connection: &mut PgConnection,
-    session: &Session,
-    sink: &str,
-    batch: Batch<'_>,
-    way: Way,
-) -> Result<Way, sqlx::Error> {
-    let rows = Rows::of(batch.events);
-    let way = if rows.statuses.len() < COPY_EVENTS_MIN {
-        Way::Insert
-    } else {
-        way
-    };
-    match transact(connection, session, sink, batch, &rows, way).await {
-        Err(error) if way == Way::Copy && only_insert_can(&error) => {
-            transact(connection, session, sink, batch, &rows, Way::Insert).await
-        }
-        outcome => outcome,
-    }
-}
-
-/// All of it, or nothing.
-async fn transact(
-    connection: &mut PgConnection,
-    session: &Session,
-    sink: &str,
-    batch: Batch<'_>,
-    rows: &Rows<'_>,
-    way: Way,
-) -> Result<Way, sqlx::Error> {
-    let mut transaction = session.begin(connection).await?;
-    match fill(&mut transaction, sink, batch, rows, way).await {
-        Ok(next) => {
-            faults::reach(Failpoint::InHistory);
-            transaction.commit().await?;
-            faults::reach(Failpoint::AfterHistory);
-            Ok(next)
-        }
-        Err(error) => {
-            abandon(transaction).await;
-            Err(error)
-        }
-    }
-}
-
-/// Stores the rows and the cursor. Gives the way for the next batch.
-async fn fill(
-    transaction: &mut PgConnection,
-    sink: &str,
-    batch: Batch<'_>,
-    rows: &Rows<'_>,
-    way: Way,
-) -> Result<Way, sqlx::Error> {
-    let Rows { statuses, coverage } = rows;
-    insert(transaction, "coverage", &COVERAGE, KEEP_FIRST, coverage).await?;
-    let inserted = match way {
-        Way::Copy => copy(transaction, "status_event", &STATUS, statuses).await?,
-        Way::Insert => insert(transaction, "status_event", &STATUS, KEEP_FIRST, statuses).await?,
-    };
-    let (known, next) = if inserted == statuses.len() as u64 {
-        (HashSet::new(), Way::Copy)
-    } else {
-        let stored: Vec<(String, String)> =
-            query_as("SELECT event_id, origin FROM status_event WHERE event_id = ANY($1)")
-                .bind(rows.status_ids())
-                .fetch_all(&mut *transaction)
-                .await?;
-        (known_before(statuses, &stored), Way::Insert)
-    };
-    insert(
-        transaction,
-        "device",
-        &STATUS,
-        keep_newest(batch.reason),
-        &newest_per_device(statuses, &known),
-    )
-    .await?;
-    query(
-        "INSERT INTO bridge_cursor (journal, sink, position) VALUES ($1, $2, $3) \
-         ON CONFLICT (journal, sink) DO UPDATE SET position = excluded.position",
-    )
-    .bind(batch.journal.simple().to_string())
-    .bind(sink)
-    .bind(batch.through.0)
-    .execute(&mut *transaction)
-    .await?;
-    Ok(next)
-}
-
-/// Inserts the rows in order, column by column; gives the number of rows that were inserted or
-/// changed.
-async fn insert<Row>(
-    connection: &mut PgConnection,
-    table: &str,
-    columns: &[Column<Row>],
-    on_conflict: &str,
-    rows: &[&Row],
-) -> Result<u64, sqlx::Error> {
-    if rows.is_empty() {
-        return Ok(0);
-    }
-    let sql = insert_statement(table, columns, on_conflict);
-    let mut query = query(AssertSqlSafe(sql));
-    for column in columns {
-        let rows = rows.iter().copied();
-        query = match column.kind {
-            ColumnKind::Word(read) | ColumnKind::Text(read) => {
-                query.bind(rows.map(read).collect::<Vec<_>>())
-            }
-            ColumnKind::Boolean(read) => query.bind(rows.map(read).collect::<Vec<_>>()),
-            ColumnKind::Number(read) => query.bind(rows.map(read).collect::<Vec<_>>()),
-            ColumnKind::Time(read) => {
-                let texts = rows.map(|row| storable(read(row)).map(text_time));
-                query.bind(texts.collect::<Vec<_>>())
-            }
-            ColumnKind::Json(read) => {
-                let texts = rows.map(|row| portable(read(row).get()));
-                query.bind(texts.collect::<Vec<_>>())
-            }
-        };
-    }
-    Ok(query.execute(connection).await?.rows_affected())
-}
-
-/// An INSERT that takes an array for each column. Times and JSON travel as texts, so that no
-/// further crate has to know them.
-fn insert_statement<Row>(table: &str, columns: &[Column<Row>], on_conflict: &str) -> String {
-    let names = column_names(columns);
-    let mut arrays = Vec::with_capacity(columns.len());
-    let mut values = Vec::with_capacity(columns.len());
-    for (number, Column { name, kind, .. }) in (1..).zip(columns) {
-        let (array, cast) = match kind {
-            ColumnKind::Word(_) | ColumnKind::Text(_) => ("text", ""),
-            ColumnKind::Boolean(_) => ("boolean", ""),
-            ColumnKind::Number(_) => ("double precision", ""),
-            ColumnKind::Time(_) => ("text", "::timestamptz"),
-            ColumnKind::Json(_) => ("text", "::json"),
-        };
-        arrays.push(format!("${number}::{array}[]"));
-        values.push(format!("{name}{cast}"));
-    }
-    format!(
-        "INSERT INTO {table} ({names}) SELECT {} FROM UNNEST({}) AS batch ({names}) {on_conflict}",
-        values.join(", "),
-        arrays.join(", ")
-    )
-}
-
-/// Whole microseconds, as timestamptz has them.
-fn text_time(time: Timestamp) -> String {
-    format!("{time:.6}")
 }

@@ -93,6 +93,17 @@ impl Retention {
         self.clock.take_unsaved(now)
     }
 
+    /// The time, where the clock is believed.
+    pub(super) fn believed(&mut self, now: Instant, clock: Timestamp) -> Option<Timestamp> {
+        let reading = self.clock.read(now, clock);
+        reading.ahead.is_none().then_some(reading.now)
+    }
+
+    /// The time that statuses are deleted before, at this time.
+    pub(super) fn before(&self, now: Timestamp) -> Option<Timestamp> {
+        now.checked_sub(self.keep?).ok()
+    }
+
     /// What may go now; `None`: nothing is due.
     pub(super) fn due(&mut self, now: Instant, clock: Timestamp) -> Option<Due> {
         if self.next_round.is_some_and(|at| now < at) {

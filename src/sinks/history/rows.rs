@@ -1,12 +1,14 @@
-//! The events of a batch by the table that they go into.
+//! The events of a batch by their kind.
+
+use std::sync::Arc;
 
 use crate::model::{CoverageEvent, Event, StatusEvent};
 
 /// What one transaction stores, each in the batch's order.
 #[derive(Default)]
 pub(super) struct Rows<'a> {
-    /// For `status_event` and `device`.
-    pub(super) statuses: Vec<&'a StatusEvent>,
+    /// For `event` and all that belongs to it.
+    pub(super) statuses: Vec<&'a Arc<StatusEvent>>,
     /// For `coverage`.
     pub(super) coverage: Vec<&'a CoverageEvent>,
 }
@@ -22,11 +24,5 @@ impl Rows<'_> {
             }
         }
         rows
-    }
-
-    /// The ids of the statuses.
-    pub(super) fn status_ids(&self) -> Vec<&str> {
-        let ids = self.statuses.iter().map(|status| status.event_id.as_str());
-        ids.collect()
     }
 }

@@ -6,46 +6,43 @@
 //! costs one fsync per batch.
 
 mod file;
+mod insert;
+mod look_up;
+mod store;
+mod upkeep;
 mod wal;
 
-use std::collections::HashSet;
 use std::fs::File;
 use std::path::PathBuf;
-use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, join};
+use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use sqlx::error::BoxDynError;
+use jiff::tz::TimeZone;
 use sqlx::migrate::Migrator;
-use sqlx::query::Query;
 use sqlx::sqlite::{
-    SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous,
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous,
 };
-use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection, Executor, Sqlite};
+use sqlx::{ConnectOptions, Connection};
 use tracing::warn;
 use uuid::Uuid;
 
 use self::file::{Lost, Seen, is_whole, move_away, prepare};
+use self::insert::text_time;
+use self::store::store;
+use self::upkeep::{Before, Stepped, Upkeep};
 use self::wal::Wal;
 use super::another_journal::warn_of_another_journal;
 use super::capabilities::CAPABILITIES;
 use super::migration::{ANOTHER_LAYOUT, MIGRATIONS_TABLE, migration_failure};
-use super::newest::{known_before, newest_per_device, stored_newest};
+use super::newest::stored_newest;
+use super::recorder::Recorder;
 use super::retention::{Pruned, Retention, TEND_MAX};
-use super::rows::Rows;
-use super::sql::{KEEP_FIRST, column_names, keep_newest};
-use super::times::storable;
 use super::words::words;
-use crate::faults::{self, Failpoint};
-use crate::model::columns::{COVERAGE, STATUS};
-use crate::model::{Column, ColumnKind, CoverageEvent, Position, StatusEvent};
-use crate::sinks::{Batch, Built, By, Capabilities, Newest, Reason, Sink, Trouble, Undelivered};
+use crate::model::{Event, Position};
+use crate::sinks::{Batch, Built, By, Capabilities, Newest, Sink, Trouble, Undelivered};
 
-/// Rows of the INSERTs: SQLite takes 32,766 values in one, and each size is prepared once; a
-/// hundred rows at once cost hardly more than a thousand do.
-const INSERT_ROWS: [usize; 3] = [100, 10, 1];
 /// Pages in the WAL from which a commit also checkpoints, 32 MiB. Most batches change the same
 /// pages of the indexes, which are so written once for many batches.
 const CHECKPOINT_PAGES: u32 = 8192;
@@ -60,9 +57,12 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Closing checkpoints the WAL; a slow disk may leave that to the next start.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// While there are batches, a step of the upkeep comes after one of them at most so often.
+const STEP_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Deletes a piece of the oldest rows.
-const DELETE_OLD: &str = "DELETE FROM status_event WHERE rowid IN \
-     (SELECT rowid FROM status_event WHERE received_at < ? LIMIT ?)";
+const DELETE_OLD: &str = "DELETE FROM event WHERE sequence IN \
+     (SELECT sequence FROM event WHERE received_at < ? LIMIT ?)";
 
 /// Validated settings of a SQLite history.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +73,10 @@ pub struct Settings {
     pub path: PathBuf,
     /// How long `status_event` rows stay; `None`: without end.
     pub retention: Option<Duration>,
+    /// How long intervals, days and gaps stay; `None`: without end.
+    pub intervals: Option<Duration>,
+    /// The zone of the days of `state_daily`.
+    pub zone: TimeZone,
     /// Who may read and write the file, as `chmod` has it.
     pub mode: u32,
 }
@@ -85,6 +89,7 @@ impl Settings {
 /// See [`crate::sinks::build`].
 pub(in crate::sinks) fn build(settings: Settings) -> Built {
     let retention = Retention::new(&settings.name, settings.retention);
+    let recorder = Recorder::new(settings.zone.clone());
     Built {
         sink: Box::new(SqliteHistory {
             settings,
@@ -92,6 +97,9 @@ pub(in crate::sinks) fn build(settings: Settings) -> Built {
             seen: None,
             newest: None,
             retention,
+            recorder,
+            upkeep: Upkeep::default(),
+            next_step: None,
             wal: Wal::new(WAL_GROWN_BYTES),
         }),
         driver: None,
@@ -107,6 +115,9 @@ struct SqliteHistory {
     seen: Option<Seen>,
     newest: Option<Newest>,
     retention: Retention,
+    recorder: Recorder,
+    upkeep: Upkeep,
+    next_step: Option<Instant>,
     wal: Wal,
 }
 
@@ -139,11 +150,26 @@ impl Sink for SqliteHistory {
                     trouble: self.not_open(),
                 });
             };
-            match store(&mut connection, &self.settings.name, batch).await {
+            let stored = store(
+                &mut connection,
+                &mut self.recorder,
+                &self.settings.name,
+                batch,
+            );
+            let stored = stored.await;
+            if stored.is_err() {
+                self.recorder.forget();
+            }
+            match stored {
                 Ok(()) => {
                     // Rows in a file that nobody can open are not stored.
                     let mut connection = self.still_there(connection).await?;
                     self.prune(&mut connection).await;
+                    if self.next_step.is_none_or(|next| next <= Instant::now()) {
+                        let newest = batch.events.last().map(Event::received_at);
+                        self.step(&mut connection, newest).await;
+                        self.next_step = Some(Instant::now() + STEP_INTERVAL);
+                    }
                     self.connection = Some(connection);
                     Ok(())
                 }
@@ -201,6 +227,9 @@ impl Sink for SqliteHistory {
             self.wal.idle(&mut connection, sink, path).await;
             let began = Instant::now();
             while began.elapsed() < TEND_MAX && self.prune(&mut connection).await == Pruned::More {}
+            while began.elapsed() < TEND_MAX
+                && self.step(&mut connection, None).await == Stepped::More
+            {}
             self.connection = Some(connection);
             Ok(())
         }
@@ -216,6 +245,7 @@ impl SqliteHistory {
         prepare(&self.settings.path, self.settings.mode).map_err(sqlx::Error::Io)?;
         let mut connection = SqliteConnectOptions::new()
             .filename(&self.settings.path)
+            .auto_vacuum(SqliteAutoVacuum::Incremental)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY_TIMEOUT)
@@ -254,7 +284,7 @@ impl SqliteHistory {
             warn_of_another_journal(&self.settings.name, journal, other);
         }
         let newest: Option<(String, String)> = sqlx::query_as(
-            "SELECT origin, received_at FROM device ORDER BY received_at DESC LIMIT 1",
+            "SELECT origin, received_at FROM device_current ORDER BY last_seen DESC LIMIT 1",
         )
         .fetch_optional(&mut connection)
         .await?;
@@ -265,6 +295,9 @@ impl SqliteHistory {
         self.retention
             .set_reference(Instant::now(), believed_at, received_at);
         self.newest = newest.and_then(stored_newest);
+        set_zone(&mut connection, &self.recorder.zone()).await?;
+        self.recorder.forget();
+        self.upkeep = Upkeep::default();
         self.seen = Seen::at(&self.settings.path);
         Ok((connection, cursor.map(Position)))
     }
@@ -360,6 +393,32 @@ impl SqliteHistory {
         Trouble::Retry { error, after: None }
     }
 
+    /// One step of the upkeep, where the clock is believed; `newest`: what was received later may
+    /// be waiting. A failure only waits for the next one.
+    async fn step(
+        &mut self,
+        connection: &mut SqliteConnection,
+        newest: Option<Timestamp>,
+    ) -> Stepped {
+        let Some(now) = self.retention.believed(Instant::now(), Timestamp::now()) else {
+            return Stepped::Done;
+        };
+        let keep = self.settings.intervals;
+        let before = Before {
+            statuses: self.retention.before(now),
+            intervals: keep.and_then(|keep| now.checked_sub(keep).ok()),
+        };
+        let known = newest.map_or(now, |newest| newest.min(now));
+        let stepped = self
+            .upkeep
+            .step(connection, &mut self.recorder, known, before);
+        stepped.await.unwrap_or_else(|error| {
+            warn!(sink = self.settings.name, %error, "the history was not tended");
+            self.recorder.forget();
+            Stepped::Done
+        })
+    }
+
     /// Deletes a piece of the rows that are too old, if that is due. The batch is safe already: a
     /// failure here only waits for the next round.
     async fn prune(&mut self, connection: &mut SqliteConnection) -> Pruned {
@@ -373,7 +432,7 @@ impl SqliteHistory {
                 return Ok(None);
             };
             if due.to_count {
-                let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM status_event")
+                let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM event")
                     .fetch_one(&mut *connection)
                     .await?;
                 self.retention.allow(now, rows.unsigned_abs());
@@ -396,6 +455,32 @@ impl SqliteHistory {
         let before = due.map_or(Timestamp::MIN, |due| due.before);
         self.retention.deleted(now, before, rows)
     }
+}
+
+/// The days are those of this zone: where they were another's, all are counted again.
+async fn set_zone(connection: &mut SqliteConnection, zone: &str) -> Result<(), sqlx::Error> {
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    let query = "SELECT value FROM history_setting WHERE name = 'day_zone'";
+    let before: Option<String> = sqlx::query_scalar(query)
+        .fetch_optional(&mut *transaction)
+        .await?;
+    if before.as_deref() == Some(zone) {
+        return transaction.rollback().await;
+    }
+    if before.is_some() {
+        sqlx::raw_sql(
+            "DELETE FROM state_daily_row; \
+             UPDATE device_row SET counted_until = NULL, counted_certain_until = NULL; \
+             INSERT OR REPLACE INTO history_setting (name, value) VALUES ('recounted_below', '0')",
+        )
+        .execute(&mut *transaction)
+        .await?;
+    }
+    sqlx::query("INSERT OR REPLACE INTO history_setting (name, value) VALUES ('day_zone', ?)")
+        .bind(zone)
+        .execute(&mut *transaction)
+        .await?;
+    transaction.commit().await
 }
 
 /// The time that the history believed last. A history that has none begins with its newest row, or
@@ -424,178 +509,6 @@ async fn save_believed_at(
         .execute(connection)
         .await
         .map(drop)
-}
-
-/// One transaction. IMMEDIATE, since one that begins by reading cannot wait for another writer.
-async fn store(
-    connection: &mut SqliteConnection,
-    sink: &str,
-    batch: Batch<'_>,
-) -> Result<(), sqlx::Error> {
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    let rows = Rows::of(batch.events);
-    INSERT_COVERAGE
-        .run(&mut transaction, &rows.coverage)
-        .await?;
-    let inserted = INSERT_EVENTS.run(&mut transaction, &rows.statuses).await?;
-    let known = if inserted == rows.statuses.len() as u64 {
-        Default::default()
-    } else {
-        let ids = rows.status_ids();
-        let ids = serde_json::to_string(&ids).expect("strings always serialise");
-        let stored: Vec<(String, String)> = sqlx::query_as(
-            "SELECT event_id, origin FROM status_event WHERE event_id IN (SELECT value FROM json_each(?))",
-        )
-        .bind(ids)
-        .fetch_all(&mut *transaction)
-        .await?;
-        known_before(&rows.statuses, &stored)
-    };
-    let devices = match batch.reason {
-        Reason::Log => &INSERT_DEVICES,
-        Reason::Redrive | Reason::Replay => &INSERT_DEVICES_AGAIN,
-    };
-    devices
-        .run(&mut transaction, &newest_per_device(&rows.statuses, &known))
-        .await?;
-    sqlx::query(
-        "INSERT INTO bridge_cursor (journal, sink, position) VALUES (?, ?, ?) \
-         ON CONFLICT (journal, sink) DO UPDATE SET position = excluded.position",
-    )
-    .bind(batch.journal.simple().to_string())
-    .bind(sink)
-    .bind(batch.through.0)
-    .execute(&mut *transaction)
-    .await?;
-    faults::reach(Failpoint::InHistory);
-    transaction.commit().await?;
-    faults::reach(Failpoint::AfterHistory);
-    Ok(())
-}
-
-/// One INSERT of many rows, in the sizes of [`INSERT_ROWS`]. OR FAIL, since a failure rolls the
-/// whole transaction back in any case. For the default, ABORT, SQLite copies each page before it
-/// changes, to roll back one statement.
-struct Insert<Row: 'static> {
-    columns: &'static [Column<Row>],
-    texts: [(usize, Arc<str>); INSERT_ROWS.len()],
-}
-
-static INSERT_EVENTS: LazyLock<Insert<StatusEvent>> =
-    LazyLock::new(|| Insert::new("status_event", &STATUS, KEEP_FIRST));
-static INSERT_COVERAGE: LazyLock<Insert<CoverageEvent>> =
-    LazyLock::new(|| Insert::new("coverage", &COVERAGE, KEEP_FIRST));
-static INSERT_DEVICES: LazyLock<Insert<StatusEvent>> =
-    LazyLock::new(|| Insert::new("device", &STATUS, keep_newest(Reason::Log)));
-static INSERT_DEVICES_AGAIN: LazyLock<Insert<StatusEvent>> =
-    LazyLock::new(|| Insert::new("device", &STATUS, keep_newest(Reason::Redrive)));
-
-impl<Row> Insert<Row> {
-    fn new(table: &str, columns: &'static [Column<Row>], on_conflict: &str) -> Insert<Row> {
-        let names = column_names(columns);
-        let row = format!("({})", vec!["?"; columns.len()].join(","));
-        let text = |rows: usize| {
-            let values = vec![row.as_str(); rows].join(",");
-            format!("INSERT OR FAIL INTO {table} ({names}) VALUES {values} {on_conflict}")
-        };
-        Insert {
-            columns,
-            texts: INSERT_ROWS.map(|rows| (rows, text(rows).into())),
-        }
-    }
-
-    /// Inserts the rows in order; gives the number of rows that were inserted or changed. While
-    /// SQLite's thread works on some rows, the next are made ready.
-    async fn run(
-        &self,
-        connection: &mut SqliteConnection,
-        rows: &[&Row],
-    ) -> Result<u64, sqlx::Error> {
-        let mut rest = rows;
-        let mut words = Words::default();
-        let mut changed = 0;
-        let mut ready = self.next(&mut rest, &mut words)?;
-        while let Some(query) = ready {
-            let (done, next) = join(connection.execute(query), async {
-                self.next(&mut rest, &mut words)
-            })
-            .await;
-            changed += done?.rows_affected();
-            ready = next?;
-        }
-        Ok(changed)
-    }
-
-    fn next(
-        &self,
-        rest: &mut &[&Row],
-        words: &mut Words,
-    ) -> Result<Option<Query<'static, Sqlite, SqliteArguments>>, sqlx::Error> {
-        for (rows, text) in &self.texts {
-            if let Some((piece, later)) = rest.split_at_checked(*rows) {
-                let mut arguments = SqliteArguments::default();
-                arguments.reserve(rows * self.columns.len(), 0);
-                piece
-                    .iter()
-                    .try_for_each(|row| bind(&mut arguments, self.columns, row, words))
-                    .map_err(sqlx::Error::Encode)?;
-                *rest = later;
-                return Ok(Some(sqlx::query_with(
-                    AssertSqlSafe(Arc::clone(text)),
-                    arguments,
-                )));
-            }
-        }
-        Ok(None)
-    }
-}
-
-/// A value in many rows of a batch is allocated once. The values go to another thread one by one:
-/// allocating and freeing each would cost more than SQLite's own work.
-#[derive(Default)]
-struct Words(HashSet<Arc<str>>);
-
-impl Words {
-    fn shared(&mut self, word: &str) -> Arc<str> {
-        if let Some(known) = self.0.get(word) {
-            return Arc::clone(known);
-        }
-        let new: Arc<str> = word.into();
-        self.0.insert(Arc::clone(&new));
-        new
-    }
-}
-
-/// The values of one row. A text of the row's own is allocated once although it may stand there
-/// twice: an event's id is often its origin.
-fn bind<Row>(
-    arguments: &mut SqliteArguments,
-    columns: &[Column<Row>],
-    row: &Row,
-    words: &mut Words,
-) -> Result<(), BoxDynError> {
-    let mut first: Option<Arc<str>> = None;
-    let mut own = |text: &str| match &first {
-        Some(first) if **first == *text => Arc::clone(first),
-        Some(_) => text.into(),
-        None => Arc::clone(first.insert(text.into())),
-    };
-    for column in columns {
-        match column.kind {
-            ColumnKind::Word(read) => arguments.add(read(row).map(|word| words.shared(word)))?,
-            ColumnKind::Text(read) => arguments.add(read(row).map(&mut own))?,
-            ColumnKind::Boolean(read) => arguments.add(read(row))?,
-            ColumnKind::Number(read) => arguments.add(read(row))?,
-            ColumnKind::Time(read) => arguments.add(storable(read(row)).map(text_time))?,
-            ColumnKind::Json(read) => arguments.add(Arc::<str>::from(read(row).get()))?,
-        }
-    }
-    Ok(())
-}
-
-/// Always six digits, so that the texts sort as the times do.
-fn text_time(time: Timestamp) -> String {
-    format!("{time:.6}")
 }
 
 /// SQLite's primary result code (the lowest byte), where SQLite itself reported the error.

@@ -255,7 +255,8 @@ async fn undecodable_messages_reach_every_sink_once_the_mapping_is_right() {
         .connect()
         .await
         .unwrap();
-    let newest = "SELECT device_id, json_extract(payload, '$.n') FROM device ORDER BY device_id";
+    let newest =
+        "SELECT device_id, json_extract(payload, '$.n') FROM device_current ORDER BY device_id";
     let newest: Vec<(String, i64)> = sqlx::query_as(newest)
         .fetch_all(&mut history)
         .await

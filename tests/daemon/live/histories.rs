@@ -190,7 +190,7 @@ async fn deadlock_is_named_and_the_batch_is_tried_again() {
     }
     execute(
         &mut other,
-        "UPDATE device SET topic = topic; ROLLBACK".to_owned(),
+        "UPDATE device_row SET stream = stream; ROLLBACK".to_owned(),
     )
     .await;
     run.complete(3 * PART).await;
@@ -211,7 +211,7 @@ async fn lock_on_a_table_is_named_and_waited_for() {
     let mut other = lab().await.postgres.connect(name).await;
     execute(
         &mut other,
-        "BEGIN; LOCK TABLE device IN ACCESS EXCLUSIVE MODE".to_owned(),
+        "BEGIN; LOCK TABLE device_row IN ACCESS EXCLUSIVE MODE".to_owned(),
     )
     .await;
     run.publish(PART..2 * PART).await;

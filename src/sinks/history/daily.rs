@@ -1,0 +1,232 @@
+//! How long each device was in each state, by the day of a zone. Counts can be taken back, so that
+//! a piece that turns out otherwise is counted again.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use super::timeline::{Piece, microseconds};
+
+/// The days that one piece is counted for at most, its last ones: a clock that was years ahead once
+/// makes no thousand rows of each device.
+const DAYS_MAX: i64 = 400;
+
+/// A row of `state_daily_row`: day, device, state.
+pub(super) type DailyKey = (Date, i64, i64);
+
+/// What is added to a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Counted {
+    pub(super) certain_us: i64,
+    pub(super) uncertain_us: i64,
+    pub(super) entered: i64,
+}
+
+/// Whether something is counted or taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sign {
+    Add,
+    Remove,
+}
+
+impl Sign {
+    fn of(self, amount: i64) -> i64 {
+        match self {
+            Sign::Add => amount,
+            Sign::Remove => -amount,
+        }
+    }
+}
+
+/// A time of one device in one state.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stay {
+    pub(super) device: i64,
+    pub(super) state: i64,
+    pub(super) certain: bool,
+    pub(super) since: Timestamp,
+    pub(super) until: Timestamp,
+}
+
+/// The days of a zone, and what is to be added to each.
+#[derive(Debug)]
+pub(super) struct Days {
+    zone: TimeZone,
+    /// The day that was asked for last, from its beginning to its end.
+    last: Option<(Timestamp, Timestamp, Date)>,
+    pub(super) counts: BTreeMap<DailyKey, Counted>,
+}
+
+impl Days {
+    /// With nothing counted.
+    pub(super) fn of(zone: TimeZone) -> Days {
+        Days {
+            zone,
+            last: None,
+            counts: BTreeMap::new(),
+        }
+    }
+
+    /// The zone's name; that of an offset is its offset.
+    pub(super) fn zone(&self) -> String {
+        match self.zone.iana_name() {
+            Some(name) => name.to_owned(),
+            None => format!("{}", self.zone.to_offset(Timestamp::UNIX_EPOCH)),
+        }
+    }
+
+    /// When the day of this time began.
+    pub(super) fn midnight(&mut self, at: Timestamp) -> Timestamp {
+        self.day(at).0
+    }
+
+    /// A state was entered.
+    pub(super) fn enter(&mut self, sign: Sign, device: i64, state: i64, at: Timestamp) {
+        let (_, _, day) = self.day(at);
+        self.counts.entry((day, device, state)).or_default().entered += sign.of(1);
+    }
+
+    /// A device was in a state.
+    pub(super) fn stay(&mut self, sign: Sign, stay: Stay) {
+        let Stay { until, .. } = stay;
+        let longest = jiff::SignedDuration::from_hours(24 * DAYS_MAX);
+        let mut since = match until.checked_sub(longest) {
+            Ok(earliest) => stay.since.max(earliest),
+            Err(_) => stay.since,
+        };
+        while since < until {
+            let (_, end, day) = self.day(since);
+            let end = end.min(until);
+            let amount = sign.of(microseconds(since, end));
+            let counted = self
+                .counts
+                .entry((day, stay.device, stay.state))
+                .or_default();
+            match stay.certain {
+                true => counted.certain_us += amount,
+                false => counted.uncertain_us += amount,
+            }
+            since = end;
+        }
+    }
+
+    /// A closed piece.
+    pub(super) fn piece(&mut self, sign: Sign, device: i64, piece: &Piece) {
+        self.stay(
+            sign,
+            Stay {
+                device,
+                state: piece.state.key,
+                certain: piece.cause.is_none(),
+                since: piece.since,
+                until: piece.until,
+            },
+        );
+    }
+
+    /// Beginning, end and date of a time's day. Beyond the calendar, all that is left is one day.
+    fn day(&mut self, at: Timestamp) -> (Timestamp, Timestamp, Date) {
+        if let Some(day) = self
+            .last
+            .filter(|(begin, end, _)| *begin <= at && at < *end)
+        {
+            return day;
+        }
+        let date = at.to_zoned(self.zone.clone()).date();
+        let begin = |date: Date| Some(date.to_zoned(self.zone.clone()).ok()?.timestamp());
+        let day = (
+            begin(date).unwrap_or(Timestamp::MIN),
+            date.tomorrow()
+                .ok()
+                .and_then(begin)
+                .unwrap_or(Timestamp::MAX),
+            date,
+        );
+        self.last = Some(day);
+        day
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 3_600_000_000;
+
+    fn stay(since: &str, until: &str) -> Stay {
+        Stay {
+            device: 1,
+            state: 2,
+            certain: true,
+            since: since.parse().unwrap(),
+            until: until.parse().unwrap(),
+        }
+    }
+
+    fn days(zone: &str) -> Days {
+        Days::of(TimeZone::get(zone).unwrap())
+    }
+
+    /// `day hours` of each row.
+    fn hours(days: &Days) -> Vec<String> {
+        let counts = days.counts.iter();
+        counts
+            .map(|((day, ..), counted)| {
+                format!("{day} {}", counted.certain_us as f64 / HOUR as f64)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn days_are_those_of_the_zone() {
+        let mut days = days("Asia/Shanghai");
+        days.stay(
+            Sign::Add,
+            stay("2026-01-01T15:00:00Z", "2026-01-02T16:30:00Z"),
+        );
+        assert_eq!(
+            hours(&days),
+            ["2026-01-01 1", "2026-01-02 24", "2026-01-03 0.5"]
+        );
+        days.stay(
+            Sign::Remove,
+            stay("2026-01-01T15:00:00Z", "2026-01-02T16:30:00Z"),
+        );
+        assert!(
+            days.counts
+                .values()
+                .all(|counted| *counted == Counted::default())
+        );
+    }
+
+    #[test]
+    fn a_day_of_another_zone_may_have_23_hours_or_25() {
+        let mut days = days("Europe/Berlin");
+        days.stay(
+            Sign::Add,
+            stay("2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z"),
+        );
+        days.stay(
+            Sign::Add,
+            stay("2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z"),
+        );
+        assert_eq!(hours(&days), ["2026-03-29 23", "2026-10-25 25"]);
+    }
+
+    #[test]
+    fn of_a_piece_without_end_the_last_days_are_counted() {
+        let mut days = days("UTC");
+        days.stay(
+            Sign::Add,
+            stay("1970-01-01T00:00:00Z", "2036-01-01T00:00:00Z"),
+        );
+        assert_eq!(days.counts.len(), DAYS_MAX as usize);
+        days.stay(
+            Sign::Add,
+            stay("2036-01-01T00:00:00Z", "9999-12-30T22:00:00Z"),
+        );
+        days.enter(Sign::Add, 1, 2, Timestamp::MAX);
+    }
+}

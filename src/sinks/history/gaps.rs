@@ -1,0 +1,125 @@
+//! Since when each topic was not heard, as far as the timelines of its devices ask; and the gaps
+//! that rows of `coverage` make. The order is the journal's, whatever the clock did.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::timeline::Gap;
+
+/// The newest gaps that a history holds in memory; of an older one it knows the next.
+pub(super) const GAPS_MAX: u32 = 100_000;
+
+/// The beginnings of the gaps of each topic, in order.
+#[derive(Debug, Default)]
+pub(super) struct Gaps(HashMap<Arc<str>, Vec<Gap>>);
+
+impl Gaps {
+    /// The first one that began within these times.
+    pub(super) fn first(&self, topic: &str, since: Timestamp, until: Timestamp) -> Option<&Gap> {
+        let gaps = self.0.get(topic)?;
+        let gap = gaps.get(gaps.partition_point(|gap| gap.since < since))?;
+        (gap.since < until).then_some(gap)
+    }
+
+    /// A gap began.
+    pub(super) fn add(&mut self, topic: &str, gap: Gap) {
+        let gaps = self.0.entry(topic.into()).or_default();
+        let index = gaps.partition_point(|known| known.since <= gap.since);
+        gaps.insert(index, gap);
+        if gaps.len() > GAPS_MAX as usize {
+            gaps.remove(0);
+        }
+    }
+
+    /// All gaps of a topic.
+    pub(super) fn replace(&mut self, topic: &str, mut gaps: Vec<Gap>) {
+        gaps.sort_by_key(|gap| gap.since);
+        self.0.insert(topic.into(), gaps);
+    }
+}
+
+/// A row of `coverage`, as far as gaps are made of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Heard {
+    pub(super) event_id: String,
+    pub(super) journal: String,
+    pub(super) position: i64,
+    pub(super) heard: bool,
+    pub(super) at: Timestamp,
+    pub(super) cause: Arc<str>,
+}
+
+/// What a row of `coverage` says of gaps: whether it begins one, and when that ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Begins {
+    pub(super) gap: bool,
+    pub(super) until: Option<Timestamp>,
+}
+
+/// Of each row of one topic whether it begins a gap: it was heard before, in its journal. The gap
+/// ends with the next row that is heard; one that is open at the end of a journal ends with the
+/// first that another journal has from then on. Sorts the rows.
+pub(super) fn gaps_of(rows: &mut [Heard]) -> Vec<Begins> {
+    rows.sort_by(|a, b| (&a.journal, a.position).cmp(&(&b.journal, b.position)));
+    let begins = |index: usize| {
+        let row = &rows[index];
+        let is_first = index
+            .checked_sub(1)
+            .and_then(|before| rows.get(before))
+            .is_none_or(|before| before.journal != row.journal || before.heard);
+        if row.heard || !is_first {
+            return Begins::default();
+        }
+        let next = rows[index..]
+            .iter()
+            .take_while(|next| next.journal == row.journal)
+            .find(|next| next.heard);
+        let elsewhere = || {
+            rows.iter()
+                .filter(|other| other.journal != row.journal && other.heard && other.at >= row.at)
+                .map(|other| other.at)
+                .min()
+        };
+        Begins {
+            gap: true,
+            until: next.map(|next| next.at).or_else(elsewhere),
+        }
+    };
+    (0..rows.len()).map(begins).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn the_first_gap_since_a_time_is_found_and_one_at_the_end_is_not_within() {
+        let mut gaps = Gaps::default();
+        for second in [30, 10, 20] {
+            let cause = second.to_string().into();
+            gaps.add(
+                "a",
+                Gap {
+                    since: at(second),
+                    cause,
+                },
+            );
+        }
+        let first = |since, until| {
+            let gap = gaps.first("a", at(since), at(until))?;
+            Some(gap.since.as_second())
+        };
+        assert_eq!(first(0, 40), Some(10));
+        assert_eq!(first(10, 40), Some(10));
+        assert_eq!(first(11, 20), None);
+        assert_eq!(first(11, 21), Some(20));
+        assert_eq!(first(31, 99), None);
+        assert_eq!(gaps.first("b", at(0), at(99)), None);
+    }
+}

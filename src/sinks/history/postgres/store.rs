@@ -1,0 +1,237 @@
+//! One transaction of a batch.
+
+use sqlx::postgres::PgConnection;
+
+use super::failure::only_insert_can;
+use super::insert::{insert, text_time};
+use super::look_up;
+use super::session::{Session, abandon, query, query_scalar};
+use crate::faults::{self, Failpoint};
+use crate::sinks::Batch;
+use crate::sinks::history::copy::copy;
+use crate::sinks::history::recorder::{Covered, Recorder, Recording};
+use crate::sinks::history::rows::Rows;
+use crate::sinks::history::tables;
+
+/// Fewer events go by INSERT, one message to the server: COPY takes several. sqlx 0.9.0 does not
+/// set TCP_NODELAY. So our kernel holds the last, short one until the server's has acknowledged the
+/// one before, up to 40 ms later.
+const COPY_EVENTS_MIN: usize = 500;
+
+/// How the events of a batch come into `event`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// COPY for many rows: the server needs half as much processor time. It parses no times, takes
+    /// no arrays apart and fills a page at once.
+    Copy,
+    /// INSERT: a table with row-level security, or a view in its place, takes no COPY.
+    Insert,
+}
+
+/// One transaction, and another one by INSERT where COPY is not the way. Gives the way for the next
+/// batch. `batch`: of the sink of this name.
+pub(super) async fn store(
+    connection: &mut PgConnection,
+    session: &Session,
+    recorder: &mut Recorder,
+    batch: (&str, Batch<'_>),
+    way: Way,
+) -> Result<Way, sqlx::Error> {
+    match transact(connection, session, recorder, batch, way).await {
+        Err(error) if way == Way::Copy && only_insert_can(&error) => {
+            transact(connection, session, recorder, batch, Way::Insert).await?;
+            Ok(Way::Insert)
+        }
+        Err(error) => Err(error),
+        Ok(()) => Ok(way),
+    }
+}
+
+/// All of it, or nothing.
+async fn transact(
+    connection: &mut PgConnection,
+    session: &Session,
+    recorder: &mut Recorder,
+    batch: (&str, Batch<'_>),
+    way: Way,
+) -> Result<(), sqlx::Error> {
+    let mut transaction = session.begin(connection).await?;
+    match fill(&mut transaction, recorder, batch, way).await {
+        Ok(()) => {
+            faults::reach(Failpoint::InHistory);
+            transaction.commit().await?;
+            faults::reach(Failpoint::AfterHistory);
+            Ok(())
+        }
+        Err(error) => {
+            recorder.forget();
+            abandon(transaction).await;
+            Err(error)
+        }
+    }
+}
+
+/// Stores the rows and the cursor.
+async fn fill(
+    transaction: &mut PgConnection,
+    recorder: &mut Recorder,
+    (sink, batch): (&str, Batch<'_>),
+    way: Way,
+) -> Result<(), sqlx::Error> {
+    take_turn(transaction, recorder).await?;
+    let rows = Rows::of(batch.events);
+    let stored = recorder.maybe_covered(&rows.coverage);
+    let stored = look_up::covered(transaction, stored).await?;
+    let covered = recorder.cover(&rows.coverage, stored);
+    cover(transaction, recorder, covered).await?;
+    let wanted = recorder.prepare(&rows.statuses);
+    let found = look_up::found(transaction, wanted).await?;
+    let recording = recorder.record(&rows.statuses, found, batch.reason);
+    write(transaction, recorder, recording, way).await?;
+    let journal = batch.journal.simple().to_string();
+    recorder.reach(&journal, batch.through.0);
+    query(
+        "INSERT INTO bridge_cursor (journal, sink, position) VALUES ($1, $2, $3) \
+         ON CONFLICT (journal, sink) DO UPDATE SET position = excluded.position",
+    )
+    .bind(journal)
+    .bind(sink)
+    .bind(batch.through.0)
+    .execute(transaction)
+    .await
+    .map(drop)
+}
+
+/// One transaction at a time writes. Where another daemon has written since, the recorder begins
+/// with what is stored now.
+pub(super) async fn take_turn(
+    transaction: &mut PgConnection,
+    recorder: &mut Recorder,
+) -> Result<(), sqlx::Error> {
+    let sql = "UPDATE bridge_writer SET turn = turn + 1 RETURNING turn";
+    let turn: i64 = query_scalar(sql).fetch_one(&mut *transaction).await?;
+    if !recorder.is_as_of(turn - 1) {
+        recorder.load(turn, look_up::base(transaction).await?);
+    }
+    recorder.turn(turn);
+    Ok(())
+}
+
+/// The days are those of this zone: where they were another's, all are counted again.
+pub(super) async fn set_zone(
+    transaction: &mut PgConnection,
+    zone: &str,
+) -> Result<(), sqlx::Error> {
+    let sql = "SELECT value FROM history_setting WHERE name = 'day_zone'";
+    let before: Option<String> = query_scalar(sql).fetch_optional(&mut *transaction).await?;
+    if before.as_deref() == Some(zone) {
+        return Ok(());
+    }
+    if before.is_some() {
+        sqlx::raw_sql(
+            "UPDATE bridge_writer SET turn = turn + 1; \
+             DELETE FROM state_daily_row; \
+             UPDATE device_row SET counted_until = NULL, counted_certain_until = NULL; \
+             INSERT INTO history_setting (name, value) VALUES ('recounted_below', '0') \
+                 ON CONFLICT (name) DO UPDATE SET value = '0'",
+        )
+        .execute(&mut *transaction)
+        .await?;
+    }
+    query(
+        "INSERT INTO history_setting (name, value) VALUES ('day_zone', $1) \
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+    )
+    .bind(zone)
+    .execute(transaction)
+    .await
+    .map(drop)
+}
+
+async fn cover(
+    connection: &mut PgConnection,
+    recorder: &mut Recorder,
+    covered: Covered,
+) -> Result<(), sqlx::Error> {
+    insert(connection, &tables::COVERAGE, &covered.rows).await?;
+    for (event_id, until) in covered.ends {
+        query("UPDATE coverage SET gap_until = $1::timestamptz WHERE event_id = $2")
+            .bind(text_time(until))
+            .bind(event_id)
+            .execute(&mut *connection)
+            .await?;
+    }
+    for topic in covered.topics {
+        let (mut heard, mut before): (Vec<_>, Vec<_>) = look_up::heard(connection, &topic)
+            .await?
+            .into_iter()
+            .unzip();
+        let ids: Vec<String> = heard.iter().map(|row| row.event_id.clone()).collect();
+        let before: std::collections::HashMap<_, _> =
+            ids.into_iter().zip(before.drain(..)).collect();
+        for (event_id, begins) in recorder.cover_again(&topic, &mut heard) {
+            if before.get(&event_id) == Some(&begins) {
+                continue;
+            }
+            query(
+                "UPDATE coverage SET begins_gap = $1, gap_until = $2::timestamptz \
+                 WHERE event_id = $3",
+            )
+            .bind(begins.gap)
+            .bind(begins.until.map(text_time))
+            .bind(event_id)
+            .execute(&mut *connection)
+            .await?;
+        }
+    }
+    Ok(())
+}
+
+async fn write(
+    connection: &mut PgConnection,
+    recorder: &mut Recorder,
+    recording: Recording,
+    way: Way,
+) -> Result<(), sqlx::Error> {
+    insert(connection, &tables::JOURNAL, &recording.journals).await?;
+    insert(connection, &tables::TOPIC, &recording.topics).await?;
+    insert(connection, &tables::STATE, &recording.states).await?;
+    insert(connection, &tables::PROFILE, &recording.profiles).await?;
+    insert(connection, &tables::PAYLOAD, &recording.payloads).await?;
+    match way {
+        Way::Copy if recording.events.len() >= COPY_EVENTS_MIN => {
+            copy(connection, &tables::EVENT, &recording.events).await?;
+        }
+        _ => insert(connection, &tables::EVENT, &recording.events).await?,
+    }
+    insert(connection, &tables::PIECE, &recording.pieces).await?;
+    for (id, late) in recording.late {
+        let Some(device) = recorder.key_of(&id) else {
+            continue;
+        };
+        let part = look_up::part(connection, device, late).await?;
+        let rebuilt = recorder.rebuild(&id, &part.kept, &part.closed, part.from_first);
+        for (since, ends_sequence) in rebuilt.remove {
+            query(
+                "DELETE FROM state_interval_row \
+                 WHERE device_key = $1 AND since = $2::timestamptz AND ends_sequence = $3",
+            )
+            .bind(device)
+            .bind(text_time(since))
+            .bind(ends_sequence)
+            .execute(&mut *connection)
+            .await?;
+        }
+        insert(connection, &tables::PIECE, &rebuilt.add).await?;
+    }
+    write_devices(connection, recorder).await
+}
+
+/// The devices as they are now, and what is to be added to their days.
+pub(super) async fn write_devices(
+    connection: &mut PgConnection,
+    recorder: &mut Recorder,
+) -> Result<(), sqlx::Error> {
+    insert(connection, &tables::DEVICE, &recorder.take_devices()).await?;
+    insert(connection, &tables::DAILY, &recorder.take_counts()).await
+}

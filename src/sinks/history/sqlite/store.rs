@@ -1,0 +1,141 @@
+//! One transaction of a batch.
+
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection, Sqlite, Transaction};
+
+use super::insert::{insert, text_time};
+use super::look_up;
+use crate::faults::{self, Failpoint};
+use crate::sinks::Batch;
+use crate::sinks::history::recorder::{Covered, Recorder, Recording};
+use crate::sinks::history::rows::Rows;
+use crate::sinks::history::tables;
+
+/// IMMEDIATE, since one that begins by reading cannot wait for another writer. Where it fails, the
+/// recorder is to forget.
+pub(super) async fn store(
+    connection: &mut SqliteConnection,
+    recorder: &mut Recorder,
+    sink: &str,
+    batch: Batch<'_>,
+) -> Result<(), sqlx::Error> {
+    let mut transaction = begin(connection, recorder).await?;
+    let rows = Rows::of(batch.events);
+    let stored = recorder.maybe_covered(&rows.coverage);
+    let stored = look_up::covered(&mut transaction, stored).await?;
+    let covered = recorder.cover(&rows.coverage, stored);
+    cover(&mut transaction, recorder, covered).await?;
+    let wanted = recorder.prepare(&rows.statuses);
+    let found = look_up::found(&mut transaction, wanted).await?;
+    let recording = recorder.record(&rows.statuses, found, batch.reason);
+    write(&mut transaction, recorder, recording).await?;
+    sqlx::query(
+        "INSERT INTO bridge_cursor (journal, sink, position) VALUES (?, ?, ?) \
+         ON CONFLICT (journal, sink) DO UPDATE SET position = excluded.position",
+    )
+    .bind(batch.journal.simple().to_string())
+    .bind(sink)
+    .bind(batch.through.0)
+    .execute(&mut *transaction)
+    .await?;
+    faults::reach(Failpoint::InHistory);
+    transaction.commit().await?;
+    faults::reach(Failpoint::AfterHistory);
+    recorder.reach(&batch.journal.simple().to_string(), batch.through.0);
+    Ok(())
+}
+
+/// Begins a transaction that writes. Where somebody else has written since, the recorder begins
+/// with what is stored now.
+pub(super) async fn begin<'a>(
+    connection: &'a mut SqliteConnection,
+    recorder: &mut Recorder,
+) -> Result<Transaction<'a, Sqlite>, sqlx::Error> {
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    let version: i64 = sqlx::query_scalar("PRAGMA data_version")
+        .fetch_one(&mut *transaction)
+        .await?;
+    if !recorder.is_as_of(version) {
+        recorder.load(version, look_up::base(&mut transaction).await?);
+    }
+    Ok(transaction)
+}
+
+async fn cover(
+    connection: &mut SqliteConnection,
+    recorder: &mut Recorder,
+    covered: Covered,
+) -> Result<(), sqlx::Error> {
+    insert(connection, &tables::COVERAGE, &covered.rows).await?;
+    for (event_id, until) in covered.ends {
+        sqlx::query("UPDATE coverage SET gap_until = ? WHERE event_id = ?")
+            .bind(text_time(until))
+            .bind(event_id)
+            .execute(&mut *connection)
+            .await?;
+    }
+    for topic in covered.topics {
+        let (mut heard, mut before): (Vec<_>, Vec<_>) = look_up::heard(connection, &topic)
+            .await?
+            .into_iter()
+            .unzip();
+        let ids: Vec<String> = heard.iter().map(|row| row.event_id.clone()).collect();
+        let before: std::collections::HashMap<_, _> =
+            ids.into_iter().zip(before.drain(..)).collect();
+        for (event_id, begins) in recorder.cover_again(&topic, &mut heard) {
+            if before.get(&event_id) == Some(&begins) {
+                continue;
+            }
+            sqlx::query("UPDATE coverage SET begins_gap = ?, gap_until = ? WHERE event_id = ?")
+                .bind(begins.gap)
+                .bind(begins.until.map(text_time))
+                .bind(event_id)
+                .execute(&mut *connection)
+                .await?;
+        }
+    }
+    Ok(())
+}
+
+async fn write(
+    connection: &mut SqliteConnection,
+    recorder: &mut Recorder,
+    recording: Recording,
+) -> Result<(), sqlx::Error> {
+    insert(connection, &tables::JOURNAL, &recording.journals).await?;
+    insert(connection, &tables::TOPIC, &recording.topics).await?;
+    insert(connection, &tables::STATE, &recording.states).await?;
+    insert(connection, &tables::PROFILE, &recording.profiles).await?;
+    insert(connection, &tables::PAYLOAD, &recording.payloads).await?;
+    insert(connection, &tables::EVENT, &recording.events).await?;
+    insert(connection, &tables::PIECE, &recording.pieces).await?;
+    for (id, late) in recording.late {
+        let Some(device) = recorder.key_of(&id) else {
+            continue;
+        };
+        let part = look_up::part(connection, device, late).await?;
+        let rebuilt = recorder.rebuild(&id, &part.kept, &part.closed, part.from_first);
+        for (since, ends_sequence) in rebuilt.remove {
+            sqlx::query(
+                "DELETE FROM state_interval_row \
+                 WHERE device_key = ? AND since = ? AND ends_sequence = ?",
+            )
+            .bind(device)
+            .bind(text_time(since))
+            .bind(ends_sequence)
+            .execute(&mut *connection)
+            .await?;
+        }
+        insert(connection, &tables::PIECE, &rebuilt.add).await?;
+    }
+    write_devices(connection, recorder).await
+}
+
+/// The devices as they are now, and what is to be added to their days.
+pub(super) async fn write_devices(
+    connection: &mut SqliteConnection,
+    recorder: &mut Recorder,
+) -> Result<(), sqlx::Error> {
+    insert(connection, &tables::DEVICE, &recorder.take_devices()).await?;
+    insert(connection, &tables::DAILY, &recorder.take_counts()).await
+}

@@ -1,0 +1,221 @@
+//! What a history does beside its batches: days that are over, another zone, what is past the
+//! retention of intervals, and space.
+
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use stomp_bridge::model::StatusEvent;
+use stomp_bridge::sinks::{Settings, Sink};
+
+use crate::events::{JOURNAL, batch, coverage, start, status};
+use crate::history::Database;
+
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+
+fn in_zone(database: &Database, name: &str, intervals: Option<Duration>) -> Settings {
+    let zone = TimeZone::get(name).unwrap();
+    match database.settings(None) {
+        Settings::Sqlite(settings) => Settings::Sqlite(history_sqlite(settings, zone, intervals)),
+        Settings::Postgres(mut settings) => {
+            settings.zone = zone;
+            settings.intervals = intervals;
+            Settings::Postgres(settings)
+        }
+        other => other,
+    }
+}
+
+fn history_sqlite(
+    mut settings: stomp_bridge::sinks::history::sqlite::Settings,
+    zone: TimeZone,
+    intervals: Option<Duration>,
+) -> stomp_bridge::sinks::history::sqlite::Settings {
+    settings.zone = zone;
+    settings.intervals = intervals;
+    settings
+}
+
+fn at(position: i64, state: &str, received_at: Timestamp) -> StatusEvent {
+    StatusEvent {
+        new_state: state.to_owned(),
+        received_at,
+        ..status(JOURNAL, position, "7", state)
+    }
+}
+
+async fn open(settings: Settings) -> Box<dyn Sink> {
+    let mut sink = start(settings);
+    sink.open(JOURNAL).await.unwrap();
+    sink
+}
+
+/// `day state seconds uncertain entered` of every row, as whole numbers.
+async fn days(database: &Database) -> Vec<String> {
+    let whole = |column: &str| format!("CAST(CAST({column} AS integer) AS text)");
+    let sql = format!(
+        "SELECT CAST(day AS text) || ' ' || state || ' ' || {} || ' ' || {} || ' ' || {} \
+         FROM state_daily ORDER BY day, state",
+        whole("seconds"),
+        whole("uncertain_seconds"),
+        whole("entered")
+    );
+    database.texts(&sql).await.into_iter().flatten().collect()
+}
+
+#[tokio::test]
+async fn days_are_those_of_the_zone_up_to_midnight_and_of_another_one_where_it_changes() {
+    // Berlin has no 02:30 on this day.
+    let begins: Timestamp = "2026-03-28T22:00:00Z".parse().unwrap();
+    let events = [
+        at(1, "normal", begins),
+        at(2, "fault", begins + SignedDuration::from_hours(2)),
+        at(3, "normal", begins + 2 * DAY),
+    ];
+    for database in Database::both().await {
+        let mut sink = open(in_zone(&database, "Europe/Berlin", None)).await;
+        sink.attempt(batch(&events)).await.unwrap();
+        sink.close().await;
+        let berlin = [
+            "2026-03-28 normal 3600 0 0",
+            "2026-03-29 fault 79200 0 1",
+            "2026-03-29 normal 3600 0 0",
+            "2026-03-30 fault 86400 0 0",
+        ];
+        assert_eq!(days(&database).await[..4], berlin, "{}", database.url());
+
+        let mut sink = open(in_zone(&database, "UTC", None)).await;
+        assert!(days(&database).await.is_empty());
+        sink.idle().await.unwrap();
+        let utc = [
+            "2026-03-28 normal 7200 0 0",
+            "2026-03-29 fault 86400 0 1",
+            "2026-03-30 fault 79200 0 0",
+            // It lasts, and is counted up to the last midnight.
+            "2026-03-30 normal 7200 0 1",
+            "2026-03-31 normal 86400 0 0",
+        ];
+        let found = days(&database).await;
+        assert_eq!(found[..5], utc, "{}", database.url());
+        let today = Timestamp::now().to_string();
+        assert!(found.last().unwrap()[..10] < today[..10], "{found:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_gap_that_lasts_makes_what_is_counted_of_an_open_piece_uncertain() {
+    let begins: Timestamp = "2026-03-28T22:00:00Z".parse().unwrap();
+    let deaf = coverage(
+        JOURNAL,
+        2,
+        "map-1",
+        "2026-03-29T12:00:00Z",
+        Some(stomp_bridge::model::CoverageCause::Silent),
+    );
+    for database in Database::both().await {
+        let mut sink = open(in_zone(&database, "UTC", None)).await;
+        sink.attempt(batch(&[at(1, "normal", begins)]))
+            .await
+            .unwrap();
+        sink.attempt(batch(&[deaf.clone()])).await.unwrap();
+        sink.idle().await.unwrap();
+        let expected = [
+            "2026-03-28 normal 7200 0 0",
+            "2026-03-29 normal 43200 43200 0",
+            "2026-03-30 normal 0 86400 0",
+        ];
+        assert_eq!(days(&database).await[..3], expected, "{}", database.url());
+        let current = database
+            .text("SELECT CASE WHEN certain THEN 'certain' ELSE 'not' END FROM device_current")
+            .await;
+        assert_eq!(current, "not");
+        // What the device then says ends the piece, and nothing is counted twice.
+        let again = at(3, "fault", begins + 3 * DAY);
+        sink.attempt(batch(&[again])).await.unwrap();
+        let found = days(&database).await;
+        let normal: Vec<&String> = found.iter().filter(|row| row.contains("normal")).collect();
+        assert_eq!(
+            normal[..3],
+            expected.map(str::to_owned).iter().collect::<Vec<_>>()
+        );
+        assert_eq!(*normal[3], "2026-03-31 normal 0 79200 0");
+        assert_eq!(normal.len(), 4);
+    }
+}
+
+#[tokio::test]
+async fn what_is_past_the_retention_of_intervals_goes_and_devices_stay() {
+    let old = Timestamp::now() - 40 * DAY;
+    for database in Database::both().await {
+        let keep = Some(Duration::from_secs(30 * 86_400));
+        let mut sink = open(in_zone(&database, "UTC", keep)).await;
+        let mut events: Vec<StatusEvent> = (1..=40)
+            .map(|position| {
+                let state = ["normal", "fault"][(position % 2) as usize];
+                at(position, state, old + position as i32 * DAY)
+            })
+            .collect();
+        for event in &mut events {
+            event.position.0 += 10;
+        }
+        let gap = coverage(
+            JOURNAL,
+            1,
+            "map-1",
+            "2026-01-01T00:00:00Z",
+            Some(stomp_bridge::model::CoverageCause::Silent),
+        );
+        let heard = coverage(JOURNAL, 2, "map-1", "2026-01-01T01:00:00Z", None);
+        sink.attempt(batch(&[gap, heard])).await.unwrap();
+        sink.attempt(batch(&events)).await.unwrap();
+        sink.close().await;
+        let mut sink = open(in_zone(&database, "UTC", keep)).await;
+        sink.idle().await.unwrap();
+        let kept = database.count("state_interval").await;
+        assert!((29..=32).contains(&kept), "{}: {kept}", database.url());
+        let days = database
+            .count("(SELECT DISTINCT day FROM state_daily) AS day")
+            .await;
+        assert!((29..=32).contains(&days), "{}: {days}", database.url());
+        assert_eq!(database.count("coverage").await, 0);
+        assert_eq!(database.count("status_event").await, 40);
+        assert_eq!(database.count("device_current").await, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_sqlite_file_gives_free_pages_back() {
+    let database = Database::sqlite();
+    let old = Timestamp::now() - 20 * DAY;
+    let mut sink = start(database.settings(None));
+    sink.open(JOURNAL).await.unwrap();
+    let events: Vec<StatusEvent> = (1..=30_000)
+        .map(|position| {
+            at(
+                position,
+                "normal",
+                old + SignedDuration::from_secs(position),
+            )
+        })
+        .collect();
+    for piece in events.chunks(4000) {
+        sink.attempt(batch(piece)).await.unwrap();
+    }
+    sink.attempt(batch(&[at(30_001, "fault", Timestamp::now())]))
+        .await
+        .unwrap();
+    sink.close().await;
+    let pages = async || -> i64 {
+        let pages = "SELECT CAST(page_count AS text) FROM pragma_page_count";
+        database.text(pages).await.parse().unwrap()
+    };
+    let before = pages().await;
+    let mut sink = start(database.settings(Some(Duration::from_secs(86_400))));
+    sink.open(JOURNAL).await.unwrap();
+    for _ in 0..30 {
+        sink.idle().await.unwrap();
+    }
+    assert_eq!(database.count("status_event").await, 1);
+    let after = pages().await;
+    assert!(after < before / 2, "{before} pages, then {after}");
+}
