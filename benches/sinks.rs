@@ -58,6 +58,8 @@ async fn main() {
             Settings::Postgres(history::postgres::Settings {
                 name: name(),
                 url,
+                schema: None,
+                folder: std::path::PathBuf::new(),
                 retention: None,
                 intervals: None,
                 zone: jiff::tz::TimeZone::UTC,
