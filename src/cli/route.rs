@@ -127,11 +127,11 @@ fn status(
     received_at: Timestamp,
     last: Option<&str>,
 ) -> Result<StatusEvent, String> {
-    let key = decoder.status_key(raw).map_err(|reason| reason.0)?;
+    let key = decoder.status_key(raw).map_err(|reason| reason.reason)?;
     let said = key.old_state.as_deref().map(str::trim);
     let previous = last.filter(|last| said != Some(last.trim()));
     let event = decoder.event(raw, origin, received_at, previous);
-    event.map_err(|reason| reason.0)
+    event.map_err(|reason| reason.reason)
 }
 
 fn routed(plan: &Plan, status: StatusEvent, doubts: Doubts) -> Routed {

@@ -8,6 +8,7 @@ use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 use flate2::bufread::{DeflateDecoder, GzDecoder, ZlibDecoder};
 
 use super::scalar::excerpt;
+use super::undecodable::{Remedy, Undecodable};
 use crate::secret::{beginning, beginning_bytes, redact_echo};
 
 /// The longest text of a body by default: `source.max_body`'s own default.
@@ -107,44 +108,48 @@ impl<'a> Body<'a> {
     }
 
     /// Its text. A byte order mark decides how it is read, then what the headers say, then the
-    /// topic's charset, then UTF-8: the first that fits each byte.
+    /// topic's charset, then UTF-8: the first that fits each byte. Headers that say what every byte
+    /// fits come last.
     ///
     /// # Errors
-    /// A text for the user: what was expected, and what was found.
+    /// What was expected, what was found, and what is to be done.
     pub(super) fn read(
         &self,
         topics: Option<Charset>,
         bytes_max: usize,
-    ) -> Result<Text<'a>, String> {
+    ) -> Result<Text<'a>, Undecodable> {
         let (bytes, mut by_headers) = self.inflated(bytes_max)?;
         let said = self.said()?;
         let text = match bytes {
             Cow::Borrowed(bytes) => {
-                let (text, read_by) = decoded(bytes, said, topics)?;
+                let (text, read_by) =
+                    decoded(bytes, said, topics).map_err(Undecodable::by_topic)?;
                 by_headers |= read_by == ReadBy::Headers;
                 match text {
-                    Cow::Borrowed(text) => Cow::Borrowed(json(text)?),
-                    Cow::Owned(text) => Cow::Owned(json(&text)?.to_owned()),
+                    Cow::Borrowed(text) => Cow::Borrowed(json(text).map_err(broken)?),
+                    Cow::Owned(text) => Cow::Owned(json(&text).map_err(broken)?.to_owned()),
                 }
             }
             Cow::Owned(bytes) => {
-                let (text, read_by) = decoded(&bytes, said, topics)?;
+                let (text, read_by) =
+                    decoded(&bytes, said, topics).map_err(Undecodable::by_topic)?;
                 by_headers |= read_by == ReadBy::Headers;
-                Cow::Owned(json(&text)?.to_owned())
+                Cow::Owned(json(&text).map_err(broken)?.to_owned())
             }
         };
         if matches!(text, Cow::Owned(_)) && text.len() > bytes_max {
-            return Err(format!(
+            let reason = format!(
                 "its text has {} bytes and exceeds source.max_body: raise it, or have smaller \
                  messages sent",
                 text.len()
-            ));
+            );
+            return Err(Undecodable::with(Remedy::Limit, reason));
         }
         Ok(Text { text, by_headers })
     }
 
     /// Without compression; and whether its headers were needed for that.
-    fn inflated(&self, bytes_max: usize) -> Result<(Cow<'a, [u8]>, bool), String> {
+    fn inflated(&self, bytes_max: usize) -> Result<(Cow<'a, [u8]>, bool), Undecodable> {
         let mut bytes = Cow::Borrowed(self.bytes);
         let mut by_headers = false;
         // The last one was applied last (RFC 9110, section 8.4).
@@ -173,7 +178,7 @@ impl<'a> Body<'a> {
     }
 
     /// The charset that the headers name, where it is a known one.
-    fn said(&self) -> Result<Option<Charset>, String> {
+    fn said(&self) -> Result<Option<Charset>, Undecodable> {
         if let Some(charset) = charset_of(&self.content_type).and_then(Charset::named) {
             return Ok(Some(charset));
         }
@@ -184,14 +189,19 @@ impl<'a> Body<'a> {
             }
             charset = Charset::named(coding);
             if charset.is_none() && !is_text(self.bytes) {
-                return Err(format!(
+                return Err(broken(format!(
                     "expected content-encoding gzip or deflate, found {}",
                     excerpt(coding)
-                ));
+                )));
             }
         }
         Ok(charset)
     }
+}
+
+/// No option mends it.
+fn broken(reason: String) -> Undecodable {
+    Undecodable::with(Remedy::Sender, reason)
 }
 
 fn is_gzip(coding: &str) -> bool {
@@ -242,7 +252,7 @@ impl Compressed {
         }
     }
 
-    fn inflated(self, bytes: &[u8], bytes_max: usize) -> Result<Vec<u8>, String> {
+    fn inflated(self, bytes: &[u8], bytes_max: usize) -> Result<Vec<u8>, Undecodable> {
         let mut out = Vec::new();
         match self {
             Compressed::Gzip => self.members(bytes, bytes_max, &mut out)?,
@@ -255,7 +265,7 @@ impl Compressed {
     }
 
     /// A gzip is one member behind the other.
-    fn members(self, bytes: &[u8], bytes_max: usize, out: &mut Vec<u8>) -> Result<(), String> {
+    fn members(self, bytes: &[u8], bytes_max: usize, out: &mut Vec<u8>) -> Result<(), Undecodable> {
         let mut rest = bytes;
         for _ in 0..GZIP_MEMBERS_MAX {
             let mut decoder = GzDecoder::new(rest);
@@ -265,9 +275,9 @@ impl Compressed {
                 return Ok(());
             }
         }
-        Err(format!(
+        Err(broken(format!(
             "expected gzip of at most {GZIP_MEMBERS_MAX} members, found more"
-        ))
+        )))
     }
 
     /// Appends what comes out, as far as it fits.
@@ -276,21 +286,22 @@ impl Compressed {
         decoder: &mut impl Read,
         bytes_max: usize,
         out: &mut Vec<u8>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Undecodable> {
         let room = bytes_max.saturating_sub(out.len()) as u64;
         let taken = decoder.take(room.saturating_add(1)).read_to_end(out);
         taken.map_err(|error| {
-            format!(
+            broken(format!(
                 "expected {}, found what cannot be decompressed: {error}",
                 self.name()
-            )
+            ))
         })?;
         if out.len() > bytes_max {
-            return Err(format!(
+            let reason = format!(
                 "more than {bytes_max} bytes come out of {}, and that exceeds source.max_body: \
                  raise it, or have smaller messages sent",
                 self.name()
-            ));
+            );
+            return Err(Undecodable::with(Remedy::Limit, reason));
         }
         Ok(())
     }
@@ -317,11 +328,13 @@ fn decoded(
         return Ok((text, ReadBy::Anything));
     }
     let utf8 = Some(Charset(UTF_8));
-    // Java writes ISO-8859-1 where nobody has named a charset. Every byte fits it, and hardly any
-    // text in it is UTF-8 by chance.
+    // Java writes ISO-8859-1 where nobody has named a charset, and others US-ASCII, which is the same
+    // here. Every byte fits it, and hardly any text in it is UTF-8 by chance.
     let is_unlikely = said.is_some_and(|said| said.0 == WINDOWS_1252);
-    let before = utf8.filter(|_| is_unlikely);
-    let candidates = [utf16(bytes), before, said, topics, utf8];
+    let candidates = match is_unlikely {
+        true => [utf16(bytes), topics, utf8, said],
+        false => [utf16(bytes), said, topics, utf8],
+    };
     for charset in candidates.into_iter().flatten() {
         if let Some(text) = charset.decode(bytes) {
             let alone = utf16(bytes).or(topics).unwrap_or(Charset(UTF_8));

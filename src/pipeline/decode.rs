@@ -18,7 +18,8 @@ use super::body::{BLANKS, Body, utf8};
 use super::constants::Constants;
 use super::coordinates::{System, is_on_earth, to_wgs84};
 use super::pointer::Finder;
-use super::scalar::{excerpt, number, text, time};
+use super::scalar::{characters, excerpt, number, text, time};
+use super::undecodable::Undecodable;
 use super::{Field, Mapping, States};
 use crate::model::{Coordinates, Origin, Place, StatusEvent};
 
@@ -61,17 +62,14 @@ impl StatusKey {
     ];
 }
 
-/// Why a body, or one status in it, cannot be decoded: the expected value and the found one.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Undecodable(pub String);
-
 /// One status of a body: its own bytes and what they say.
 #[derive(Debug)]
 pub struct Element<'a> {
     /// A part of the body; a copy in UTF-8 where the body has it as a text, in another charset or
     /// compressed.
     pub raw: Cow<'a, [u8]>,
+    /// `raw` was read as UTF-8, which a copy always is. Other bytes may be in anything.
+    pub is_utf8: bool,
     /// Accepted with what it says, or undecodable with why.
     pub outcome: Result<StatusKey, Undecodable>,
     /// The topic's `ignore` says that it is no status.
@@ -81,9 +79,10 @@ pub struct Element<'a> {
 }
 
 impl<'a> Element<'a> {
-    fn undecodable(raw: Cow<'a, [u8]>, reason: Undecodable) -> Element<'a> {
+    fn undecodable(raw: Cow<'a, [u8]>, is_utf8: bool, reason: Undecodable) -> Element<'a> {
         Element {
             raw,
+            is_utf8,
             outcome: Err(reason),
             ignored: false,
             doubts: Doubts::default(),
@@ -93,6 +92,7 @@ impl<'a> Element<'a> {
     fn into_owned(self) -> Element<'static> {
         Element {
             raw: Cow::Owned(self.raw.into_owned()),
+            is_utf8: true,
             outcome: self.outcome,
             ignored: self.ignored,
             doubts: self.doubts,
@@ -231,20 +231,28 @@ impl Decoder {
     /// element of the whole body, as it came; only where its headers were needed to read its text
     /// it is that text, since the headers are not kept.
     pub fn split_message<'a>(&self, body: &Body<'a>, received_at: Timestamp) -> Vec<Element<'a>> {
-        let as_it_came = |reason| vec![Element::undecodable(Cow::Borrowed(body.bytes), reason)];
+        let as_it_came = |is_utf8, reason| {
+            let raw = Cow::Borrowed(body.bytes);
+            vec![Element::undecodable(raw, is_utf8, reason)]
+        };
         let read = body.read(self.mapping.charset, self.mapping.text_bytes_max);
         let read = match read {
             Ok(read) => read,
-            Err(reason) => return as_it_came(Undecodable(reason)),
+            Err(reason) => return as_it_came(false, reason),
         };
         match read.text {
-            Cow::Borrowed(text) => self.elements(text, received_at).unwrap_or_else(as_it_came),
+            // A text that needed no copy is in UTF-8.
+            Cow::Borrowed(text) => {
+                let elements = self.elements(text, received_at);
+                elements.unwrap_or_else(|reason| as_it_came(true, reason))
+            }
             Cow::Owned(text) => match self.elements(&text, received_at) {
-                Ok(elements) => elements.into_iter().map(Element::into_owned).collect(),
+                Ok(elements) => owned(elements),
                 Err(reason) if read.by_headers => {
-                    vec![Element::undecodable(Cow::Owned(text.into_bytes()), reason)]
+                    let raw = Cow::Owned(text.into_bytes());
+                    vec![Element::undecodable(raw, true, reason)]
                 }
-                Err(reason) => as_it_came(reason),
+                Err(reason) => as_it_came(false, reason),
             },
         }
     }
@@ -262,7 +270,7 @@ impl Decoder {
     /// # Errors
     /// As in [`Element::outcome`].
     pub fn status_key(&self, raw: &[u8]) -> Result<StatusKey, Undecodable> {
-        self.key(utf8(raw).map_err(Undecodable)?)
+        self.key(utf8(raw).map_err(Undecodable::by_topic)?)
     }
 
     /// The event of one status's bytes, as `split` gave them. `previous` is the last `new_state`
@@ -283,7 +291,7 @@ impl Decoder {
         received_at: Timestamp,
         previous: Option<&str>,
     ) -> Result<StatusEvent, Undecodable> {
-        let json = utf8(raw).map_err(Undecodable)?;
+        let json = utf8(raw).map_err(Undecodable::by_topic)?;
         let payload: &RawValue =
             serde_json::from_str(json).map_err(|error| not_json(&error, json))?;
         let said = self.read(json, &self.fields)?;
@@ -322,8 +330,20 @@ impl Decoder {
         })
     }
 
-    /// Each status of a text. A line of several that cannot be read is undecodable by itself.
+    /// Each status of a text, or of the text within it.
     fn elements<'a>(
+        &self,
+        text: &'a str,
+        received_at: Timestamp,
+    ) -> Result<Vec<Element<'a>>, Undecodable> {
+        match unwrapped(text) {
+            Some(inner) => self.each_line(&inner, received_at).map(owned),
+            None => self.each_line(text, received_at),
+        }
+    }
+
+    /// Each status of a text. A line of several that cannot be read is undecodable by itself.
+    fn each_line<'a>(
         &self,
         text: &'a str,
         received_at: Timestamp,
@@ -341,11 +361,11 @@ impl Decoder {
                 }
                 Err(reason) => {
                     let raw = Cow::Borrowed(line.as_bytes());
-                    elements.push(Element::undecodable(raw, reason));
+                    elements.push(Element::undecodable(raw, true, reason));
                 }
             }
             if elements.len() > ELEMENTS_MAX {
-                return Err(Undecodable(format!(
+                return Err(Undecodable::by_topic(format!(
                     "expected at most {ELEMENTS_MAX} statuses in one body, found more"
                 )));
             }
@@ -355,11 +375,11 @@ impl Decoder {
 
     fn statuses<'a>(&self, body: &'a str) -> Result<Vec<Cow<'a, str>>, Undecodable> {
         if let Some(inner) = unwrapped(body) {
-            return Ok(owned(each(self.items(&inner)?)?));
+            return Ok(copies(each(self.items(&inner)?)?));
         }
         let items = self.items(body)?;
         match unwrapped(items) {
-            Some(inner) => Ok(owned(each(&inner)?)),
+            Some(inner) => Ok(copies(each(&inner)?)),
             None => Ok(each(items)?.into_iter().map(Cow::Borrowed).collect()),
         }
     }
@@ -380,6 +400,7 @@ impl Decoder {
             outcome,
             ignored,
             doubts,
+            is_utf8: true,
             raw: match raw {
                 Cow::Borrowed(raw) => Cow::Borrowed(raw.as_bytes()),
                 Cow::Owned(raw) => Cow::Owned(raw.into_bytes()),
@@ -387,12 +408,15 @@ impl Decoder {
         }
     }
 
-    /// The status or the array of statuses within a body.
+    /// The status or the array of statuses within a body; `null` stands for an empty one.
     fn items<'a>(&self, body: &'a str) -> Result<&'a str, Undecodable> {
         let Some(finder) = &self.items else {
             return Ok(body);
         };
         let found = finder.find(body).map_err(|error| not_json(&error, body))?;
+        if found[0] == Some("null") {
+            return Ok("[]");
+        }
         found[0].ok_or_else(|| {
             let pointer = self
                 .mapping
@@ -400,7 +424,7 @@ impl Decoder {
                 .as_ref()
                 .map(|items| items.as_str())
                 .unwrap_or_default();
-            Undecodable(format!(
+            Undecodable::by_topic(format!(
                 "expected statuses at {pointer}, found nothing there in {}",
                 excerpt(body)
             ))
@@ -413,7 +437,7 @@ impl Decoder {
             let error = serde_json::from_str::<&RawValue>(json).err();
             return Err(error.map_or_else(
                 || {
-                    Undecodable(format!(
+                    Undecodable::by_topic(format!(
                         "expected a status (a JSON object), found {}",
                         excerpt(json)
                     ))
@@ -502,7 +526,7 @@ impl<'a> Said<'a> {
     /// A text, number or boolean; anything else is a reason to reject.
     fn word(&self, field: Field) -> Result<Option<String>, Undecodable> {
         let word = text(self.json(field)).map_err(|found| {
-            Undecodable(format!(
+            Undecodable::by_topic(format!(
                 "expected a text or a number as {}, found {found}",
                 self.place_of(field)
             ))
@@ -514,7 +538,7 @@ impl<'a> Said<'a> {
     fn name(&self, field: Field) -> Result<Option<String>, Undecodable> {
         let name = self.word(field)?;
         match name.as_ref().map(String::len) {
-            Some(bytes) if bytes > NAME_BYTES_MAX => Err(Undecodable(format!(
+            Some(bytes) if bytes > NAME_BYTES_MAX => Err(Undecodable::by_topic(format!(
                 "expected at most {NAME_BYTES_MAX} bytes as {}, found {bytes}",
                 self.place_of(field)
             ))),
@@ -625,7 +649,7 @@ impl<'a> Said<'a> {
             .iter()
             .map(|field| self.json(*field).unwrap_or("nothing"))
             .collect();
-        Undecodable(format!(
+        Undecodable::by_topic(format!(
             "expected {}, found {}",
             places.join(" or "),
             found.join(" and ")
@@ -642,7 +666,7 @@ impl<'a> Said<'a> {
 }
 
 fn not_json(error: &serde_json::Error, json: &str) -> Undecodable {
-    Undecodable(format!("expected JSON: {error}; found {}", excerpt(json)))
+    Undecodable::by_topic(format!("expected JSON: {error}; found {}", excerpt(json)))
 }
 
 /// The JSON that a JSON text holds, where it holds an object or an array: some platforms encode
@@ -651,12 +675,16 @@ fn unwrapped(json: &str) -> Option<String> {
     if !json.starts_with('"') {
         return None;
     }
-    let inner: String = serde_json::from_str(json).ok()?;
+    let inner = characters(json)?;
     let inner = utf8(inner.as_bytes()).ok()?;
     inner.starts_with(['{', '[']).then(|| inner.to_owned())
 }
 
-fn owned(statuses: Vec<&str>) -> Vec<Cow<'static, str>> {
+fn owned(elements: Vec<Element<'_>>) -> Vec<Element<'static>> {
+    elements.into_iter().map(Element::into_owned).collect()
+}
+
+fn copies(statuses: Vec<&str>) -> Vec<Cow<'static, str>> {
     let statuses = statuses.into_iter();
     statuses.map(|raw| Cow::Owned(raw.to_owned())).collect()
 }

@@ -47,13 +47,18 @@ pub(super) fn text(json: Option<&str>) -> Result<Option<Cow<'_, str>>, String> {
 
 /// A text with escapes, as characters.
 fn unescaped(json: &str) -> Result<String, String> {
-    let text = serde_json::from_str::<String>(json)
-        .or_else(|_| serde_json::from_str(&portable(json)))
-        .map_err(|_| format!("a text that is not Unicode: {}", excerpt(json)))?;
+    let text =
+        characters(json).ok_or_else(|| format!("a text that is not Unicode: {}", excerpt(json)))?;
     Ok(match text.contains('\0') {
         true => text.trim_end_matches('\0').replace('\0', "\u{fffd}"),
         false => text,
     })
+}
+
+/// What a JSON text says, with U+FFFD for half of a surrogate pair; `None`: it is no JSON text.
+pub(super) fn characters(json: &str) -> Option<String> {
+    let text = serde_json::from_str(json);
+    text.or_else(|_| serde_json::from_str(&portable(json))).ok()
 }
 
 /// A finite number, or a text that holds one.

@@ -116,6 +116,8 @@ pub(super) struct Connection<'a> {
     rest: Rest,
     /// It has ended, and what arrived before is not read yet; when that was noticed.
     unread: Option<Timestamp>,
+    /// The session holds messages that the intake has had no room for.
+    events_left: bool,
 }
 
 /// A connection that stood for this long was live, though no message came.
@@ -261,6 +263,7 @@ impl<'a> Connection<'a> {
             left: BTreeMap::new(),
             rest: Rest::default(),
             unread: None,
+            events_left: false,
         })
     }
 
@@ -282,6 +285,9 @@ impl<'a> Connection<'a> {
             ended = self.read_what_has_arrived(ended, stop).await;
             // A SUBSCRIBE may have been answered there.
             self.intake.pause_silences(clock::now());
+        }
+        if self.events_left && !matches!(ended, DisconnectReason::Journal(_)) {
+            self.take_what_is_left();
         }
         let failed = !matches!(
             ended,
@@ -412,6 +418,7 @@ impl<'a> Connection<'a> {
                 true => Reading::On,
                 false => Reading::Rests,
             };
+            let takes_more = self.events_left && self.may_take();
             let listens = reading == Reading::On || self.stage == Stage::Living;
             tokio::select! {
                 biased;
@@ -446,6 +453,10 @@ impl<'a> Connection<'a> {
                         return Ok(());
                     }
                     self.tick()?;
+                }
+                () = std::future::ready(()), if takes_more => {
+                    self.take_more()?;
+                    tokio::task::yield_now().await;
                 }
                 arrived = arrives(&mut self.receiver, reading), if listens => {
                     let Some(received) = arrived else { return Err(self.ended_unread()) };
@@ -497,7 +508,7 @@ impl<'a> Connection<'a> {
         let pauses = self.subscriptions.wants_a_pause(now)
             && self.commit.is_under_way()
             && now.duration_since(self.commit.since()) < PAUSE_MAX;
-        self.has_room() && !pauses
+        self.has_room() && !self.events_left && !pauses
     }
 
     /// A deadline has come. What has already arrived counts first: only then is the silence real.
@@ -532,7 +543,10 @@ impl<'a> Connection<'a> {
             error => self.by_session(&error),
         });
         // What came before the silence was read too.
-        let taken = self.take_events();
+        let taken = match &ended {
+            Ok(()) => self.take_events(),
+            Err(_) => self.take_all_events(),
+        };
         ended.and(taken)?;
         self.watch_sockjs(now)
     }
@@ -566,7 +580,8 @@ impl<'a> Connection<'a> {
     /// When to write the last sign of life to the journal. The coverage entries must be on disk
     /// before it: else a gap would be too short after a crash.
     fn proof_due(&self) -> Option<Instant> {
-        let settled = self.intake.is_empty() && !self.commit.is_under_way();
+        let taken = self.intake.is_empty() && !self.events_left;
+        let settled = taken && !self.commit.is_under_way();
         let can = settled && self.proving.is_terminated() && self.intake.hears();
         self.proof.due().filter(|_| can)
     }
@@ -626,7 +641,7 @@ impl<'a> Connection<'a> {
 
     /// Once all is committed and its ACKs are queued, DISCONNECT follows them.
     fn leave_when_done(&mut self) {
-        if self.stage == Stage::Finishing && !self.has_received() {
+        if self.stage == Stage::Finishing && !self.events_left && !self.has_received() {
             self.acknowledge_held();
             self.unsubscribe_one();
             let now = clock::now();

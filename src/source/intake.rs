@@ -26,7 +26,7 @@ use super::topic_status::TopicTimes;
 use super::unreadable::FirstTime;
 use crate::journal::{Heard, NewBatch, NewContent, NewEntry};
 use crate::model::CoverageCause;
-use crate::pipeline::{Decoder, Doubts, Element, StatusKey, Undecodable};
+use crate::pipeline::{Decoder, Doubts, Element, Remedy, StatusKey, Undecodable};
 use crate::secret::beginning;
 use crate::stomp::{AckId, AckMode, Malformed, Message};
 
@@ -43,8 +43,8 @@ pub(super) const BATCH_MAX: usize = 256;
 /// From so many entries that wait the disk is the slow one.
 const SLOW_MIN: usize = 4 * BATCH_MAX;
 
-/// A byte order mark: what cannot be decoded is kept in UTF-8 behind it where it came in another
-/// charset. So the topic's `encoding` is not applied to it once more by a redrive.
+/// A byte order mark: what cannot be decoded is kept behind it where it was read as UTF-8, or is in
+/// UTF-8 only here. So a redrive does not apply to it the `encoding` that the topic has by then.
 const UTF_8_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Longest name that a message of no topic gives to its entry.
@@ -347,6 +347,7 @@ impl Intake {
             0 => topic.decoder.split_message(&body_of(&message), now),
             missing => vec![Element {
                 raw: Cow::Borrowed(body),
+                is_utf8: false,
                 outcome: Err(too_long(body.len() + missing)),
                 ignored: false,
                 doubts: Doubts::default(),
@@ -364,29 +365,29 @@ impl Intake {
             if let (false, Ok(key)) = (element.doubts.is_empty(), &element.outcome) {
                 topic.doubt(&self.status, &element.raw, element.doubts, key);
             }
-            let is_marked = element.outcome.is_err();
+            let is_marked = element.outcome.is_err() && needs_mark(&element);
             let content = match element.outcome {
                 Ok(key) => {
                     counters.accepted.fetch_add(1, Relaxed);
                     let stream = Arc::clone(topic.decoder.stream());
                     NewContent::Status { stream, key }
                 }
-                Err(undecodable) => {
+                Err(Undecodable { reason, remedy }) => {
                     counters.undecodable.fetch_add(1, Relaxed);
                     tracing::warn!(
                         topic = %topic.name,
-                        reason = %undecodable,
-                        "status undecodable: the journal keeps it raw; correct the topic's \
-                         `fields` or `encoding`, then run `stomp-bridge dlq redrive --undecodable --all`"
+                        reason,
+                        "status undecodable: the journal keeps it raw; {}",
+                        remedy.advice()
                     );
                     NewContent::Undecodable {
-                        reason: undecodable.0.into(),
+                        reason: reason.into(),
                     }
                 }
             };
             let body = match element.raw {
+                raw if is_marked => [UTF_8_MARK, &raw].concat().into(),
                 Cow::Borrowed(raw) => body.slice_ref(raw),
-                Cow::Owned(text) if is_marked => [UTF_8_MARK, &text].concat().into(),
                 Cow::Owned(text) => text.into(),
             };
             self.entries.push(NewEntry {
@@ -600,9 +601,17 @@ fn batch_entries(waiting: usize) -> usize {
 }
 
 fn too_long(body_bytes: usize) -> Undecodable {
-    Undecodable(format!(
+    let reason = format!(
         "a body of {body_bytes} bytes exceeds source.max_body: raise it, or have smaller messages sent"
-    ))
+    );
+    Undecodable::with(Remedy::Resend, reason)
+}
+
+/// Whether another charset would read other characters.
+fn needs_mark(element: &Element<'_>) -> bool {
+    let raw = &element.raw;
+    let is_plain = matches!(raw, Cow::Borrowed(raw) if raw.is_ascii());
+    element.is_utf8 && !is_plain && !raw.starts_with(UTF_8_MARK)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use stomp_bridge::model::{Origin, Position, Severity};
 use stomp_bridge::pipeline::{
-    Body, Charset, Constants, Decoder, Field, Ignore, Mapping, Pointer, State, States,
+    Body, Charset, Constants, Decoder, Field, Ignore, Mapping, Pointer, Remedy, State, States,
 };
 use uuid::Uuid;
 
@@ -127,9 +127,9 @@ fn what_is_no_status_is_ignored_by_what_it_says_itself() {
 fn outcome(status: &Value) -> Result<Option<String>, String> {
     let (decoder, body) = (platform(), status.to_string());
     let mut elements = decoder.split(body.as_bytes(), received_at());
-    let taken_in = elements.remove(0).outcome.map_err(|reason| reason.0);
+    let taken_in = elements.remove(0).outcome.map_err(|reason| reason.reason);
     let event = decoder.event(body.as_bytes(), origin(1), received_at(), None);
-    let event = event.map_err(|reason| reason.0);
+    let event = event.map_err(|reason| reason.reason);
     assert_eq!(taken_in.err(), event.as_ref().err().cloned());
     event.map(|event| event.serial)
 }
@@ -330,12 +330,68 @@ proptest! {
                 Cow::Borrowed(raw) => prop_assert!(range.contains(&raw.as_ptr())),
                 Cow::Owned(raw) => prop_assert!(raw.len() <= 512),
             }
+            prop_assert!(!element.is_utf8 || std::str::from_utf8(&element.raw).is_ok());
             // As delivery reads it, which knows no headers and no charset.
             if element.outcome.is_ok() {
                 let event = decoder.event(&element.raw, origin(1), received_at(), None);
                 prop_assert!(event.is_ok(), "{:?}", event);
             }
         }
+    }
+}
+
+#[test]
+fn what_cannot_be_decoded_says_what_mends_it() {
+    let headers = |encoding: &str| json!({"content-encoding": encoding});
+    let mut cut = Coding::Gzip.of(b"{}");
+    cut.truncate(12);
+    let much = Coding::Gzip.of(&[b' '; 600]);
+    let mut mapping = Mapping::default();
+    mapping.text_bytes_max = 512;
+    let decoder = Decoder::new(Arc::from("t"), mapping, states());
+    for (bytes, encoding, expected) in [
+        (&b"{}"[..], "", Remedy::Topic),
+        (b"7", "", Remedy::Topic),
+        (b"{\"a\":\"\xb9\xca\"}", "", Remedy::Topic),
+        (&cut, "gzip", Remedy::Sender),
+        (b"\x1b\x02\x80", "br", Remedy::Sender),
+        (b"", "", Remedy::Sender),
+        (&much, "", Remedy::Limit),
+    ] {
+        let headers = headers(encoding);
+        let [element] = decoder
+            .split_message(&with_headers(bytes, &headers), received_at())
+            .try_into()
+            .unwrap();
+        let undecodable = element.outcome.unwrap_err();
+        assert_eq!(undecodable.remedy, expected, "{undecodable}");
+        let names_options = undecodable.remedy.advice().contains("`encoding`");
+        assert_eq!(names_options, expected == Remedy::Topic, "{undecodable}");
+    }
+}
+
+#[test]
+fn an_undecodable_part_says_whether_it_was_read_as_utf_8() {
+    let (gbk, _, _) = encoding_rs::GBK.encode("[\"故障\"]");
+    let (cut, _, _) = encoding_rs::GBK.encode("[\"故障\"");
+    let gzip = Coding::Gzip.of("[\"故障\"".as_bytes());
+    for (bytes, topics, expected) in [
+        ("[\"故障\"]".as_bytes(), "", true),
+        ("\"故障\"".as_bytes(), "", true),
+        ("{\"a\":\"故障\"".as_bytes(), "", true),
+        ("[\"故障\"".as_bytes(), "", true),
+        (&gbk, "", false),
+        (&gbk, "gbk", true),
+        // These are kept as they came.
+        (&cut, "gbk", false),
+        (&gzip, "", false),
+    ] {
+        let mut mapping = Mapping::default();
+        mapping.charset = Charset::named(topics);
+        let decoder = Decoder::new(Arc::from("t"), mapping, states());
+        let [element] = decoder.split(bytes, received_at()).try_into().unwrap();
+        assert!(element.outcome.is_err());
+        assert_eq!(element.is_utf8, expected, "{:?}", element.raw);
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use tracing::debug;
 
 use super::{Connection, Probing, Stage};
 use crate::faults::{self, Failpoint};
@@ -29,11 +30,23 @@ impl Connection<'_> {
         let before = self.unacknowledged();
         self.received(first)?;
         self.receive_while(Receiver::receive_rest)?;
+        self.watch_window(before);
+        Ok(())
+    }
+
+    /// The same for what of earlier reads had no room then.
+    pub(super) fn take_more(&mut self) -> Result<(), DisconnectReason> {
+        let before = self.unacknowledged();
+        self.take_events()?;
+        self.watch_window(before);
+        Ok(())
+    }
+
+    fn watch_window(&mut self, before: usize) {
         let unacknowledged = self.unacknowledged();
         if unacknowledged > before {
             self.server_waits = self.server_window.is_full(unacknowledged);
         }
-        Ok(())
     }
 
     /// Messages that were read and have no ACK yet.
@@ -90,7 +103,7 @@ impl Connection<'_> {
             Err(_) if self.stage == Stage::Leaving => self.stage = Stage::Left,
             Err(error @ TransportError::Closed { .. }) => {
                 self.session.stream_ended();
-                self.take_events()?;
+                self.take_all_events()?;
                 let unfinished = self.session.unfinished_frame();
                 let ended = self.by_close(&error);
                 if unfinished.is_some() {
@@ -104,7 +117,7 @@ impl Connection<'_> {
                     TransportError::Limit { .. } | TransportError::Protocol(_)
                 );
                 self.session.stream_ended();
-                self.take_events()?;
+                self.take_all_events()?;
                 let ended = error.into();
                 if broken {
                     self.breaks_at(self.session.unfinished_frame().as_ref(), &ended);
@@ -115,19 +128,41 @@ impl Connection<'_> {
         self.take_events()
     }
 
-    /// Takes in all that was read, also behind what ends the connection; gives the first reason to
-    /// end it.
+    /// Takes in what was read, as far as the intake has room, and all behind what ends the
+    /// connection; gives the first reason to end it. What is left is taken once a commit is done.
     pub(super) fn take_events(&mut self) -> Result<(), DisconnectReason> {
-        let outcome = self.take_all_events();
+        self.take_while(Connection::may_take)
+    }
+
+    /// Takes in all that was read, for nothing is read any more.
+    pub(super) fn take_all_events(&mut self) -> Result<(), DisconnectReason> {
+        self.take_while(|_| true)
+    }
+
+    /// The connection has ended, and what was left was read before.
+    pub(super) fn take_what_is_left(&mut self) {
+        if let Err(error) = self.take_all_events() {
+            debug!(%error, "the last bytes that were read end the connection, too");
+        }
+        self.intake.pause_silences(clock::now());
+    }
+
+    fn take_while(&mut self, goes_on: fn(&Self) -> bool) -> Result<(), DisconnectReason> {
+        let outcome = self.take_each(goes_on);
         self.tell_shown();
         outcome
     }
 
-    fn take_all_events(&mut self) -> Result<(), DisconnectReason> {
+    fn take_each(&mut self, goes_on: fn(&Self) -> bool) -> Result<(), DisconnectReason> {
         // One time for all that one read has brought: asking the clock costs as much as a frame.
         let (now, instant) = (Timestamp::now(), clock::now());
         let mut outcome = Ok(());
+        self.events_left = false;
         loop {
+            if outcome.is_ok() && !goes_on(self) {
+                self.events_left = true;
+                return Ok(());
+            }
             match self.poll() {
                 Ok(Some(event)) if outcome.is_ok() => {
                     outcome = self.take_event(event, now, instant);

@@ -34,6 +34,13 @@ impl Connection<'_> {
         self.intake.has_room() && !(rests && self.loses_unread())
     }
 
+    /// Whether the intake takes what was read already. A few bytes may be a compressed body of many, and
+    /// there may be several of them in one read.
+    pub(super) fn may_take(&self) -> bool {
+        // Where all comes again nothing is stored.
+        self.intake.has_room() || (self.unread.is_some() && !self.loses_unread())
+    }
+
     /// Whether more was journaled beyond the size of the log than the windows of the queues may bring.
     /// The rest is of others, whose messages nobody counts: they are not read before there is room.
     fn is_overdrawn(&self) -> bool {
@@ -127,7 +134,13 @@ impl Connection<'_> {
         loop {
             self.status.turn();
             self.start_committing();
-            let reads = !loses || self.may_read();
+            if self.events_left && self.may_take() {
+                if let Err(ended) = self.take_events() {
+                    return ended;
+                }
+                continue;
+            }
+            let reads = !self.events_left && (!loses || self.may_read());
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return ended,

@@ -38,6 +38,81 @@ enum Peer {
     Xhr(TcpStream),
 }
 
+/// Few bytes that become many: a status of 4 MiB, compressed.
+fn bomb(device: usize) -> Vec<u8> {
+    let pad = " ".repeat(4 << 20);
+    let body = format!(r#"{{"deviceId":{device},"newState":"故障","pad":"{pad}"}}"#);
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::Write::write_all(&mut gzip, body.as_bytes()).unwrap();
+    gzip.finish().unwrap()
+}
+
+/// Such messages, in one write.
+async fn send_bombs(server: &mut Server, count: usize) {
+    let mut frames = Vec::new();
+    for id in 0..count {
+        let body = bomb(id);
+        let head = format!(
+            "MESSAGE\nsubscription:map-1\ndestination:a\nmessage-id:m{id}\nack:a{id}\n\
+             content-length:{}\n\n",
+            body.len()
+        );
+        frames.extend([head.as_bytes(), &body, b"\0\n"].concat());
+    }
+    assert!(frames.len() < 64 << 10, "{} bytes", frames.len());
+    server.stream.write_all(&frames).await.unwrap();
+}
+
+/// How many of such messages may be in memory at once: one in each commit, and one in the intake.
+const BOMBS_HELD: u64 = 3;
+
+#[tokio::test]
+async fn bodies_that_grow_are_taken_from_one_read_as_there_is_room_for_them() {
+    let lab = Lab::with_full_journal().await;
+    let mut server = lab.accept_session("200,200").await;
+    send_bombs(&mut server, 8).await;
+    lab.until(|status| status.counters.messages.load(Relaxed) > 0)
+        .await;
+    // The link lives on meanwhile.
+    server.exchange_heartbeats(4).await;
+    let taken = lab.status.counters.messages.load(Relaxed);
+    assert!(taken <= BOMBS_HELD, "{taken} are in memory");
+    for id in 0..8 {
+        let frame = within(async {
+            loop {
+                lab.unstick();
+                server.send("\n").await;
+                let frame = tokio::time::timeout(Duration::from_millis(50), server.frame());
+                if let Ok(frame) = frame.await {
+                    break frame;
+                }
+            }
+        });
+        assert_eq!(frame.await, format!("ACK\nid:a{id}\n\n"));
+    }
+    assert_eq!(lab.status.counters.messages.load(Relaxed), 8);
+}
+
+#[tokio::test]
+async fn a_stop_journals_the_bodies_that_had_no_room() {
+    let mut lab = Lab::with_full_journal().await;
+    let mut server = lab.accept_session("0,0").await;
+    send_bombs(&mut server, 8).await;
+    lab.until(|status| status.counters.messages.load(Relaxed) > 0)
+        .await;
+    lab.stop.cancel();
+    within(&mut lab.source).await.unwrap().unwrap();
+    let followed = lab.follow();
+    within(async {
+        while followed.devices().len() < 8 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    let expected: Vec<String> = (0..8).map(|device| device.to_string()).collect();
+    assert_eq!(followed.devices(), expected);
+}
+
 /// How a server goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
@@ -218,6 +293,17 @@ impl Lab {
 struct Followed(Arc<Mutex<Vec<Entry>>>);
 
 impl Followed {
+    /// The devices of the statuses, in order.
+    fn devices(&self) -> Vec<String> {
+        let entries = self.0.lock().unwrap();
+        let devices = entries.iter().filter_map(|entry| {
+            let body = String::from_utf8_lossy(&entry.body);
+            let (_, device) = body.split_once("{\"deviceId\":")?;
+            Some(device.split_once(',')?.0.to_owned())
+        });
+        devices.collect()
+    }
+
     /// What is said of when topics were heard.
     fn words(&self) -> Vec<String> {
         let entries = self.0.lock().unwrap();
