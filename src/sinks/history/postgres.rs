@@ -22,6 +22,7 @@ use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tracing::subscriber::NoSubscriber;
 use tracing::warn;
 use url::Url;
@@ -126,6 +127,7 @@ pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
     Ok(Built {
         sink: Box::new(sink),
         driver: None,
+        ending: CancellationToken::new(),
     })
 }
 

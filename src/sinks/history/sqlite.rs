@@ -24,6 +24,7 @@ use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous,
 };
 use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection, Executor, Sqlite};
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use uuid::Uuid;
 
@@ -95,6 +96,7 @@ pub(in crate::sinks) fn build(settings: Settings) -> Built {
             wal: Wal::new(WAL_GROWN_BYTES),
         }),
         driver: None,
+        ending: CancellationToken::new(),
     }
 }
 
