@@ -268,7 +268,9 @@ async fn a_token_that_is_rotated_holds_up_no_other_sink() {
     // Each waited for two seconds, while the other sink was ending: that takes ten.
     for count in 2..8 {
         served.publish_to(super::TOPIC, 1);
-        delivered(&daemon, f64::from(count)).await;
+        let delivered = delivered(&daemon, f64::from(count));
+        let in_time = tokio::time::timeout(Duration::from_secs(2), delivered).await;
+        assert!(in_time.is_ok(), "{count}: {}", daemon.log());
     }
     let log = daemon.log();
     assert!(log.contains("secrets read again"), "{log}");
