@@ -122,8 +122,9 @@ async fn main() {
 }
 
 async fn run(name: &str, batches: i64, settings: Settings) {
-    let Built { mut sink, driver } =
-        build(settings, &Interval::new(Duration::from_millis(5))).unwrap();
+    let Built {
+        mut sink, driver, ..
+    } = build(settings, &Interval::new(Duration::from_millis(5))).unwrap();
     if let Some(driver) = driver {
         tokio::spawn(driver);
     }

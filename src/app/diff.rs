@@ -123,7 +123,12 @@ impl Diff {
 
     /// The source has something to do.
     pub(super) fn concerns_source(&self) -> bool {
-        self.source || self.decoding || self.topics != Names::default()
+        self.source || self.concerns_messages()
+    }
+
+    /// Other messages come, or they are read otherwise.
+    pub(super) fn concerns_messages(&self) -> bool {
+        self.decoding || self.topics != Names::default()
     }
 }
 

@@ -41,6 +41,8 @@ pub(super) struct RunningSinks {
 struct RunningSink {
     view: SinkView,
     stop: CancellationToken,
+    /// That of [`Built`].
+    ending: CancellationToken,
     tasks: Vec<(String, AbortHandle)>,
 }
 
@@ -192,7 +194,17 @@ impl RunningSinks {
         RunningSink {
             view,
             stop,
+            ending: built.ending,
             tasks: running,
+        }
+    }
+
+    /// The sinks of these names begin no attempt and make no connection any more.
+    pub(super) fn begin_to_stop(&self, names: &[Arc<str>]) {
+        let leaving = |sink: &&RunningSink| names.contains(&sink.view.name);
+        for sink in self.running.iter().filter(leaving) {
+            sink.ending.cancel();
+            sink.stop.cancel();
         }
     }
 
@@ -209,11 +221,11 @@ impl RunningSinks {
         expected: &mut Expected,
     ) -> anyhow::Result<()> {
         let leaving = |sink: &RunningSink| names.contains(&sink.view.name);
-        let mut waited_for: Vec<String> = Vec::new();
-        for sink in self.running.iter().filter(|sink| leaving(sink)) {
-            sink.stop.cancel();
-            waited_for.extend(sink.tasks.iter().map(|(task, _)| task.clone()));
-        }
+        self.begin_to_stop(names);
+        let ending = self.running.iter().filter(|sink| leaving(sink));
+        let waited_for: Vec<String> = ending
+            .flat_map(|sink| sink.tasks.iter().map(|(task, _)| task.clone()))
+            .collect();
         waited_for.iter().for_each(|task| expected.add(task));
         let deadline = Instant::now() + DELIVERY_STOP;
         while tasks

@@ -181,11 +181,11 @@ impl Engine {
         while !stop.is_cancelled() {
             self.look_at_dlq();
             let action = self.scheduler.next(Instant::now());
-            if action.is_some() && !rotation::is_current() {
+            if action.is_some() {
+                let current = stop.run_until_cancelled(rotation::until_lately_current());
                 // This sink may end over it: what it was about to send stays in the journal.
-                tokio::select! {
-                    () = stop.cancelled() => return Ok(()),
-                    () = rotation::until_current() => {}
+                if current.await.is_none() || stop.is_cancelled() {
+                    return Ok(());
                 }
             }
             match action {

@@ -26,6 +26,18 @@ impl SecretFiles {
         self.0.insert(file.to_owned(), Stamp::of(file));
     }
 
+    /// Whether no secret was read from a file.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The same files, as they are now.
+    pub fn noted_again(&self) -> SecretFiles {
+        let mut again = SecretFiles::default();
+        self.0.keys().for_each(|file| again.note(file));
+        again
+    }
+
     /// Whether one is another than when it was noted.
     pub fn have_changed(&self) -> bool {
         let mut files = self.0.iter();
@@ -67,6 +79,7 @@ mod tests {
             let files = noted();
             change();
             assert!(files.have_changed());
+            assert!(!files.noted_again().have_changed());
         };
         check(&|| fs::write(&file, "longer").unwrap());
         // Of the same length, with the times of the one before.

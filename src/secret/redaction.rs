@@ -4,9 +4,10 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::AhoCorasick;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
@@ -282,9 +283,7 @@ impl Matcher {
         if patterns.is_empty() {
             return Matcher::default();
         }
-        let automaton = AhoCorasick::builder()
-            .match_kind(MatchKind::LeftmostLongest)
-            .build(patterns);
+        let automaton = AhoCorasick::new(patterns);
         Matcher {
             // Fails only for patterns of gigabytes.
             automaton: automaton.ok(),
@@ -296,22 +295,34 @@ impl Matcher {
         let Some(automaton) = &self.automaton else {
             return Cow::Borrowed(text);
         };
+        let mut secrets = self.found(automaton, text).into_iter().peekable();
+        if secrets.peek().is_none() {
+            return Cow::Borrowed(text);
+        }
         let mut redacted = String::new();
         let mut done = 0;
-        for found in automaton.find_iter(text) {
-            let counts_as_word_only = self.words[found.pattern().as_usize()];
-            if counts_as_word_only && !is_word(text, found.start(), found.end()) {
-                continue;
+        for secret in secrets {
+            // One that overlaps with the one before goes under the same mask.
+            if secret.start >= done {
+                redacted.push_str(&text[done..secret.start]);
+                redacted.push_str(MASK);
             }
-            redacted.push_str(&text[done..found.start()]);
-            redacted.push_str(MASK);
-            done = found.end();
-        }
-        if done == 0 {
-            return Cow::Borrowed(text);
+            done = done.max(secret.end);
         }
         redacted.push_str(&text[done..]);
         Cow::Owned(redacted)
+    }
+
+    /// Where secrets stand, in the order of their beginnings. One may begin within another, or
+    /// within what is none.
+    fn found(&self, automaton: &AhoCorasick, text: &str) -> Vec<Range<usize>> {
+        let found = automaton.find_overlapping_iter(text).filter(|found| {
+            let counts_as_word_only = self.words[found.pattern().as_usize()];
+            !counts_as_word_only || is_word(text, found.start(), found.end())
+        });
+        let mut secrets: Vec<Range<usize>> = found.map(|found| found.range()).collect();
+        secrets.sort_unstable_by_key(|secret| secret.start);
+        secrets
     }
 }
 
@@ -358,6 +369,22 @@ mod tests {
         check(&both, Anything, "hunter2+x+more", "…");
         let basic = "Basic bGFiOmh1bnRlcjIreA==";
         check(&["hunter2+x"], Anything, basic, "Basic bGFiOm…A==");
+    }
+
+    #[test]
+    fn a_secret_that_begins_within_another_text_is_masked_whole() {
+        use Within::Anything;
+        let text = "xabcdefghijklmnop";
+        check(&["abcd", "cdefghijklmnop"], Anything, text, "xab…");
+        check(&["abcd", "abcdefgh-1"], Anything, "xabcdefgh-1", "x…");
+        let text = "a-first-one-second";
+        check(&["first-one", "one-second"], Anything, text, "a-…");
+        check(
+            &["first-one", "one-second"],
+            Anything,
+            "first-oneone-second",
+            "……",
+        );
     }
 
     #[test]

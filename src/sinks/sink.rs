@@ -2,6 +2,7 @@
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::batch::Batch;
@@ -69,4 +70,7 @@ pub struct Built {
     pub sink: Box<dyn Sink>,
     /// Must be running for `sink` to make progress.
     pub driver: Option<BoxFuture<'static, ()>>,
+    /// Cancelled, the driver makes no further connection: its password may be an old one. The
+    /// connection that it has goes on.
+    pub ending: CancellationToken,
 }

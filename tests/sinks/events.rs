@@ -121,7 +121,7 @@ const COMMIT_INTERVAL: Duration = Duration::from_millis(5);
 
 /// A sink that is built and whose driver runs.
 pub(crate) fn start(settings: Settings) -> Box<dyn Sink> {
-    let Built { sink, driver } = build(settings, &Interval::new(COMMIT_INTERVAL)).unwrap();
+    let Built { sink, driver, .. } = build(settings, &Interval::new(COMMIT_INTERVAL)).unwrap();
     if let Some(driver) = driver {
         tokio::spawn(driver);
     }

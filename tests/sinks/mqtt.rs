@@ -639,6 +639,21 @@ async fn a_broker_that_no_longer_answers_is_given_up() {
     let _listener = broker.await.unwrap();
 }
 
+/// Its password may have been rotated.
+#[tokio::test]
+async fn a_driver_that_is_ending_makes_no_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let settings = stomp_bridge::sinks::Settings::Mqtt(settings(port));
+    let mut built = stomp_bridge::sinks::build(settings, &Interval::default()).unwrap();
+    built.ending.cancel();
+    let driver = tokio::spawn(built.driver.take().unwrap());
+    built.sink.open(JOURNAL).await.unwrap_err();
+    driver.await.unwrap();
+    let dialled = tokio::time::timeout(Duration::from_millis(50), listener.accept());
+    assert!(dialled.await.is_err());
+}
+
 #[tokio::test]
 async fn the_driver_ends_with_its_sink() {
     let settings = stomp_bridge::sinks::Settings::Mqtt(settings(free_port()));

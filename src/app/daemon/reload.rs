@@ -83,10 +83,14 @@ impl App {
 
     /// Where a file of a secret is another by now, the parts that use it begin with it.
     async fn look_at_secrets(&mut self) -> anyhow::Result<()> {
-        if !rotation::is_current()
-            && let Err(problems) = self.read_secrets().await?
-        {
-            self.secrets_unread(problems);
+        if !rotation::is_current().await {
+            // A change that comes while they are read is one.
+            let seen = rotation::noted_again();
+            if let Err(problems) = self.read_secrets().await? {
+                // Else each attempt would have them read again.
+                rotation::tried(seen);
+                self.secrets_unread(problems);
+            }
         }
         rotation::looked();
         let is_well =
@@ -102,6 +106,7 @@ impl App {
     /// middle of a change. The inner error: why that cannot be used, one line each.
     async fn read_secrets(&mut self) -> anyhow::Result<Result<(), Vec<String>>> {
         let Some(text) = self.in_force.clone() else {
+            rotation::tried(rotation::noted_again());
             return Ok(Ok(()));
         };
         let plan = match config::parse(&self.config, text, &Environment::of_process()) {
@@ -157,10 +162,20 @@ impl App {
             Ok(built) => built,
             Err(error) => return Ok(Err(format!("{error:#}"))),
         };
+        let ending = change.sinks.ending();
+        // What uses the secrets before is told, and then nobody waits any more: least of all those
+        // whom a slow sink's end does not concern.
+        self.running_sinks.begin_to_stop(&ending);
+        let is_early = change.source && !change.concerns_messages();
+        if is_early {
+            self.reload_source(&plan);
+        }
+        self.use_secrets(plan.secret_files.clone());
+        rotation::looked();
         // Sinks before topics: one that is new is to have all that a new topic brings.
-        if !change.sinks.ending().is_empty() {
+        if !ending.is_empty() {
             self.running_sinks
-                .stop_sinks(&change.sinks.ending(), &mut self.tasks, &mut self.expected)
+                .stop_sinks(&ending, &mut self.tasks, &mut self.expected)
                 .await?;
         }
         self.decoders.replace(plan.decoders.clone());
@@ -169,9 +184,8 @@ impl App {
             .await?;
         self.running_sinks
             .start(built, &plan.sinks, &mut self.tasks, &mut self.expected);
-        if change.concerns_source() {
-            self.source
-                .reload(plan.source.clone(), plan.decoders.clone());
+        if change.concerns_source() && !is_early {
+            self.reload_source(&plan);
         }
         if change.watch {
             self.watch(plan.watch);
@@ -189,8 +203,12 @@ impl App {
             http,
             ..plan
         };
-        self.use_secrets(self.plan.secret_files.clone());
         Ok(Ok(()))
+    }
+
+    fn reload_source(&self, plan: &Plan) {
+        self.source
+            .reload(plan.source.clone(), plan.decoders.clone());
     }
 
     /// What was read from these files is in use.

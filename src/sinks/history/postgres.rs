@@ -28,6 +28,7 @@ use jiff::tz::TimeZone;
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tracing::subscriber::NoSubscriber;
 use tracing::warn;
 use url::Url;
@@ -136,6 +137,7 @@ pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
     Ok(Built {
         sink: Box::new(sink),
         driver: None,
+        ending: CancellationToken::new(),
     })
 }
 

@@ -25,6 +25,7 @@ use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous,
 };
 use sqlx::{ConnectOptions, Connection};
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use uuid::Uuid;
 
@@ -103,6 +104,7 @@ pub(in crate::sinks) fn build(settings: Settings) -> Built {
             wal: Wal::new(WAL_GROWN_BYTES),
         }),
         driver: None,
+        ending: CancellationToken::new(),
     }
 }
 

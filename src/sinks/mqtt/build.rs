@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::broker::Broker;
@@ -88,6 +89,7 @@ pub(in crate::sinks) fn build(
     };
 
     let (wanted, wanted_by_sink) = watch::channel(Wanted::Nothing);
+    let ending = CancellationToken::new();
     let (link, link_seen) = watch::channel(Link::Idle);
     let hurry = Arc::new(Notify::new());
     let name = settings.name.clone();
@@ -99,11 +101,13 @@ pub(in crate::sinks) fn build(
         wanted: wanted_by_sink,
         link,
         hurry: Arc::clone(&hurry),
+        ending: ending.clone(),
     };
     let sink = MqttSink::new(settings, server, wanted, link_seen, hurry, pacing);
     Ok(Built {
         sink: Box::new(sink),
         driver: Some(driver.run().boxed()),
+        ending,
     })
 }
 

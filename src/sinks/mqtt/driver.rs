@@ -13,6 +13,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::{Notify, watch};
 use tokio::time::{interval_at, timeout};
 use tokio_util::codec::FramedRead;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::broker::{Broker, OFFLINE, ONLINE, Wire};
@@ -76,6 +77,8 @@ pub(super) struct Driver {
     pub(super) link: watch::Sender<Link>,
     /// Ends a back-off.
     pub(super) hurry: Arc<Notify>,
+    /// Cancelled: no further connection.
+    pub(super) ending: CancellationToken,
 }
 
 impl Driver {
@@ -149,6 +152,8 @@ impl Driver {
             timeout(CONNECT_TIMEOUT, self.broker.connect(client_id)).await
         };
         tokio::select! {
+            biased;
+            () = self.ending.cancelled() => None,
             wire = connecting => {
                 Some(wire.unwrap_or_else(|_| {
                     let seconds = CONNECT_TIMEOUT.as_secs();

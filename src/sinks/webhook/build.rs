@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use reqwest::Client;
 use reqwest::redirect::Policy;
+use tokio_util::sync::CancellationToken;
 
 use super::exchange::Exchange;
 use super::headers::{HeaderText, headers};
@@ -76,6 +77,7 @@ pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
             rate: settings.rate,
         }),
         driver: None,
+        ending: CancellationToken::new(),
     })
 }
 
