@@ -35,5 +35,5 @@ pub use mapping::{Field, Mapping};
 pub(crate) use nearest::nearest;
 pub use pointer::Pointer;
 pub use states::{State, States};
-pub use template::Template;
+pub use template::{Template, UrlPart};
 pub use urlencode::percent_encoded;
