@@ -626,7 +626,10 @@ impl Writer {
     /// Reads the state that commands have changed on disk.
     async fn count(&mut self, commands: &[QueuedCommand]) -> Result<(), Error> {
         let counts_nothing = |queued: &QueuedCommand| {
-            matches!(queued.command, Command::Flush | Command::LinkProven { .. })
+            matches!(
+                queued.command,
+                Command::Flush | Command::LinkProven { .. } | Command::Judged { .. }
+            )
         };
         if commands.iter().all(counts_nothing) {
             return Ok(());
