@@ -13,15 +13,24 @@ use reqwest::StatusCode;
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
-use super::print::tell;
+use super::print::{harmless, one_line, tell};
 use crate::config::{self, Place, Plan, Reading};
 use crate::journal::{self, Journal, Proof, Reader, ResetId, SinkAccounting, Start};
 use crate::ops::control::{Access, AdminCommand, Reply, execute, unknown};
-use crate::secret::{Lifetime, Secret, protect};
+use crate::secret::{Lifetime, Secret, beginning, protect};
 use crate::tls;
 
 /// A daemon on this machine answers at once, or a redrive of everything takes a moment.
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The longest answer of a daemon, `/metrics` or a status of thousands of topics, is far from it.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+/// So much of an unknown answer says what it is.
+const SHOWN_CHARS: usize = 200;
+
+/// The longest problem that a daemon names in its answer is far from it.
+const PROBLEM_CHARS: usize = 4000;
 
 /// For those that have no configuration at hand: nothing is removed meanwhile.
 fn without_bounds(path: PathBuf) -> journal::Settings {
@@ -106,17 +115,13 @@ impl Target {
                 "{url} wants a token, and none is sent there: name a file with it by --token-file"
             );
         }
-        let body = answer
-            .bytes()
-            .await
-            .with_context(|| format!("read {url}"))?;
+        let body = read_body(answer).await;
+        let body = body.with_context(|| format!("read {url}"))?;
         if !status.is_success() {
-            bail!(
-                "{url} answered {status}: {}",
-                String::from_utf8_lossy(&body)
-            );
+            bail!("{url} answered {status}: {}", shown(&body));
         }
         serde_json::from_slice(&body)
+            .map_err(unreadable)
             .with_context(|| format!("{url} is no stomp-bridge of this version"))
     }
 
@@ -419,17 +424,42 @@ async fn read_reply(answer: reqwest::Response) -> anyhow::Result<Reply> {
         error: String,
     }
     let status = answer.status();
-    let body = answer.bytes().await.context("read the daemon's answer")?;
+    let body = read_body(answer).await;
+    let body = body.context("read the daemon's answer")?;
     if status.is_success() {
-        return serde_json::from_slice(&body).context("read the daemon's answer");
+        let reply = serde_json::from_slice(&body).map_err(unreadable);
+        return reply.context("read the daemon's answer");
     }
     match serde_json::from_slice(&body) {
-        Ok(Problem { error }) => bail!("{error}"),
-        Err(_) => bail!(
-            "the daemon answered {status}: {}",
-            String::from_utf8_lossy(&body)
-        ),
+        Ok(Problem { error }) => {
+            let error = beginning(error.as_bytes(), PROBLEM_CHARS).marked();
+            bail!("{}", harmless(&error))
+        }
+        Err(_) => bail!("the daemon answered {status}: {}", shown(&body)),
     }
+}
+
+/// Whoever listens there may be another program: its answer is read to a bound.
+async fn read_body(mut answer: reqwest::Response) -> anyhow::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    while let Some(bytes) = answer.chunk().await? {
+        if body.len() + bytes.len() > ANSWER_BYTES_MAX {
+            let mib = ANSWER_BYTES_MAX >> 20;
+            bail!("it is longer than {mib} MiB: what answers there is no stomp-bridge");
+        }
+        body.extend_from_slice(&bytes);
+    }
+    Ok(body)
+}
+
+/// serde repeats words of the answer.
+fn unreadable(error: serde_json::Error) -> anyhow::Error {
+    anyhow!("{}", one_line(&error.to_string()))
+}
+
+/// What of an answer that is none of ours is printed.
+fn shown(body: &[u8]) -> String {
+    one_line(&beginning(body, SHOWN_CHARS).text)
 }
 
 #[cfg(test)]
@@ -444,6 +474,27 @@ mod tests {
         };
         let daemon = Daemon::of(access, http.map(|http| http.parse().unwrap()));
         assert_eq!(daemon.token.is_some(), expected, "{listen} {http:?}");
+    }
+
+    /// An answer of somebody, as it comes.
+    fn answer(status: u16, body: Vec<u8>) -> reqwest::Response {
+        let answer = axum::http::Response::builder().status(status).body(body);
+        answer.unwrap().into()
+    }
+
+    #[tokio::test]
+    async fn a_strangers_answer_is_bounded_and_harmless() {
+        let raw = b"<h1>\x1b]0;title\x07\nno\xff".to_vec();
+        let said = read_reply(answer(502, raw)).await.unwrap_err().to_string();
+        assert!(said.ends_with("\\u{7} no\u{fffd}"), "{said}");
+        let problem = br#"{"error":"no\u001b[31m sink"}"#.to_vec();
+        let said = read_reply(answer(409, problem)).await.unwrap_err();
+        assert_eq!(said.to_string(), "no\\u{1b}[31m sink");
+        let long = read_reply(answer(502, b"x".repeat(5000))).await;
+        assert!(long.unwrap_err().to_string().len() < 300);
+        let endless = read_body(answer(200, vec![b'x'; ANSWER_BYTES_MAX + 1])).await;
+        let said = endless.unwrap_err().to_string();
+        assert!(said.contains("longer than 64 MiB"), "{said}");
     }
 
     #[test]

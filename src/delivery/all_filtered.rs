@@ -1,8 +1,11 @@
 //! Notices a `when` that has held for none of the first statuses that it judged: it may hold for
 //! nothing. It knows what was read, not what became of it.
 
+use sha2::{Digest, Sha256};
+
 use super::decode::Decoded;
 use crate::model::{Event, Position};
+use crate::pipeline::Expression;
 
 /// So many statuses say something about a `when`: a fault is rare, but not that rare.
 const FIRST: u64 = 1000;
@@ -16,8 +19,22 @@ pub(super) struct AllFiltered {
     through: Position,
 }
 
+/// What is known of a `when` from now on, whatever comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Judged {
+    /// It has held for a status.
+    Held,
+    /// It has held for none of the first.
+    HeldForNone,
+}
+
+/// The digest by which the journal knows a `when`.
+pub(super) fn digest(when: &Expression) -> [u8; 32] {
+    Sha256::digest(when.source().as_bytes()).into()
+}
+
 impl AllFiltered {
-    /// Of a sink with a `when`.
+    /// Of a sink with a `when` of which nothing is known yet.
     pub(super) fn of_when() -> AllFiltered {
         AllFiltered {
             filtered: Some(0),
@@ -25,17 +42,15 @@ impl AllFiltered {
         }
     }
 
-    /// These were read. True once it has held for none of the first, once.
-    pub(super) fn read(&mut self, entries: &[(Position, Decoded)]) -> bool {
-        let Some(mut filtered) = self.filtered else {
-            return false;
-        };
+    /// These were read. Gives once what is known then.
+    pub(super) fn read(&mut self, entries: &[(Position, Decoded)]) -> Option<Judged> {
+        let mut filtered = self.filtered?;
         let new = entries.iter().filter(|(at, _)| *at > self.through);
         for (_, decoded) in new {
             match decoded {
                 Decoded::Event(Event::Status(_)) => {
                     self.filtered = None;
-                    return false;
+                    return Some(Judged::Held);
                 }
                 Decoded::Unwanted => filtered += 1,
                 // It was not asked.
@@ -46,7 +61,7 @@ impl AllFiltered {
         self.through = self.through.max(last);
         let is_full = filtered >= FIRST;
         self.filtered = (!is_full).then_some(filtered);
-        is_full
+        is_full.then_some(Judged::HeldForNone)
     }
 }
 
@@ -64,25 +79,26 @@ mod tests {
     #[test]
     fn when_that_holds_for_none_of_the_first_thousand_is_noticed_once() {
         let mut all = AllFiltered::of_when();
-        assert!(!all.read(&entries(0, 999, || Decoded::Unwanted)));
+        assert_eq!(all.read(&entries(0, 999, || Decoded::Unwanted)), None);
         // Read again, not asked, or of another kind.
-        assert!(!all.read(&entries(900, 99, || Decoded::Unwanted)));
-        assert!(!all.read(&entries(999, 5000, || Decoded::Filtered)));
+        assert_eq!(all.read(&entries(900, 99, || Decoded::Unwanted)), None);
+        assert_eq!(all.read(&entries(999, 5000, || Decoded::Filtered)), None);
         let coverage = || Decoded::Event(CoverageEvent::sample().into());
-        assert!(!all.read(&entries(5999, 9, coverage)));
-        assert!(all.read(&entries(6008, 1, || Decoded::Unwanted)));
-        assert!(!all.read(&entries(6009, 5000, || Decoded::Unwanted)));
+        assert_eq!(all.read(&entries(5999, 9, coverage)), None);
+        let none = all.read(&entries(6008, 1, || Decoded::Unwanted));
+        assert_eq!(none, Some(Judged::HeldForNone));
+        assert_eq!(all.read(&entries(6009, 5000, || Decoded::Unwanted)), None);
     }
 
     #[test]
     fn when_that_has_held_once_is_not() {
         let mut all = AllFiltered::of_when();
-        assert!(!all.read(&entries(0, 999, || Decoded::Unwanted)));
+        assert_eq!(all.read(&entries(0, 999, || Decoded::Unwanted)), None);
         let status = || Decoded::Event(StatusEvent::sample().into());
-        assert!(!all.read(&entries(999, 1, status)));
-        assert!(!all.read(&entries(1000, 5000, || Decoded::Unwanted)));
+        assert_eq!(all.read(&entries(999, 1, status)), Some(Judged::Held));
+        assert_eq!(all.read(&entries(1000, 5000, || Decoded::Unwanted)), None);
         // Without a `when` nothing is asked.
         let mut none = AllFiltered::default();
-        assert!(!none.read(&entries(0, 5000, || Decoded::Unwanted)));
+        assert_eq!(none.read(&entries(0, 5000, || Decoded::Unwanted)), None);
     }
 }

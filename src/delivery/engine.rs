@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::all_filtered;
 use super::attempt::Attempt;
 use super::decode::{Decode, Decoded, decode_for};
 use super::metrics::Counters;
@@ -63,7 +64,9 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<(), journal::Error> {
     let mut report = Report::new(Arc::clone(&settings.name), health, counters);
-    if settings.when.is_some() {
+    let digest = settings.when.as_ref().map(all_filtered::digest);
+    let is_judged = |digest: &[u8; 32]| journal.cursors.is_judged(&settings.name, digest);
+    if digest.is_some_and(|digest| !is_judged(&digest)) {
         report = report.with_when();
     }
     let decode = decode_for(settings.clone(), journal.log.uuid(), statuses);
@@ -74,6 +77,8 @@ pub async fn run(
 /// One sink's delivery while it runs.
 pub(super) struct Engine {
     pub(super) start: Start,
+    /// By which the journal knows the `when`.
+    when_digest: Option<[u8; 32]>,
     pub(super) capabilities: Capabilities,
     /// Those that make no attempt now.
     sinks: Vec<Box<dyn Sink>>,
@@ -137,6 +142,7 @@ impl Engine {
         };
         Ok(Engine {
             start: settings.start,
+            when_digest: settings.when.as_ref().map(all_filtered::digest),
             capabilities,
             sinks,
             under_way: FuturesUnordered::new(),
@@ -396,7 +402,12 @@ impl Engine {
         } else {
             self.unreadable_bytes = 0;
         }
-        self.report.read(&entries);
+        if self.report.read(&entries)
+            && let Some(digest) = self.when_digest
+        {
+            let cursors = &self.log.journal.cursors;
+            cursors.judged(&self.log.sink, &digest).await?;
+        }
         let events = self.progress.read(entries, through);
         if !events.is_empty() {
             let now = Instant::now();

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use super::all_filtered::AllFiltered;
+use super::all_filtered::{AllFiltered, Judged};
 use super::decode::Decoded;
 use super::metrics::Counters;
 use super::scheduler::News;
@@ -60,7 +60,7 @@ impl Report {
         }
     }
 
-    /// The sink has a `when`.
+    /// The sink has a `when` of which nothing is known yet.
     pub(super) fn with_when(self) -> Report {
         Report {
             all_filtered: AllFiltered::of_when(),
@@ -79,9 +79,11 @@ impl Report {
         self.counters.add(passed);
     }
 
-    /// The log was read on.
-    pub(super) fn read(&mut self, entries: &[(Position, Decoded)]) {
-        if self.all_filtered.read(entries) {
+    /// The log was read on. True once, where it is known from then on what `when` makes of
+    /// statuses.
+    pub(super) fn read(&mut self, entries: &[(Position, Decoded)]) -> bool {
+        let judged = self.all_filtered.read(entries);
+        if judged == Some(Judged::HeldForNone) {
             warn!(
                 sink = %self.sink,
                 "all filtered: `when` has held for none of the first 1,000 statuses that it judged \
@@ -89,6 +91,7 @@ impl Report {
                  what it makes of a message"
             );
         }
+        judged.is_some()
     }
 
     /// How many attempts wait.

@@ -29,6 +29,7 @@ impl Admin {
     /// [`Error::Closed`].
     pub async fn forget(&self, sink: &str) -> Result<bool, Error> {
         assert!(!self.state.is_configured(sink), "the sink {sink} is in use");
+        self.state.forget_judged(sink);
         Ok(self
             .commands
             .send(Command::Forget { sink: sink.into() })

@@ -69,6 +69,8 @@ pub(super) enum Command {
     Fence,
     /// The server was heard at this time.
     LinkProven { at: Timestamp },
+    /// What a sink's `when` makes of statuses is known.
+    Judged { sink: Arc<str>, digest: Arc<[u8]> },
     /// Deliver a sink's dead letters again.
     Redrive { sink: Arc<str>, which: Which },
     /// Drop a sink's dead letters.
@@ -104,6 +106,7 @@ impl Command {
                 | Command::DeadLetter { .. }
                 | Command::Fence
                 | Command::LinkProven { .. }
+                | Command::Judged { .. }
         )
     }
 }

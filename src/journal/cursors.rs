@@ -189,6 +189,27 @@ impl Cursors {
             .map(drop)
     }
 
+    /// Whether it is known what a sink's `when` of this digest makes of statuses: it has held for
+    /// one, or the log has said that it holds for none.
+    pub fn is_judged(&self, sink: &str, digest: &[u8]) -> bool {
+        self.state.is_judged(sink, digest)
+    }
+
+    /// Keeps that it is known. Durable on return.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn judged(&self, sink: &str, digest: &[u8]) -> Result<(), Error> {
+        let (sink, digest): (Arc<str>, Arc<[u8]>) = (sink.into(), digest.into());
+        let command = Command::Judged {
+            sink: Arc::clone(&sink),
+            digest: Arc::clone(&digest),
+        };
+        self.commands.send(command).await?;
+        self.state.judge(sink, digest);
+        Ok(())
+    }
+
     /// A sink's replay that has not ended.
     pub fn replay(&self, sink: &str) -> Option<Replay> {
         self.state.replay(sink)

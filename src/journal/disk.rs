@@ -89,9 +89,13 @@ pub(super) async fn load(
     let head = head(&mut *connection).await?;
     let cursors = cursors(&mut *connection).await?;
     let operator_state = operator_state(&mut *connection).await?;
+    let judged = judged(&mut *connection).await?;
     let begin = begin(connection).await?;
     let state = State::new(settings, uuid, head, cursors, operator_state);
     state.begins(begin.oldest());
+    for (sink, digest) in judged {
+        state.judge(sink.as_str().into(), digest.into());
+    }
     Ok((state, begin))
 }
 
@@ -233,6 +237,26 @@ pub(super) async fn operator_state(
         settled,
         replays,
     })
+}
+
+/// The digest of each sink's `when`, where it is known what that makes of statuses.
+async fn judged(connection: &mut SqliteConnection) -> Result<Vec<(String, Vec<u8>)>, Error> {
+    sqlx::query_as("SELECT sink, digest FROM judged")
+        .fetch_all(connection)
+        .await
+        .map_err(failed("read the `when` of each sink"))
+}
+
+/// Keeps such a digest.
+pub(super) async fn save_judged(
+    connection: &mut SqliteConnection,
+    sink: &Arc<str>,
+    digest: &[u8],
+) -> Result<u64, sqlx::Error> {
+    const SAVE: &str = "INSERT INTO judged (sink, digest) VALUES (?, ?) \
+         ON CONFLICT DO UPDATE SET digest = excluded.digest";
+    let save = sqlx::query(SAVE).bind(Arc::clone(sink)).bind(digest);
+    Ok(save.execute(connection).await?.rows_affected())
 }
 
 /// Where the log begins.

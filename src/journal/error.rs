@@ -76,6 +76,16 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// SQLite does not know the file, but a process has left its mark for a journal there: the first
+    /// page is not what it was.
+    #[error(
+        "{path} was a journal of stomp-bridge (its -lock says so), and its beginning is damaged: \
+         restore it from a backup, or move it, its -wal and its -lock away to begin a new one"
+    )]
+    BeginningDamaged {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file is the same journal as before, but ends earlier: its next positions were given
     /// before (invariant I4).
     #[error(
@@ -201,12 +211,15 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the file is none of ours, or none of this version's: another start with it is of no
-    /// use.
+    /// Whether the file is none of ours, or none of this version's, or its beginning is damaged:
+    /// another start with it is of no use.
     pub fn is_of_no_use(&self) -> bool {
         matches!(
             self,
-            Error::Foreign { .. } | Error::OtherLayout { .. } | Error::UnknownKind { .. }
+            Error::Foreign { .. }
+                | Error::BeginningDamaged { .. }
+                | Error::OtherLayout { .. }
+                | Error::UnknownKind { .. }
         )
     }
 

@@ -88,7 +88,10 @@ pub(super) async fn open(settings: &Settings) -> Result<Opened, Error> {
     let path = &settings.path.canonicalize().map_err(source)?;
     let (lock, mark) = Lock::take(path)?;
     let mut connection = match open_to_write(path).await {
-        Err(error) if error.is_no_database() => Err(Error::Foreign { path: path.clone() }),
+        Err(error) if error.is_no_database() => Err(match mark {
+            Some(_) => Error::BeginningDamaged { path: path.clone() },
+            None => Error::Foreign { path: path.clone() },
+        }),
         opened => opened,
     }?;
     assert_version(&mut connection).await?;

@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tracing::warn;
 use uuid::Uuid;
 
 use super::Error;
@@ -108,6 +109,26 @@ impl Lock {
             file.sync_data()
         };
         write().map_err(|source| self.not_written(source))
+    }
+
+    /// As [`Lock::mark`]. Where its file is gone and cannot be made again, says so once and gives
+    /// false: the lock on the journal itself is still held.
+    pub(super) fn mark_or_say(&mut self, mark: Mark, said: &mut bool) -> Result<bool, Error> {
+        let was_there = self.is_there();
+        let (path, source) = match self.mark(mark) {
+            Ok(()) => return Ok(true),
+            Err(Error::Open { path, source }) if !was_there => (path, source),
+            Err(error) => return Err(error),
+        };
+        if !std::mem::replace(said, true) {
+            warn!(
+                lock = %path.display(),
+                error = %source,
+                "journal's -lock was removed or replaced, and cannot be made again: let the daemon \
+                 write to its folder, since the next start cannot tell a stale copy without it"
+            );
+        }
+        Ok(false)
     }
 
     fn not_written(&self, source: io::Error) -> Error {

@@ -1,7 +1,6 @@
 //! What the writer looks at now and then, and not with every commit: its room, the WAL, and dead
 //! letters that are too old.
 
-use std::io::ErrorKind;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -64,7 +63,9 @@ impl Writer {
     }
 
     /// Makes the file with the mark again where somebody has removed it: without it, the next start
-    /// knows neither how this one ended nor whether it has a stale copy.
+    /// knows neither how this one ended nor whether it has a stale copy. Where it cannot be made,
+    /// the lock on the journal itself still keeps others out, and it is tried again with the next
+    /// look.
     fn keep_mark(&mut self) -> Result<(), Error> {
         if self.lock.is_there() {
             return Ok(());
@@ -73,24 +74,20 @@ impl Writer {
             true => Left::Fenced,
             false => Left::Open,
         };
-        let made = self.lock.mark(Mark {
+        let mark = Mark {
             journal: self.state.uuid,
             head: self.state.head(),
             left,
-        });
-        match made {
-            // It is tried again with the next look.
-            Err(Error::Open { source, .. }) if source.kind() == ErrorKind::StorageFull => Ok(()),
-            Err(error) => Err(error),
-            Ok(()) => {
-                warn!(
-                    journal = %self.settings.path.display(),
-                    "journal's -lock was removed or replaced, and was made again: leave it where it \
-                     is, since it tells a stale copy from the journal"
-                );
-                Ok(())
-            }
+        };
+        if self.lock.mark_or_say(mark, &mut self.mark_missing)? {
+            self.mark_missing = false;
+            warn!(
+                journal = %self.settings.path.display(),
+                "journal's -lock was removed or replaced, and was made again: leave it where it \
+                 is, since it tells a stale copy from the journal"
+            );
         }
+        Ok(())
     }
 
     /// Keeps the time that is believed, now and then.

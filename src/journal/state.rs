@@ -57,6 +57,8 @@ pub(super) struct State {
     dlq_when_full: DlqWhenFull,
     cache: Mutex<Cache>,
     sinks: Mutex<Sinks>,
+    /// The digest of each sink's `when`, where it is known what that makes of statuses.
+    judged: Mutex<BTreeMap<Arc<str>, Arc<[u8]>>>,
     /// The lock's handle on the file, which is not closed before those that read it.
     file: OnceLock<Arc<File>>,
 }
@@ -155,6 +157,7 @@ impl State {
             dlq_when_full: settings.dlq_when_full,
             cache: Mutex::default(),
             sinks: Mutex::new(sinks),
+            judged: Mutex::default(),
             file: OnceLock::new(),
         };
         state.set_operator_state(operator_state);
@@ -263,6 +266,26 @@ impl State {
             .get(sink)
             .map(|cursor| cursor.accounting.furthest)
             .unwrap_or_default()
+    }
+
+    /// Takes that it is known what a sink's `when` makes of statuses.
+    pub(super) fn judge(&self, sink: Arc<str>, digest: Arc<[u8]>) {
+        self.judged().insert(sink, digest);
+    }
+
+    pub(super) fn is_judged(&self, sink: &str, digest: &[u8]) -> bool {
+        self.judged()
+            .get(sink)
+            .is_some_and(|known| **known == *digest)
+    }
+
+    /// The sink is forgotten.
+    pub(super) fn forget_judged(&self, sink: &str) {
+        self.judged().remove(sink);
+    }
+
+    fn judged(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Arc<[u8]>>> {
+        self.judged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn replay(&self, sink: &str) -> Option<Replay> {

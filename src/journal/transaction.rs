@@ -181,6 +181,7 @@ impl Command {
                     dead_letters::add(connection, settings, entry, error, *only_if_room).await?;
                 Ok(u64::from(added == Added::Listed))
             }
+            Command::Judged { sink, digest } => disk::save_judged(connection, sink, digest).await,
             Command::Redrive { sink, which } => {
                 dead_letters::redrive(connection, sink, which).await
             }
@@ -226,10 +227,11 @@ async fn redrive_undecodable(
 
 /// Removes everything that is kept for a sink; gives 1 where it was known.
 async fn forget(connection: &mut SqliteConnection, sink: &Arc<str>) -> Result<u64, sqlx::Error> {
-    const FORGET: [&str; 4] = [
+    const FORGET: [&str; 5] = [
         "DELETE FROM dead_letter WHERE sink = ?",
         "DELETE FROM dlq WHERE sink = ?",
         "DELETE FROM replay WHERE sink = ?",
+        "DELETE FROM judged WHERE sink = ?",
         "DELETE FROM cursor WHERE sink = ?",
     ];
     let mut changed = 0;

@@ -81,6 +81,8 @@ pub struct Writer {
     pub(super) due: Due,
     /// When the WAL was last to begin again, while a reader keeps it from that.
     pub(super) wal_held: Option<Instant>,
+    /// The log says already that the file with the mark is gone and cannot be made again.
+    pub(super) mark_missing: bool,
     /// When the last log line about evictions was written.
     drop_said: Option<Instant>,
     /// When something was received last, in the log's order.
@@ -157,6 +159,7 @@ impl Writer {
             unmeasured_bytes: 0,
             due: Due::new(Instant::now()),
             wal_held: None,
+            mark_missing: false,
             drop_said: None,
             proven_at: newest,
             dlq_watch,
@@ -392,11 +395,14 @@ impl Writer {
             // As it was found: the next start checks it.
             false => return Ok(()),
         };
-        self.lock.mark(Mark {
+        let mark = Mark {
             journal: self.state.uuid,
             head: self.state.head(),
             left,
-        })
+        };
+        self.lock
+            .mark_or_say(mark, &mut self.mark_missing)
+            .map(drop)
     }
 
     /// Writes one transaction: all of the group, and what is due besides. It is on disk, and those
@@ -620,7 +626,10 @@ impl Writer {
     /// Reads the state that commands have changed on disk.
     async fn count(&mut self, commands: &[QueuedCommand]) -> Result<(), Error> {
         let counts_nothing = |queued: &QueuedCommand| {
-            matches!(queued.command, Command::Flush | Command::LinkProven { .. })
+            matches!(
+                queued.command,
+                Command::Flush | Command::LinkProven { .. } | Command::Judged { .. }
+            )
         };
         if commands.iter().all(counts_nothing) {
             return Ok(());

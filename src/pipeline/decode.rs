@@ -22,6 +22,7 @@ use super::scalar::{characters, excerpt, number, text, time};
 use super::undecodable::Undecodable;
 use super::{Field, Mapping, States};
 use crate::model::{Coordinates, Origin, Place, StatusEvent};
+use crate::secret::beginning;
 
 /// Statuses in one body. A larger array, such as one of scalars in a frame of many MiB, would cost
 /// a multiple of its size in memory. Its body is kept whole, as undecodable.
@@ -30,6 +31,9 @@ const ELEMENTS_MAX: usize = 65_536;
 /// A device id, a client id and a state: they are kept for each device, and name MQTT topics and
 /// rows. A status with a longer one is undecodable; a serial, which nothing hangs on, is cut.
 const NAME_BYTES_MAX: usize = 512;
+
+/// What a reason shows of a value that is not what was expected.
+const FOUND_CHARS_MAX: usize = 60;
 
 /// How much of its hash an event id keeps, in bytes: no two keys meet by chance.
 const KEY_HASH_BYTES: usize = 16;
@@ -645,9 +649,12 @@ impl<'a> Said<'a> {
 
     fn missing(&self, fields: &[Field]) -> Undecodable {
         let places: Vec<String> = fields.iter().map(|field| self.place_of(*field)).collect();
-        let found: Vec<&str> = fields
+        let found: Vec<String> = fields
             .iter()
-            .map(|field| self.json(*field).unwrap_or("nothing"))
+            .map(|field| match self.json(*field) {
+                Some(json) => beginning(json.as_bytes(), FOUND_CHARS_MAX).marked(),
+                None => "nothing".to_owned(),
+            })
             .collect();
         Undecodable::by_topic(format!(
             "expected {}, found {}",

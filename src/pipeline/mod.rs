@@ -36,6 +36,6 @@ pub use mapping::{Field, Mapping};
 pub(crate) use nearest::nearest;
 pub use pointer::Pointer;
 pub use states::{State, States};
-pub use template::Template;
+pub use template::{Template, UrlPart};
 pub use undecodable::{Remedy, Undecodable};
 pub use urlencode::percent_encoded;

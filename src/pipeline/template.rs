@@ -110,6 +110,25 @@ impl Template {
         self.render_encoding(event, Encoding::Url)
     }
 
+    /// As [`Template::render_url`], in parts: what the template prints of an event, and its own text
+    /// between.
+    ///
+    /// # Errors
+    /// What failed in rendering it.
+    pub fn render_url_parts(&self, event: &Event) -> Result<Vec<UrlPart>, String> {
+        let text = self.render_encoding(event, Encoding::MarkedUrl)?;
+        let mut parts = Vec::new();
+        for own in text.split(VALUE_END) {
+            let (own, value) = match own.split_once(VALUE_BEGIN) {
+                Some((own, value)) => (own, Some(value)),
+                None => (own, None),
+            };
+            parts.push(UrlPart::Own(own.to_owned()));
+            parts.extend(value.map(|value| UrlPart::Value(value.to_owned())));
+        }
+        Ok(parts)
+    }
+
     fn render_encoding(&self, event: &Event, encoding: Encoding) -> Result<String, String> {
         let hidden = Some((ENCODING, Value::from_object(encoding)));
         self.render_in(self.scope.context(event, hidden))
@@ -143,12 +162,27 @@ pub(super) fn compiled<'e>(
         .map_err(|error| one_line(&error))
 }
 
+/// A part of a rendered URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UrlPart {
+    /// As it stands in the template.
+    Own(String),
+    /// A printed value, percent-encoded.
+    Value(String),
+}
+
+/// Around a printed value: no percent-encoded text has them.
+const VALUE_BEGIN: char = '\u{1}';
+const VALUE_END: char = '\u{2}';
+
 /// What becomes of each printed value.
 #[derive(Debug)]
 enum Encoding {
     By(fn(&str) -> String),
     /// A part of a URL, unless it is one already.
     Url,
+    /// The same, between [`VALUE_BEGIN`] and [`VALUE_END`].
+    MarkedUrl,
 }
 
 impl Object for Encoding {}
@@ -165,6 +199,13 @@ fn print(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Resu
     match encoding {
         Some(Encoding::By(encode)) => out.write_str(&encode(&text))?,
         Some(Encoding::Url) if !is_encoded(value) => out.write_str(&percent_encoded(&text))?,
+        Some(Encoding::MarkedUrl) => {
+            let text = match is_encoded(value) {
+                true => text,
+                false => percent_encoded(&text),
+            };
+            out.write_str(&format!("{VALUE_BEGIN}{text}{VALUE_END}"))?;
+        }
         Some(Encoding::Url) | None => out.write_str(&text)?,
     }
     Ok(())

@@ -643,9 +643,8 @@ impl<'a> Connection<'a> {
     fn leave_when_done(&mut self) {
         if self.stage == Stage::Finishing && !self.events_left && !self.has_received() {
             self.acknowledge_held();
-            self.unsubscribe_one();
             let now = clock::now();
-            self.session.disconnect(now);
+            self.session.leave(self.last_to_leave().as_deref(), now);
             self.stage = Stage::Leaving;
             self.receiver.suspend_pacing();
             self.left_at = Some(Timestamp::now());

@@ -59,11 +59,8 @@ impl TopicsHeard {
         }
         // A proof that lies ahead is of a clock that was wrong: rather too long a gap than none.
         let proven_at = left.proven_at.filter(|at| *at <= now);
-        self.all_ceased(
-            proven_at.unwrap_or(Timestamp::MIN),
-            CoverageCause::DaemonDown,
-            now,
-        )
+        let at = proven_at.unwrap_or(Timestamp::MIN);
+        self.all_ceased(|_| at, CoverageCause::DaemonDown, now)
     }
 
     /// A topic's subscription stands.
@@ -127,7 +124,7 @@ impl TopicsHeard {
     /// The same for every topic that is heard.
     pub(super) fn all_ceased(
         &mut self,
-        at: Timestamp,
+        at: impl Fn(&str) -> Timestamp,
         cause: CoverageCause,
         now: Timestamp,
     ) -> Vec<NewEntry> {
@@ -140,7 +137,7 @@ impl TopicsHeard {
             .collect();
         topics
             .iter()
-            .filter_map(|topic| self.ceased(topic, at, cause, now))
+            .filter_map(|topic| self.ceased(topic, at(topic), cause, now))
             .collect()
     }
 
@@ -225,7 +222,7 @@ mod tests {
                     .ceased(topic, at(*second), *cause, now)
                     .into_iter()
                     .collect(),
-                Ask::AllCeased(second, cause) => heard.all_ceased(at(*second), *cause, now),
+                Ask::AllCeased(second, cause) => heard.all_ceased(|_| at(*second), *cause, now),
                 Ask::TakeOver(topics, proven) => {
                     let topics = topics
                         .iter()
@@ -358,9 +355,9 @@ mod tests {
         assert_eq!(heard.heard_again(), expected);
         assert_eq!(heard.heard_again(), []);
         // A topic that was lost before its entry was made is not heard again.
-        heard.all_ceased(at(20), ConnectionLost, at(20));
+        heard.all_ceased(|_| at(20), ConnectionLost, at(20));
         heard.began(&"a".into(), at(21));
-        heard.all_ceased(at(22), ConnectionLost, at(22));
+        heard.all_ceased(|_| at(22), ConnectionLost, at(22));
         assert_eq!((heard.heard_again(), heard.any()), (Vec::new(), false));
     }
 

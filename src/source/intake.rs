@@ -61,6 +61,8 @@ struct TopicState {
     told_of_no_ack: bool,
     silence: Silence,
     times: Arc<TopicTimes>,
+    /// When its newest message was received: no gap begins before it.
+    newest: Timestamp,
 }
 
 impl TopicState {
@@ -246,6 +248,7 @@ impl Intake {
                     told_of_no_ack: false,
                     silence: Silence::default(),
                     times: Arc::default(),
+                    newest: Timestamp::MIN,
                 };
                 self.topics.insert(name, topic);
             }
@@ -430,6 +433,7 @@ impl Intake {
         counters.body_bytes.fetch_add(body.len() as u64, Relaxed);
         self.status.message_at(now);
         topic.times.message_at(now);
+        topic.newest = topic.newest.max(now);
         if topic.silence.broken(instant) {
             topic.times.silent_since(None);
             self.silence_log.ended(&topic.name);
@@ -501,6 +505,7 @@ impl Intake {
     pub(super) fn ceased(&mut self, topic: &str, at: Timestamp, cause: CoverageCause) {
         self.forget_silence(topic);
         let now = Timestamp::now();
+        let at = newest_of(&self.topics, topic).max(at);
         self.entries
             .extend(self.heard.ceased(topic, at, cause, now));
     }
@@ -518,12 +523,14 @@ impl Intake {
     fn is_deaf(&mut self, topic: &Arc<str>, at: Timestamp, cause: CoverageCause) {
         self.forget_silence(topic);
         let now = Timestamp::now();
+        let at = newest_of(&self.topics, topic).max(at);
         self.entries.extend(self.heard.deaf(topic, at, cause, now));
     }
 
     /// Nothing more comes of any topic.
     pub(super) fn all_ceased(&mut self, at: Timestamp, cause: CoverageCause) {
         let now = Timestamp::now();
+        let at = |topic: &str| newest_of(&self.topics, topic).max(at);
         self.entries.extend(self.heard.all_ceased(at, cause, now));
     }
 
@@ -598,6 +605,13 @@ fn batch_entries(waiting: usize) -> usize {
         BATCH_MAX..SLOW_MIN => BATCH_MAX,
         _ => waiting,
     }
+}
+
+/// When the newest message of a topic was received.
+fn newest_of(topics: &HashMap<Arc<str>, TopicState>, topic: &str) -> Timestamp {
+    topics
+        .get(topic)
+        .map_or(Timestamp::MIN, |topic| topic.newest)
 }
 
 fn too_long(body_bytes: usize) -> Undecodable {

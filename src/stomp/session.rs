@@ -70,9 +70,11 @@ enum Phase {
         receipt: ReceiptId,
         due: Instant,
     },
-    /// An error has ended it: it hears nothing, and queues nothing but ACKs and DISCONNECT.
+    /// An error has ended it: it hears nothing, and queues nothing but ACKs and what leaves.
     Failed {
         version: Version,
+        /// The server has said so by an ERROR.
+        by_server: bool,
     },
     Over,
 }
@@ -181,12 +183,20 @@ impl Session {
     }
 
     /// As [`Session::disconnect`], and also after an error, where no event follows: that the server
-    /// closes the stream says that it has read everything before.
-    pub fn leave(&mut self, now: Instant) {
-        if let Phase::Failed { version } = self.phase {
+    /// closes the stream says that it has read everything before. Where `last` names a
+    /// subscription, its UNSUBSCRIBE stands before DISCONNECT, unless the server has ended the
+    /// session by an ERROR: then it takes nothing up.
+    pub fn leave(&mut self, last: Option<&str>, now: Instant) {
+        if let Phase::Failed { version, by_server } = self.phase {
+            if let Some(last) = last.filter(|_| !by_server) {
+                self.write_unsubscribe(last, version, now);
+            }
             self.write_disconnect(version);
             self.phase = Phase::Over;
         } else {
+            if let Some(last) = last {
+                self.unsubscribe(last, now);
+            }
             self.disconnect(now);
         }
     }
@@ -371,10 +381,19 @@ impl Session {
 
     /// Nothing follows DISCONNECT, and before CONNECTED there is nothing to be acknowledged.
     fn fail(&mut self, error: SessionError) -> SessionError {
+        let by_error = matches!(
+            error,
+            SessionError::Server(_) | SessionError::SubscribeRefused { .. }
+        );
         self.phase = match self.phase {
-            Phase::Connected { version, .. } | Phase::Failed { version } => {
-                Phase::Failed { version }
-            }
+            Phase::Connected { version, .. } => Phase::Failed {
+                version,
+                by_server: by_error,
+            },
+            Phase::Failed { version, by_server } => Phase::Failed {
+                version,
+                by_server: by_server || by_error,
+            },
             Phase::Connecting { .. } | Phase::Disconnecting { .. } | Phase::Over => Phase::Over,
         };
         error

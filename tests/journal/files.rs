@@ -1,6 +1,7 @@
 //! The journal's files in other hands: links to them, and what is done to them under the writer.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
@@ -328,4 +329,47 @@ async fn a_new_id_is_for_a_stale_copy() {
     let forced = reset_id(&settings, Proof::Waived).await.unwrap();
     assert_eq!(forced.before, renewed.now);
     Running::open(&settings).await.close().await;
+}
+
+#[tokio::test]
+async fn a_lock_file_that_cannot_be_made_again_ends_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let running = Running::open(&settings).await;
+    append(&running, "a").await.unwrap();
+    let lock = beside(&settings.path, "-lock");
+    fs::remove_file(&lock).unwrap();
+    // Not even root can make a file here.
+    fs::create_dir(&lock).unwrap();
+    append(&running, "b").await.unwrap();
+    let refused = Journal::open(&settings).await.map(drop);
+    assert!(refused.is_err());
+    append(&running, "c").await.unwrap();
+    running.close().await;
+    fs::remove_dir(&lock).unwrap();
+    let running = Running::open(&settings).await;
+    assert_eq!(running.read(Position::START).await.len(), 3);
+    running.close().await;
+}
+
+#[tokio::test]
+async fn a_journal_whose_beginning_is_damaged_is_called_ours() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let running = Running::open(&settings).await;
+    append(&running, "a").await.unwrap();
+    running.close().await;
+    let file = fs::OpenOptions::new().write(true).open(&settings.path);
+    file.unwrap().write_all(&[0; 2048]).unwrap();
+    let refused = Journal::open(&settings).await.map(drop).unwrap_err();
+    let said = refused.to_string();
+    assert!(refused.is_of_no_use(), "{said}");
+    assert!(
+        said.contains("its beginning is damaged: restore it"),
+        "{said}"
+    );
+    // Without our mark it may be anybody's.
+    fs::remove_file(beside(&settings.path, "-lock")).unwrap();
+    let refused = Journal::open(&settings).await.map(drop);
+    assert!(matches!(refused, Err(Error::Foreign { .. })), "{refused:?}");
 }

@@ -117,7 +117,9 @@ async fn a_gap_that_lasts_makes_what_is_counted_of_an_open_piece_uncertain() {
         sink.attempt(batch(&[at(1, "normal", begins)]))
             .await
             .unwrap();
-        sink.attempt(batch(std::slice::from_ref(&deaf))).await.unwrap();
+        sink.attempt(batch(std::slice::from_ref(&deaf)))
+            .await
+            .unwrap();
         sink.idle().await.unwrap();
         let expected = [
             "2026-03-28 normal 7200 0 0",

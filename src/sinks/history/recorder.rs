@@ -679,6 +679,17 @@ impl Recorder {
         };
         let is_reopened = |piece: &Piece| piece.since >= begins || open.since < begins;
         let removed: Vec<&Piece> = closed.iter().filter(|piece| is_reopened(piece)).collect();
+        let sequences: HashSet<i64> = kept.iter().map(|kept| kept.met.sequence).collect();
+        let is_open_kept =
+            is_open_before || kept.iter().any(|kept| kept.met.at == device.open.since);
+        if !is_open_kept
+            || removed
+                .iter()
+                .any(|it| !sequences.contains(&it.ends_sequence))
+        {
+            // Statuses that these pieces were made of are past the retention.
+            return rebuilt;
+        }
         let counts = device.key < self.recounted_below;
         if counts {
             for piece in &removed {

@@ -5,7 +5,7 @@ use std::fmt;
 use url::{Host, Position, Url};
 
 use crate::model::Event;
-use crate::pipeline::Template;
+use crate::pipeline::{Template, UrlPart};
 use crate::secret::redact;
 
 /// A receiver's URL. What stands in its path and query may be secrets and values of the event.
@@ -75,19 +75,23 @@ impl Address {
         is_loopback(&self.url)
     }
 
-    /// What may be shown of the URL for an event: of one that is the same for every event only the
-    /// server, since the rest may be a secret as a whole.
+    /// What may be shown of the URL for an event: the server, and what is made of the event. What
+    /// else is written behind the server may be a secret.
     ///
     /// # Errors
     /// As [`Address::of`].
     pub(super) fn shown(&self, event: &Event) -> Result<String, String> {
         let (url, server) = (self.of(event)?, self.server());
-        let behind = &url[Position::BeforePath..];
-        Ok(match (&self.behind, behind) {
-            (_, "/") => server,
-            (Some(_), behind) => format!("{server}{}", redact(behind)),
-            (None, _) => format!("{server}/…"),
-        })
+        let Some(behind) = &self.behind else {
+            return Ok(match &url[Position::BeforePath..] {
+                "/" => server,
+                _ => format!("{server}/…"),
+            });
+        };
+        let parts = behind.render_url_parts(event)?;
+        let shown = without_own_text(&parts);
+        let slash = if shown.starts_with('/') { "" } else { "/" };
+        Ok(format!("{server}{slash}{}", redact(&shown)))
     }
 
     /// Scheme, host and port.
@@ -96,6 +100,38 @@ impl Address {
         let port = self.url.port().map(|port| format!(":{port}"));
         format!("{}://{host}{}", self.url.scheme(), port.unwrap_or_default())
     }
+}
+
+/// Path and query, where `…` stands for each piece that is not made of the event. The names in a
+/// query are shown.
+fn without_own_text(parts: &[UrlPart]) -> String {
+    let mut shown = String::new();
+    // A name in the query may stand here.
+    let (mut in_query, mut names) = (false, false);
+    for part in parts {
+        let own = match part {
+            UrlPart::Value(value) => {
+                shown.push_str(value);
+                names = false;
+                continue;
+            }
+            UrlPart::Own(own) => own,
+        };
+        for piece in own.split_inclusive(['/', '?', '&', '=']) {
+            let end = piece.chars().next_back();
+            let end = end.filter(|end| ['/', '?', '&', '='].contains(end));
+            let text = piece.trim_end_matches(['/', '?', '&', '=']);
+            match (names, end) {
+                (true, Some('=')) => shown.push_str(text),
+                _ if text.is_empty() => {}
+                _ => shown.push('…'),
+            }
+            shown.extend(end);
+            in_query |= end == Some('?');
+            names = in_query && matches!(end, Some('?' | '&'));
+        }
+    }
+    shown
 }
 
 /// Whether it is this machine.
@@ -122,7 +158,6 @@ fn has_dots(path_and_query: &str) -> bool {
 mod tests {
     use super::*;
     use crate::model::{EventKind, StatusEvent};
-    use crate::secret::{Lifetime, protect};
 
     fn check(behind: &str, device_id: &str, expected: Result<&str, &str>) {
         let event = Event::from(StatusEvent {
@@ -169,10 +204,21 @@ mod tests {
         assert_eq!(address.server(), "http://h:1");
         let event = Event::from(StatusEvent::sample());
         assert_eq!(address.shown(&event).unwrap(), "http://h:1/…");
-        protect("address-test-token-1", Lifetime::Configured);
-        let behind = "/address-test-token-1/{{ device_id }}?s={{ state }}";
-        let behind = Template::parse(behind, &[EventKind::Status].into()).unwrap();
-        let address = Address::new(Url::parse("http://u:p@h:1").unwrap(), behind);
-        assert_eq!(address.shown(&event).unwrap(), "http://h:1/…/1?s=fault");
+        for (behind, expected) in [
+            ("/hooks/abc/{{ device_id }}?s={{ state }}", "/…/…/1?s=fault"),
+            ("/d-{{ device_id }}-x/y", "/…1…/…"),
+            ("/a&b=c/{{ device_id }}", "/…&…=…/1"),
+            ("/?key=pin5&d={{ device_id }}&word", "/?key=…&d=1&…"),
+            ("/{{ device_id }}?k=YWI=&{{ state }}", "/1?k=…=&fault"),
+            ("/{% if changed %}own{% endif %}/{{ 'a/b' }}", "/…/a%2Fb"),
+            ("?s={{ state }}", "/?s=fault"),
+        ] {
+            let behind = Template::parse(behind, &[EventKind::Status].into()).unwrap();
+            let address = Address::new(Url::parse("http://u:p@h:1").unwrap(), behind);
+            assert_eq!(
+                address.shown(&event).unwrap(),
+                format!("http://h:1{expected}")
+            );
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! only then is the socket closed. A server redelivers unacknowledged messages, and their statuses
 //! would become other events. No message is acknowledged before it is on disk.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::time::{sleep_until, timeout_at};
@@ -67,7 +68,7 @@ impl Connection<'_> {
                 said_goodbye = true;
                 self.acknowledge_held();
                 if self.acknowledged {
-                    self.session.leave(now);
+                    self.session.leave(self.last_to_leave().as_deref(), now);
                 }
             }
             self.start_writing();
@@ -145,14 +146,11 @@ impl Connection<'_> {
         }
     }
 
-    /// Stands between the last ACKs and DISCONNECT, for a server that would forget them.
-    pub(super) fn unsubscribe_one(&mut self) {
-        if self.broker.forgets_acks_at_disconnect()
-            && self.acknowledged
-            && let Some(topic) = self.subscriptions.a_kept_one()
-        {
-            self.session.unsubscribe(&topic, clock::now());
-        }
+    /// Whose UNSUBSCRIBE stands between the last ACKs and DISCONNECT, for a server that would forget
+    /// them.
+    pub(super) fn last_to_leave(&self) -> Option<Arc<str>> {
+        let forgets = self.broker.forgets_acks_at_disconnect() && self.acknowledged;
+        forgets.then(|| self.subscriptions.a_kept_one()).flatten()
     }
 
     /// There is no time to wait for a commit. The journal still writes the queued batch, which

@@ -64,14 +64,7 @@ impl Session {
                 self.subscriptions.remove(&id);
             }
             (State::Sent(_) | State::Live(_), &Phase::Connected { version, .. }) => {
-                let receipt = self
-                    .receipts
-                    .expect(Purpose::Unsubscribe(Arc::clone(&id)), now)
-                    .to_string();
-                self.outbox.frame(|out| {
-                    let frame = FrameWriter::new(out, Command::Unsubscribe, version);
-                    frame.header("id", &*id).header("receipt", receipt).end();
-                });
+                self.write_unsubscribe(&id, version, now);
                 self.set_state(&id, State::Ended);
                 self.left.insert(id);
             }
@@ -162,6 +155,17 @@ impl Session {
         Ok(())
     }
 
+    pub(super) fn write_unsubscribe(&mut self, id: &str, version: Version, now: Instant) {
+        let receipt = self
+            .receipts
+            .expect(Purpose::Unsubscribe(Arc::from(id)), now)
+            .to_string();
+        self.outbox.frame(|out| {
+            let frame = FrameWriter::new(out, Command::Unsubscribe, version);
+            frame.header("id", id).header("receipt", receipt).end();
+        });
+    }
+
     pub(super) fn write_subscribe(&mut self, id: &Arc<str>, version: Version, now: Instant) {
         let Some(subscription) = self.subscriptions.get_mut(id) else {
             return;
@@ -189,7 +193,9 @@ impl Session {
     fn acknowledges(&self, id: &AckId) -> Option<Version> {
         let live = matches!(self.state(&id.subscription), Some(State::Live(_)) | None);
         match self.phase {
-            Phase::Connected { version, .. } | Phase::Failed { version } if live => Some(version),
+            Phase::Connected { version, .. } | Phase::Failed { version, .. } if live => {
+                Some(version)
+            }
             _ => None,
         }
     }

@@ -134,22 +134,36 @@ async fn sink_that_takes_nothing_says_so_once() {
     daemon.ready().await;
     let status = r#"{"deviceId":1,"newState":"故障"}"#;
     let hundred = format!("[{}]", vec![status; 100].join(","));
-    for _ in 0..12 {
-        served
-            .publisher
-            .publish(Message::json(TOPIC, hundred.clone()));
-    }
+    let publish = || {
+        for _ in 0..12 {
+            let message = Message::json(TOPIC, hundred.clone());
+            served.publisher.publish(message);
+        }
+    };
+    publish();
     daemon
         .logged("all filtered", |log| {
             log.contains("all filtered: `when` has held for none")
         })
         .await;
+    let name = "stomp_bridge_sink_filtered_total{sink=\"none\"}";
     wait::until("all are stored", async || {
-        let name = "stomp_bridge_sink_filtered_total{sink=\"none\"}";
         (metric(&daemon, name).await? >= 1200.0).then_some(())
     })
     .await;
     assert_eq!(daemon.log().matches("all filtered").count(), 1);
+    // The next start does not say it again.
+    assert!(daemon.stop().await.success());
+    daemon.restart().await;
+    daemon.ready().await;
+    let said = daemon.log().matches("all filtered").count();
+    let before = metric(&daemon, name).await.unwrap_or_default();
+    publish();
+    wait::until("all are stored", async || {
+        (metric(&daemon, name).await? >= before + 1200.0).then_some(())
+    })
+    .await;
+    assert_eq!(daemon.log().matches("all filtered").count(), said);
     assert!(daemon.stop().await.success());
     served.end().await;
 }

@@ -169,3 +169,47 @@ fn a_test_names_what_the_configuration_has() {
     let plan = good(&text, &[]);
     assert_eq!((&*plan.tests[0].name, &*plan.tests[0].topic), ("1", "t"));
 }
+
+/// One sink for each trap, and one that is right.
+const TRAPS: [(&str, &str); 5] = [
+    ("id_number", "device_id == 3"),
+    ("severity_order", "severity >= 'warning'"),
+    ("platform_word", "state == '故障'"),
+    ("typo", "severity == 'crtical'"),
+    ("right", "severity == 'critical'"),
+];
+
+fn traps(left_out: &str) -> String {
+    let sink = |(name, when): &(&str, &str)| {
+        format!(
+            "[sinks.{name}]\ntype = \"webhook\"\nurl = \"http://h/{name}\"\nwhen = \"{when}\"\n"
+        )
+    };
+    let sinks = TRAPS.iter().filter(|(name, _)| *name != left_out);
+    format!("{SOURCE}{TOPIC}{}", sinks.map(sink).collect::<String>())
+}
+
+#[test]
+fn each_trap_of_a_configuration_is_told_and_what_is_right_is_not() {
+    let problems = read(&traps(""), &[]).expect_err("an id is no number").0;
+    let mut errors = problems
+        .iter()
+        .filter(|problem| problem.level == Level::Error);
+    let error = errors.next().unwrap().to_string();
+    assert!(error.contains("sinks.id_number.when"), "{error}");
+    assert!(error.contains("write '3'"), "{error}");
+    assert_eq!(errors.next(), None);
+    let warnings = good(&traps("id_number"), &[]).warnings;
+    let told: Vec<String> = warnings.iter().map(Problem::to_string).collect();
+    let [word, typo] = &told[..] else {
+        panic!("{told:?}");
+    };
+    assert!(
+        word.contains("sinks.platform_word.when") && word.contains("with 'fault'"),
+        "{word}"
+    );
+    assert!(
+        typo.contains("sinks.typo.when") && typo.contains("mean 'critical'"),
+        "{typo}"
+    );
+}

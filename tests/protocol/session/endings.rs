@@ -210,7 +210,7 @@ fn what_came_before_an_error_can_be_acknowledged_and_then_only_disconnect_follow
         client.session.disconnect(client.now);
         assert_eq!(client.sent(), [""; 0], "{error}");
         client.session.ack(&client.acks[0]);
-        client.session.leave(client.now);
+        client.session.leave(None, client.now);
         client.session.ack(&client.acks[0]);
         assert_eq!(
             client.sent(),

@@ -143,6 +143,30 @@ async fn a_message_that_a_silence_cuts_is_kept() {
 }
 
 #[tokio::test]
+async fn an_unsubscribe_stands_between_the_last_acks_and_disconnect_after_a_silence() {
+    let lab = Lab::new(AckMode::ClientIndividual).await;
+    let mut server = lab.accept_session("0,0").await;
+    server.message(0, BODY).await;
+    assert_eq!(server.frame().await, "ACK\nid:a0\n\n");
+    let settings = Settings {
+        silence: Some(Duration::from_millis(100)),
+        ..lab.settings.clone()
+    };
+    lab.handle.reload(settings, decoders(&lab.settings.topics));
+    let sent = server.rest().await;
+    let left = sent.find("UNSUBSCRIBE\nid:map-1\n");
+    let disconnected = sent.find("DISCONNECT\n");
+    assert!(left.is_some() && left < disconnected, "{sent}");
+    assert_eq!(sent.matches("UNSUBSCRIBE").count(), 1, "{sent}");
+    // Unlike the server that has ended the session itself.
+    let mut server = lab.accept_session("0,0").await;
+    server.message(1, BODY).await;
+    assert_eq!(server.frame().await, "ACK\nid:a1\n\n");
+    let sent = server.hear_out("ERROR\nmessage:kaputt\n\n\0\n").await;
+    assert!(!sent.contains("UNSUBSCRIBE"), "{sent}");
+}
+
+#[tokio::test]
 async fn an_error_that_a_reset_cuts_still_says_why() {
     let lab = Lab::new(AckMode::ClientIndividual).await;
     let mut server = lab.accept_session("0,0").await;
