@@ -349,25 +349,31 @@ fn row(sink: &Sink, now: Timestamp) -> [String; 7] {
         (passed.delivered + sink.account.accounting.redriven).to_string(),
         passed.filtered.to_string(),
         sink.account.waiting.to_string(),
-        last_error(sink.last_error.as_deref(), sink.up, sink.since, now),
+        last_error(sink, now),
     ]
 }
 
 /// What has passed must not look as if it lasted.
-fn last_error(error: Option<&str>, up: bool, since: Option<Timestamp>, now: Timestamp) -> String {
-    let Some(error) = error.map(one_line) else {
-        return String::new();
-    };
-    match since {
-        Some(since) if up => format!("until {} ago: {error}", age(since, now)),
+fn last_error(sink: &Sink, now: Timestamp) -> String {
+    let error = sink.last_error.as_deref().map(one_line);
+    let error = match sink.since {
+        Some(since) if sink.up => {
+            // What lasts comes before what has passed.
+            let warning = sink.warning.as_deref().map(one_line);
+            let passed = error.map(|error| format!("until {} ago: {error}", age(since, now)));
+            warning.or(passed)
+        }
         _ => error,
-    }
+    };
+    error.unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::status::RefusedTopic;
+    use crate::journal::{Accounting, SinkAccounting};
+    use crate::model::Position;
+    use crate::ops::status::{RefusedTopic, SinceStart};
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -550,16 +556,39 @@ mod tests {
     }
 
     #[test]
-    fn error_that_has_passed_says_since_when() {
-        let at = |second| Timestamp::from_second(second).unwrap();
+    fn error_that_has_passed_says_since_when_and_a_warning_of_now_comes_first() {
+        let told = |error: Option<&str>, warning: Option<&str>, up| {
+            let sink = Sink {
+                name: "history".to_owned(),
+                configured: true,
+                up,
+                since: Some(at(0)),
+                last_error: error.map(str::to_owned),
+                warning: warning.map(str::to_owned),
+                next_attempt: None,
+                disabled: false,
+                paused: false,
+                since_start: SinceStart::default(),
+                replaying: false,
+                dlq_bytes: 0,
+                dlq_max_bytes: 0,
+                account: SinkAccounting {
+                    sink: "history".into(),
+                    cursor: Position::START,
+                    pending: 0,
+                    waiting: 0,
+                    accounting: Accounting::default(),
+                },
+            };
+            last_error(&sink, at(300))
+        };
+        assert_eq!(told(Some("refused"), None, false), "refused");
         assert_eq!(
-            last_error(Some("refused"), false, Some(at(0)), at(300)),
-            "refused"
-        );
-        assert_eq!(
-            last_error(Some("refused"), true, Some(at(0)), at(300)),
+            told(Some("refused"), None, true),
             "until 5 min ago: refused"
         );
-        assert_eq!(last_error(None, true, Some(at(0)), at(300)), "");
+        assert_eq!(told(None, None, true), "");
+        assert_eq!(told(Some("refused"), Some("no right"), true), "no right");
+        assert_eq!(told(Some("refused"), Some("no right"), false), "refused");
     }
 }

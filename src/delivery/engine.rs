@@ -320,6 +320,8 @@ impl Engine {
     /// There is nothing to deliver: does the other side answer?
     pub(super) async fn idle(&mut self) {
         let idle = self.sink().idle().await;
+        let warning = self.sink().warning();
+        self.report.health().warns(warning);
         let now = Instant::now();
         self.idle_at = now + self.capabilities.idle_interval;
         match idle {
@@ -508,6 +510,7 @@ impl Engine {
             attempt,
             outcome,
         } = *ended;
+        self.report.health().warns(sink.warning());
         self.sinks.push(sink);
         self.gathers_until = attempt.began + self.capabilities.attempt_interval;
         self.idle_at = Instant::now() + self.capabilities.idle_interval;

@@ -61,6 +61,8 @@ pub(super) struct Far {
     tended: usize,
     /// What happens at the next looks at an idle sink.
     probes: VecDeque<Trouble>,
+    /// What an operator should mend.
+    warning: Option<String>,
     by: By,
     attempt_interval: Duration,
     batch_max: usize,
@@ -83,6 +85,7 @@ impl Default for Far {
             closed: 0,
             tended: 0,
             probes: VecDeque::new(),
+            warning: None,
             by: By::Them,
             attempt_interval: Duration::ZERO,
             batch_max: Capabilities::default().batch_max,
@@ -160,6 +163,10 @@ impl Sink for Fake {
             batch_max: far.batch_max,
             ..Capabilities::default()
         }
+    }
+
+    fn warning(&self) -> Option<String> {
+        self.far().warning.clone()
     }
 
     fn open(&mut self, _: Uuid) -> BoxFuture<'_, Result<Option<Position>, Trouble>> {
@@ -1373,6 +1380,30 @@ async fn idle_sink_may_look_after_itself() {
         .await;
     rig.append(["ok"]).await;
     rig.until_done().await;
+    rig.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_sink_warns_of_is_shown_while_it_delivers_and_until_it_is_over() {
+    let mut rig = Rig::new(Far {
+        warning: Some("no right".to_owned()),
+        ..Far::default()
+    })
+    .await;
+    rig.append(["ok"]).await;
+    rig.start();
+    let shown = |rig: &Rig| {
+        let report = rig.health.report();
+        (report.up, report.warning)
+    };
+    rig.until("it is shown", |rig| {
+        shown(rig) == (true, Some("no right".to_owned()))
+    })
+    .await;
+    rig.until_done().await;
+    rig.fake.far().warning = None;
+    rig.until("it is over", |rig| shown(rig) == (true, None))
+        .await;
     rig.stop().await;
 }
 

@@ -179,6 +179,9 @@ pub struct Sink {
     pub since: Option<Timestamp>,
     /// The last trouble, though it may have passed.
     pub last_error: Option<String>,
+    /// What is to be mended although it delivers.
+    #[serde(default)]
+    pub warning: Option<String>,
     /// When it is tried next, where it waits for that; `sinks retry` tries it now.
     #[serde(default)]
     pub next_attempt: Option<Timestamp>,
@@ -373,6 +376,7 @@ fn sinks(view: &View, accounts: Vec<SinkAccounting>) -> Vec<Sink> {
                 disabled: health.as_ref().is_some_and(|health| health.disabled),
                 paused: health.as_ref().is_some_and(|health| health.paused),
                 since_start: known.map(since_start).unwrap_or_default(),
+                warning: health.as_ref().and_then(|health| health.warning.clone()),
                 last_error: health.and_then(|health| health.last_error),
                 replaying: view.journal.cursors.replay(&account.sink).is_some(),
                 dlq_bytes: dlq_bytes(&account.sink),

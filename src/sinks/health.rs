@@ -19,6 +19,8 @@ pub struct HealthReport {
     pub last_error: Option<String>,
     /// Why it is not up now, as far as that is known.
     pub trouble: Option<String>,
+    /// What an operator should mend although it delivers.
+    pub warning: Option<String>,
     /// When it is tried next, where it waits for that.
     pub next_attempt: Option<Timestamp>,
     /// The other side wants nothing more: it is not tried until somebody asks for it.
@@ -44,6 +46,7 @@ impl Default for Health {
             since: Timestamp::now(),
             last_error: None,
             trouble: None,
+            warning: None,
             next_attempt: None,
             disabled: false,
             paused: false,
@@ -74,6 +77,13 @@ impl Health {
     pub fn in_trouble(&self, error: &str) -> bool {
         self.troubles.notify_one();
         self.set(false, Some(redact_echo(error).into_owned()))
+    }
+
+    /// What an operator should mend although it delivers; `None`: nothing any longer.
+    pub fn warns(&self, warning: Option<String>) {
+        let warning = warning.map(|warning| redact_echo(&warning).into_owned());
+        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        report.warning = warning;
     }
 
     /// It is tried next then; none where nobody knows when.

@@ -28,6 +28,12 @@ pub trait Sink: Send {
         None
     }
 
+    /// What an operator should mend although it delivers, such as a right that it lacks to delete
+    /// old rows; `None`: nothing is known.
+    fn warning(&self) -> Option<String> {
+        None
+    }
+
     /// One attempt at these events, in order; returns once the other side has confirmed all of
     /// them. Must be safe to make again with the same events: after an error, and after a crash.
     fn attempt<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), Undelivered>>;

@@ -13,7 +13,7 @@ use crate::postgres::{FEW_AND_MANY, create, number, settings, trouble_of, within
 use crate::servers::{PASSWORD, Pgbouncer, Postgres, free_port};
 
 /// A sink's settings with other ones.
-fn with(url: String, change: impl FnOnce(&mut history::postgres::Settings)) -> Settings {
+pub(crate) fn with(url: String, change: impl FnOnce(&mut history::postgres::Settings)) -> Settings {
     let Settings::Postgres(mut settings) = settings(url) else {
         unreachable!("it is one of Postgres");
     };
@@ -26,20 +26,20 @@ fn in_schema(url: String, schema: &str) -> Settings {
 }
 
 /// Another program.
-async fn other(url: &str) -> PgConnection {
+pub(crate) async fn other(url: &str) -> PgConnection {
     let options: PgConnectOptions = url.parse().unwrap();
     let options = options.extra_float_digits(None);
     options.connect().await.unwrap()
 }
 
-async fn run(connection: &mut PgConnection, sql: &str) {
+pub(crate) async fn run(connection: &mut PgConnection, sql: &str) {
     sqlx::raw_sql(AssertSqlSafe(sql))
         .execute(connection)
         .await
         .unwrap();
 }
 
-async fn text(connection: &mut PgConnection, sql: &str) -> String {
+pub(crate) async fn text(connection: &mut PgConnection, sql: &str) -> String {
     use sqlx::Row;
     let row = sqlx::raw_sql(AssertSqlSafe(sql))
         .fetch_one(connection)
@@ -178,7 +178,7 @@ async fn a_pooler_that_cannot_work_is_named() {
 }
 
 /// A role of this server that may sign in and nothing else, and its URL.
-async fn role(database: &Database) -> (String, String) {
+pub(crate) async fn role(database: &Database) -> (String, String) {
     let (_, name) = database.of_postgres();
     let role = format!("r{name}");
     database

@@ -448,10 +448,15 @@ pub(crate) struct Pgbouncer {
 impl Pgbouncer {
     /// In this `pool_mode`, with that many connections for each database.
     pub(crate) fn start(server: &Postgres, mode: &str, connections: u32) -> Pgbouncer {
+        Pgbouncer::of("bridge", server, mode, connections)
+    }
+
+    /// The same for this role, which has the same password.
+    pub(crate) fn of(role: &str, server: &Postgres, mode: &str, connections: u32) -> Pgbouncer {
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let users = folder.path().join("users");
-        fs::write(&users, format!("\"bridge\" \"{PASSWORD}\"\n")).unwrap();
+        fs::write(&users, format!("\"{role}\" \"{PASSWORD}\"\n")).unwrap();
         let port = free_port();
         let (behind, users) = (server.port(), users.display());
         let configuration = format!(

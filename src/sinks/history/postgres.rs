@@ -41,7 +41,7 @@ use self::insert::text_time;
 use self::migrations::migrate;
 pub use self::server::Exposure;
 use self::server::Server;
-use self::session::{Session, query, query_as, query_scalar};
+use self::session::{Session, end, query, query_as, query_scalar};
 use self::store::{Way, set_zone, store};
 use self::upkeep::{Before, Stepped, Upkeep};
 
@@ -49,7 +49,7 @@ use super::another_journal::warn_of_another_journal;
 use super::capabilities::CAPABILITIES;
 use super::newest::stored_newest;
 use super::recorder::Recorder;
-use super::retention::{Pruned, Retention, TEND_MAX};
+use super::retention::{Due, Pruned, Retention, TEND_MAX};
 use crate::model::{Event, Position};
 use crate::secret::{Lifetime, Secret, protect_url};
 use crate::sinks::{
@@ -61,8 +61,10 @@ const MIGRATE_TIMEOUT: Duration = Duration::from_secs(60);
 /// A batch, from BEGIN to COMMIT; longer than the server's own limit for one statement, so that its
 /// error is seen.
 const STORE_TIMEOUT: Duration = Duration::from_secs(45);
-/// Deleting rows that are too old, and closing.
-const UPKEEP_TIMEOUT: Duration = Duration::from_secs(10);
+/// A question, whether the server answers.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
+/// What is done beside the batches; longer than the server's own limits, so that its error is seen.
+const UPKEEP_TIMEOUT: Duration = Duration::from_secs(25);
 /// Saying goodbye.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -126,6 +128,7 @@ pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
         schema: settings.schema,
         warned_of: None,
         connection: None,
+        lost: None,
         newest: None,
         way: Way::Copy,
         retention,
@@ -133,6 +136,8 @@ pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
         recorder: Recorder::new(settings.zone),
         upkeep: Upkeep::default(),
         next_step: None,
+        undeleted: None,
+        untended: None,
     };
     Ok(Built {
         sink: Box::new(sink),
@@ -151,6 +156,8 @@ struct PostgresHistory {
     /// Taken out while it is in use, so that one that failed or was abandoned in the middle is
     /// never used again.
     connection: Option<PgConnection>,
+    /// Why there is none, where that came up beside a batch.
+    lost: Option<String>,
     newest: Option<Newest>,
     /// For the next batch.
     way: Way,
@@ -159,6 +166,10 @@ struct PostgresHistory {
     recorder: Recorder,
     upkeep: Upkeep,
     next_step: Option<Instant>,
+    /// Why rows past the retention are still there.
+    undeleted: Option<String>,
+    /// Why the upkeep does not go on.
+    untended: Option<String>,
 }
 
 impl Sink for PostgresHistory {
@@ -168,7 +179,7 @@ impl Sink for PostgresHistory {
 
     fn open(&mut self, journal: Uuid) -> BoxFuture<'_, Result<Option<Position>, Trouble>> {
         async move {
-            self.connection = None;
+            (self.connection, self.lost) = (None, None);
             match self.connect(journal).await {
                 Ok((connection, cursor)) => {
                     self.connection = Some(connection);
@@ -201,13 +212,12 @@ impl Sink for PostgresHistory {
             match bounded(STORE_TIMEOUT, stored).await {
                 Ok(next) => {
                     self.way = next;
-                    self.prune(&mut connection).await;
-                    if self.next_step.is_none_or(|next| next <= Instant::now()) {
-                        let newest = batch.events.last().map(Event::received_at);
-                        self.step(&mut connection, newest).await;
-                        self.next_step = Some(Instant::now() + STEP_INTERVAL);
+                    let newest = batch.events.last().map(Event::received_at);
+                    match self.tend(&mut connection, newest).await {
+                        Ok(()) => self.connection = Some(connection),
+                        // The batch is stored; the next one has to connect first.
+                        Err(failure) => self.lost = Some(self.text(&failure)),
                     }
-                    self.connection = Some(connection);
                     Ok(())
                 }
                 Err(failure) => {
@@ -243,30 +253,22 @@ impl Sink for PostgresHistory {
         self.newest
     }
 
+    fn warning(&self) -> Option<String> {
+        let warnings = [&self.undeleted, &self.untended];
+        let warnings: Vec<&str> = warnings.into_iter().flatten().map(String::as_str).collect();
+        (!warnings.is_empty()).then(|| warnings.join("; "))
+    }
+
     fn idle(&mut self) -> BoxFuture<'_, Result<(), Trouble>> {
         async move {
             let Some(mut connection) = self.connection.take() else {
                 return Err(self.not_connected());
             };
             let probe = sqlx::raw_sql("SELECT 1").execute(&mut connection);
-            let probed = bounded(UPKEEP_TIMEOUT, probe).await;
+            let probed = bounded(PROBE_TIMEOUT, probe).await;
             probed.map_err(|failure| self.pause(&failure))?;
-            let began = Instant::now();
-            while began.elapsed() < TEND_MAX {
-                match self.prune(&mut connection).await {
-                    Pruned::More => {}
-                    Pruned::Done => break,
-                    // It may be silent.
-                    Pruned::Failed => return Err(self.not_connected()),
-                }
-            }
-            while began.elapsed() < TEND_MAX {
-                match self.step(&mut connection, None).await {
-                    Some(Stepped::More) => {}
-                    Some(Stepped::Done) => break,
-                    None => return Err(self.not_connected()),
-                }
-            }
+            let tended = self.tend_idle(&mut connection).await;
+            tended.map_err(|failure| self.pause(&failure))?;
             self.connection = Some(connection);
             Ok(())
         }
@@ -316,12 +318,19 @@ impl PostgresHistory {
     }
 
     fn not_connected(&self) -> Trouble {
-        let error = format!("{}: not connected", self.server);
+        let error = match &self.lost {
+            Some(error) => error.clone(),
+            None => format!("{}: not connected", self.server),
+        };
         Trouble::Retry { error, after: None }
     }
 
+    fn text(&self, failure: &Failure) -> String {
+        format!("{}: {}", self.server, failure.with_advice())
+    }
+
     fn pause(&self, failure: &Failure) -> Trouble {
-        let error = format!("{}: {}", self.server, failure.with_advice());
+        let error = self.text(failure);
         Trouble::Retry { error, after: None }
     }
 
@@ -337,15 +346,39 @@ impl PostgresHistory {
         }
     }
 
-    /// One step of the upkeep, where the clock is believed; `newest`: what was received later may
-    /// be waiting. A failure only waits for the next one; the connection may be of no more use.
+    /// What is due beside a batch that is stored; what was received after `newest` may be waiting.
+    /// An error: the connection is of no more use.
+    async fn tend(
+        &mut self,
+        connection: &mut PgConnection,
+        newest: Option<Timestamp>,
+    ) -> Result<(), Failure> {
+        self.prune(connection).await?;
+        if self.next_step.is_none_or(|next| next <= Instant::now()) {
+            self.step(connection, newest).await?;
+            self.next_step = Some(Instant::now() + STEP_INTERVAL);
+        }
+        Ok(())
+    }
+
+    /// As much of what is due as there is time for while nothing is delivered.
+    async fn tend_idle(&mut self, connection: &mut PgConnection) -> Result<(), Failure> {
+        let began = Instant::now();
+        let has_time = || began.elapsed() < TEND_MAX;
+        while has_time() && self.prune(connection).await? == Pruned::More {}
+        while has_time() && self.step(connection, None).await? == Stepped::More {}
+        Ok(())
+    }
+
+    /// One step of the upkeep, where the clock is believed. A failure that the server itself tells
+    /// of only waits for the next one.
     async fn step(
         &mut self,
         connection: &mut PgConnection,
         newest: Option<Timestamp>,
-    ) -> Option<Stepped> {
+    ) -> Result<Stepped, Failure> {
         let Some(now) = self.retention.believed(Instant::now(), Timestamp::now()) else {
-            return Some(Stepped::Done);
+            return Ok(Stepped::Done);
         };
         let before = Before {
             statuses: self.retention.before(now),
@@ -353,64 +386,101 @@ impl PostgresHistory {
         };
         let known = newest.map_or(now, |newest| newest.min(now));
         let (session, recorder) = (&self.session, &mut self.recorder);
+        let as_it_was = self.upkeep;
         let step = self
             .upkeep
             .step(connection, session, recorder, known, before);
         match bounded(UPKEEP_TIMEOUT, step).await {
-            Ok(stepped) => Some(stepped),
-            Err(error) => {
-                warn!(sink = self.name, %error, "the history was not tended");
+            Ok(stepped) => {
+                if stepped == Stepped::Done {
+                    self.untended = None;
+                }
+                Ok(stepped)
+            }
+            Err(failure) => {
                 self.recorder.forget();
-                None
+                self.upkeep.failed(as_it_was);
+                let error = self.warn_that("the history was not tended", &failure);
+                self.untended = Some(error);
+                endured(failure).map(|()| Stepped::Waits)
             }
         }
     }
 
-    /// Deletes a piece of the rows that are too old, if that is due. The batch is safe already: a
-    /// failure here only waits for the next round.
-    async fn prune(&mut self, connection: &mut PgConnection) -> Pruned {
+    /// Deletes a piece of the rows that are too old, if that is due. A failure that the server
+    /// itself tells of only waits for the next round.
+    async fn prune(&mut self, connection: &mut PgConnection) -> Result<Pruned, Failure> {
         let now = Instant::now();
         let due = self.retention.due(now, Timestamp::now());
+        let unsaved = self.retention.take_unsaved(now);
+        if due.is_none() && unsaved.is_none() {
+            return Ok(Pruned::Done);
+        }
         let (session, retention) = (&self.session, &mut self.retention);
         let pruned = async {
-            if let Some(time) = retention.take_unsaved(now) {
-                let mut transaction = session.begin(connection).await?;
-                save_believed_at(&mut transaction, time).await?;
-                transaction.commit().await?;
+            if let Some(time) = unsaved {
+                let mut transaction = session.begin_upkeep(connection).await?;
+                let saved = save_believed_at(&mut transaction, time).await;
+                end(transaction, saved).await?;
             }
             let Some(due) = due else {
-                return Ok(None);
+                return Ok(0);
             };
-            let mut transaction = session.begin(connection).await?;
-            if due.to_count {
-                let rows: i64 = query_scalar("SELECT count(*) FROM event")
-                    .fetch_one(&mut *transaction)
-                    .await?;
-                retention.allow(now, rows.unsigned_abs());
-            }
-            let deleted = query(DELETE_OLD)
-                .bind(text_time(due.before))
-                .bind(i64::from(retention.piece()))
-                .execute(&mut *transaction)
-                .await?;
-            transaction.commit().await?;
-            Ok::<_, sqlx::Error>(Some(deleted.rows_affected()))
+            let mut transaction = session.begin_upkeep(connection).await?;
+            let deleted = delete_old(&mut transaction, retention, now, due).await;
+            end(transaction, deleted).await
         };
-        let rows = match bounded(UPKEEP_TIMEOUT, pruned).await {
-            Ok(None) => return Pruned::Done,
-            Ok(rows) => rows,
-            Err(error) => {
-                warn!(sink = self.name, %error, "rows past the retention were not deleted");
-                if due.is_some_and(|due| due.to_count) {
-                    // Counted in vain each minute, they would hold up the deliveries.
-                    self.retention.allow(now, 0);
-                }
-                None
+        match bounded(UPKEEP_TIMEOUT, pruned).await {
+            Ok(rows) => {
+                self.undeleted = None;
+                Ok(due.map_or(Pruned::Done, |due| {
+                    self.retention.deleted(now, due.before, rows)
+                }))
             }
-        };
-        let before = due.map_or(Timestamp::MIN, |due| due.before);
-        self.retention.deleted(now, before, rows)
+            Err(failure) => {
+                self.retention.failed(now, due);
+                let error = self.warn_that("rows past the retention were not deleted", &failure);
+                self.undeleted = Some(error);
+                endured(failure).map(|()| Pruned::Done)
+            }
+        }
     }
+
+    /// Says in the log what was not done beside the batches and why, and gives the same.
+    fn warn_that(&self, what: &str, failure: &Failure) -> String {
+        let error = failure.of_upkeep();
+        warn!(sink = self.name, error, "{what}");
+        format!("{}: {what}: {error}", self.server)
+    }
+}
+
+/// An error only where the connection is of no more use.
+fn endured(failure: Failure) -> Result<(), Failure> {
+    if failure.is_answer() {
+        return Ok(());
+    }
+    Err(failure)
+}
+
+/// Deletes a piece of the rows that are too old; gives their number.
+async fn delete_old(
+    transaction: &mut PgConnection,
+    retention: &mut Retention,
+    now: Instant,
+    due: Due,
+) -> Result<u64, sqlx::Error> {
+    if due.to_count {
+        let rows: i64 = query_scalar("SELECT count(*) FROM event")
+            .fetch_one(&mut *transaction)
+            .await?;
+        retention.allow(now, rows.unsigned_abs());
+    }
+    let deleted = query(DELETE_OLD)
+        .bind(text_time(due.before))
+        .bind(i64::from(retention.piece()))
+        .execute(transaction)
+        .await?;
+    Ok(deleted.rows_affected())
 }
 
 /// What a history says of itself.

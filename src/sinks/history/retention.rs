@@ -27,8 +27,6 @@ pub(super) enum Pruned {
     More,
     /// Nothing is due.
     Done,
-    /// The connection may be of no more use.
-    Failed,
 }
 
 /// The deletion of rows older than `keep`: a round a minute, each in pieces between two deliveries
@@ -147,24 +145,28 @@ impl Retention {
         }
     }
 
-    /// Takes how many rows received before a time were deleted; `None`: it failed. A full piece
-    /// leaves the round open.
-    pub(super) fn deleted(&mut self, now: Instant, before: Timestamp, rows: Option<u64>) -> Pruned {
-        let deleted = rows.unwrap_or(0);
-        self.allowance.use_up(deleted);
-        if rows >= Some(u64::from(PIECE_ROWS)) {
-            self.report.add_piece(deleted);
+    /// Takes how many rows received before a time were deleted. A full piece leaves the round open.
+    pub(super) fn deleted(&mut self, now: Instant, before: Timestamp, rows: u64) -> Pruned {
+        self.allowance.use_up(rows);
+        if rows >= u64::from(PIECE_ROWS) {
+            self.report.add_piece(rows);
             return Pruned::More;
         }
         self.next_round = Some(now + ROUND_INTERVAL);
-        if let Some(rows) = self.report.end_run(deleted, now) {
+        if let Some(rows) = self.report.end_run(rows, now) {
             info!(sink = self.sink, rows, %before, "old rows deleted: they are past the retention");
         }
-        if rows.is_some() {
-            Pruned::Done
-        } else {
-            Pruned::Failed
+        Pruned::Done
+    }
+
+    /// What was due could not be done: it waits for the next round.
+    pub(super) fn failed(&mut self, now: Instant, due: Option<Due>) {
+        if due.is_some_and(|due| due.to_count) {
+            // Counted in vain each minute, the rows would hold up the deliveries.
+            self.allow(now, 0);
         }
+        let before = due.map_or(Timestamp::MIN, |due| due.before);
+        self.deleted(now, before, 0);
     }
 }
 
@@ -193,18 +195,18 @@ mod tests {
         };
         assert_eq!(retention.due(now, clock), Some(due));
         assert_eq!(
-            retention.deleted(now, due.before, Some(u64::from(PIECE_ROWS))),
+            retention.deleted(now, due.before, u64::from(PIECE_ROWS)),
             Pruned::More
         );
         assert!(retention.due(now, clock).is_some());
-        assert_eq!(retention.deleted(now, due.before, Some(3)), Pruned::Done);
+        assert_eq!(retention.deleted(now, due.before, 3), Pruned::Done);
         assert_eq!(retention.due(now + Duration::from_secs(59), clock), None);
         assert!(
             retention
                 .due(now + Duration::from_secs(60), clock)
                 .is_some()
         );
-        assert_eq!(retention.deleted(now, due.before, None), Pruned::Failed);
+        retention.failed(now, Some(due));
         assert_eq!(retention.due(now, clock), None);
     }
 
@@ -245,10 +247,10 @@ mod tests {
         assert!(due.to_count);
         retention.allow(now, 25_000);
         assert_eq!(retention.piece(), PIECE_ROWS);
-        retention.deleted(now, due.before, Some(u64::from(PIECE_ROWS)));
+        retention.deleted(now, due.before, u64::from(PIECE_ROWS));
         assert!(!retention.due(now, clock).unwrap().to_count);
         assert_eq!(retention.piece(), 500);
-        retention.deleted(now, due.before, Some(500));
+        retention.deleted(now, due.before, 500);
         assert_eq!(retention.piece(), 0);
         let tomorrow = now + DAY;
         assert!(retention.due(tomorrow, clock).unwrap().to_count);

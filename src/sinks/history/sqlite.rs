@@ -101,6 +101,8 @@ pub(in crate::sinks) fn build(settings: Settings) -> Built {
             recorder,
             upkeep: Upkeep::default(),
             next_step: None,
+            undeleted: None,
+            untended: None,
             wal: Wal::new(WAL_GROWN_BYTES),
         }),
         driver: None,
@@ -120,6 +122,10 @@ struct SqliteHistory {
     recorder: Recorder,
     upkeep: Upkeep,
     next_step: Option<Instant>,
+    /// Why rows past the retention are still there.
+    undeleted: Option<String>,
+    /// Why the upkeep does not go on.
+    untended: Option<String>,
     wal: Wal,
 }
 
@@ -213,6 +219,17 @@ impl Sink for SqliteHistory {
 
     fn newest(&self) -> Option<Newest> {
         self.newest
+    }
+
+    fn warning(&self) -> Option<String> {
+        let warnings = [
+            self.wal.warning(),
+            self.undeleted.as_deref(),
+            self.untended.as_deref(),
+        ];
+        let warnings: Vec<&str> = warnings.into_iter().flatten().collect();
+        let path = self.settings.path.display();
+        (!warnings.is_empty()).then(|| format!("{path}: {}", warnings.join("; ")))
     }
 
     fn idle(&mut self) -> BoxFuture<'_, Result<(), Trouble>> {
@@ -414,11 +431,19 @@ impl SqliteHistory {
         let stepped = self
             .upkeep
             .step(connection, &mut self.recorder, known, before);
-        stepped.await.unwrap_or_else(|error| {
-            warn!(sink = self.settings.name, %error, "the history was not tended");
-            self.recorder.forget();
-            Stepped::Done
-        })
+        match stepped.await {
+            Ok(stepped) => {
+                if stepped == Stepped::Done {
+                    self.untended = None;
+                }
+                stepped
+            }
+            Err(error) => {
+                self.untended = Some(self.warn_that("the history was not tended", &error));
+                self.recorder.forget();
+                Stepped::Done
+            }
+        }
     }
 
     /// Deletes a piece of the rows that are too old, if that is due. The batch is safe already: a
@@ -446,16 +471,26 @@ impl SqliteHistory {
                 .await?;
             Ok::<_, sqlx::Error>(Some(deleted.rows_affected()))
         };
-        let rows = match pruned.await {
-            Ok(None) => return Pruned::Done,
-            Ok(rows) => rows,
-            Err(error) => {
-                warn!(sink = self.settings.name, %error, "rows past the retention were not deleted");
-                None
+        match (pruned.await, due) {
+            (Ok(Some(rows)), Some(due)) => {
+                self.undeleted = None;
+                self.retention.deleted(now, due.before, rows)
             }
-        };
-        let before = due.map_or(Timestamp::MIN, |due| due.before);
-        self.retention.deleted(now, before, rows)
+            (Ok(_), _) => Pruned::Done,
+            (Err(error), due) => {
+                let what = "rows past the retention were not deleted";
+                self.undeleted = Some(self.warn_that(what, &error));
+                self.retention.failed(now, due);
+                Pruned::Done
+            }
+        }
+    }
+
+    /// Says in the log what was not done beside the batches and why, and gives the same.
+    fn warn_that(&self, what: &str, error: &sqlx::Error) -> String {
+        let error = words(error);
+        warn!(sink = self.settings.name, error, "{what}");
+        format!("{what}: {error}")
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use tokio::time::timeout;
 
 use super::super::migration::ANOTHER_LAYOUT;
@@ -35,6 +36,26 @@ pub(super) enum Failure {
 }
 
 impl Failure {
+    /// The server has answered, and goes on: the connection is as good as before.
+    pub(super) fn is_answer(&self) -> bool {
+        let Failure::Sql(error) = self else {
+            return false;
+        };
+        let error = error.as_database_error();
+        let error = error.and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+        error.is_some_and(|error| error.severity() == PgSeverity::Error)
+    }
+
+    /// It, where something beside the batches has failed, and what to do about it.
+    pub(super) fn of_upkeep(&self) -> String {
+        match state(self).as_deref() {
+            Some("42501") => {
+                format!("{self}; grant the user DELETE on it, beside SELECT, INSERT and UPDATE")
+            }
+            _ => self.with_advice(),
+        }
+    }
+
     /// It, and what to do about it.
     pub(super) fn with_advice(&self) -> String {
         match advice(self) {

@@ -12,6 +12,10 @@ use sqlx::{AssertSqlSafe, Connection, SqlSafeStr, Transaction};
 /// is said by its name, sooner.
 const LIMITS: &str = "SET LOCAL statement_timeout = '30s'; SET LOCAL lock_timeout = '10s'; SET LOCAL \
      idle_in_transaction_session_timeout = '60s'";
+/// What is done beside the batches, which would wait for it: the server gives it up before we do,
+/// and says why.
+const UPKEEP_LIMITS: &str = "SET LOCAL statement_timeout = '10s'; SET LOCAL lock_timeout = '8s'; SET LOCAL \
+     idle_in_transaction_session_timeout = '60s'";
 /// Making the tables, which waits for another daemon that does the same.
 const MIGRATION_LIMITS: &str = "SET LOCAL statement_timeout = '55s'; SET LOCAL lock_timeout = '55s'; SET LOCAL \
      idle_in_transaction_session_timeout = '60s'";
@@ -23,6 +27,7 @@ const QUIET: &str = "SET LOCAL client_min_messages = error";
 #[derive(Debug)]
 pub(super) struct Session {
     store: String,
+    upkeep: String,
     migrate: String,
 }
 
@@ -35,6 +40,7 @@ impl Session {
         let begin = |limits: &str| format!("BEGIN; {limits}; {QUIET}{path}");
         Session {
             store: begin(LIMITS),
+            upkeep: begin(UPKEEP_LIMITS),
             migrate: begin(MIGRATION_LIMITS),
         }
     }
@@ -46,6 +52,16 @@ impl Session {
     ) -> Result<Transaction<'c, Postgres>, sqlx::Error> {
         connection
             .begin_with(AssertSqlSafe(self.store.as_str()))
+            .await
+    }
+
+    /// A transaction of what is done beside the batches.
+    pub(super) async fn begin_upkeep<'c>(
+        &self,
+        connection: &'c mut PgConnection,
+    ) -> Result<Transaction<'c, Postgres>, sqlx::Error> {
+        connection
+            .begin_with(AssertSqlSafe(self.upkeep.as_str()))
             .await
     }
 
@@ -64,6 +80,20 @@ impl Session {
 pub(super) async fn abandon(transaction: Transaction<'_, Postgres>) {
     // A connection that cannot do it is of no use to anybody.
     let _ = transaction.rollback().await;
+}
+
+/// Commits a transaction of which all went well, and abandons another one.
+pub(super) async fn end<T>(
+    transaction: Transaction<'_, Postgres>,
+    outcome: Result<T, sqlx::Error>,
+) -> Result<T, sqlx::Error> {
+    match outcome {
+        Ok(value) => transaction.commit().await.map(|()| value),
+        Err(error) => {
+            abandon(transaction).await;
+            Err(error)
+        }
+    }
 }
 
 /// A name as SQL writes it, whatever it holds.
@@ -113,7 +143,7 @@ mod tests {
     #[test]
     fn everything_that_is_set_ends_with_its_transaction() {
         let session = Session::new(Some("bridge"));
-        for begin in [session.store, session.migrate] {
+        for begin in [session.store, session.upkeep, session.migrate] {
             let mut parts = begin.split("; ");
             assert_eq!(parts.next(), Some("BEGIN"));
             assert!(parts.all(|part| part.starts_with("SET LOCAL ")), "{begin}");

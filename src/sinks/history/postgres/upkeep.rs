@@ -8,7 +8,7 @@ use sqlx::postgres::PgConnection;
 
 use super::insert::text_time;
 use super::look_up;
-use super::session::{Session, abandon, query, query_scalar};
+use super::session::{Session, end, query, query_scalar};
 use super::store::{take_turn, write_devices};
 use crate::sinks::history::recorder::{Recorder, month};
 use crate::sinks::history::retention::PIECE_ROWS;
@@ -21,14 +21,19 @@ const RECOUNT_DEVICES: u32 = 20;
 const PRUNE_DEVICES: i64 = 500;
 /// Between two rounds of deleting what is past the retention of intervals.
 const ROUND_INTERVAL: Duration = Duration::from_secs(3600);
+/// After a step that failed.
+const FAILED_WAIT: Duration = Duration::from_secs(60);
+
 /// How far each of these has come.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Upkeep {
     /// The midnight up to which all devices are counted.
     swept: Option<Timestamp>,
     swept_device: i64,
     round: Option<Round>,
     next_round: Option<Instant>,
+    /// A step has failed: no other before this time.
+    waits_until: Option<Instant>,
 }
 
 /// A round of deletion.
@@ -54,6 +59,8 @@ pub(super) struct Before {
 pub(super) enum Stepped {
     More,
     Done,
+    /// A step has failed lately, and is not tried yet.
+    Waits,
 }
 
 /// What is to be done next.
@@ -75,20 +82,21 @@ impl Upkeep {
         now: Timestamp,
         before: Before,
     ) -> Result<Stepped, sqlx::Error> {
+        if self.waits_until.is_some_and(|until| Instant::now() < until) {
+            return Ok(Stepped::Waits);
+        }
         let Some(work) = self.next(recorder, now) else {
             return Ok(Stepped::Done);
         };
-        let mut transaction = session.begin(connection).await?;
-        match self.work(&mut transaction, recorder, work, before).await {
-            Ok(()) => {
-                transaction.commit().await?;
-                Ok(Stepped::More)
-            }
-            Err(error) => {
-                abandon(transaction).await;
-                Err(error)
-            }
-        }
+        let mut transaction = session.begin_upkeep(connection).await?;
+        let worked = self.work(&mut transaction, recorder, work, before).await;
+        end(transaction, worked).await.map(|()| Stepped::More)
+    }
+
+    /// A step has failed, and nothing of it is stored: it is made again from how it was `before`.
+    pub(super) fn failed(&mut self, before: Upkeep) {
+        *self = before;
+        self.waits_until = Some(Instant::now() + FAILED_WAIT);
     }
 
     fn next(&mut self, recorder: &mut Recorder, now: Timestamp) -> Option<Work> {

@@ -11,6 +11,10 @@ use tracing::{info, warn};
 
 /// The bits of a mode that say who may do what.
 const MODE_BITS: u32 = 0o777;
+/// Those of them that let the group and others read.
+const READ_BITS: u32 = 0o044;
+/// A folder that is made, at least.
+const FOLDER_MODE: u32 = 0o700;
 
 /// A database's header (<https://www.sqlite.org/fileformat2.html#the_database_header>): the size of
 /// a page at 16, their number at 28.
@@ -107,8 +111,15 @@ fn seconds() -> u64 {
 /// readable for all, and gives its `-wal` and `-shm` the mode of the file.
 pub(super) fn prepare(path: &Path, mode: u32) -> io::Result<()> {
     if let Some(folder) = path.parent() {
-        let mut builder = DirBuilder::new();
-        builder.recursive(true).mode(0o700).create(folder)?;
+        make_folders(folder, FOLDER_MODE | enter(mode))?;
+    }
+    if let Some(folder) = closed(path, mode) {
+        let (file, folder) = (path.display(), folder.display());
+        warn!(
+            %file, %folder, mode = format!("{mode:04o}"),
+            "history file may be read by others who may not enter a folder above it: open that one \
+             to them, such as by chmod g+x"
+        );
     }
     let mut options = OpenOptions::new();
     match options.write(true).create_new(true).mode(mode).open(path) {
@@ -120,6 +131,36 @@ pub(super) fn prepare(path: &Path, mode: u32) -> io::Result<()> {
         set_mode(&beside(path, suffix), mode);
     }
     Ok(())
+}
+
+/// What lets those into a folder who may read a file of this mode.
+fn enter(mode: u32) -> u32 {
+    (mode & READ_BITS) >> 2
+}
+
+/// Folders of ours let those in who may read the file. The umask does not count.
+fn make_folders(folder: &Path, mode: u32) -> io::Result<()> {
+    let is_missing = |folder: &&Path| !folder.exists();
+    let missing: Vec<&Path> = folder.ancestors().take_while(is_missing).collect();
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(mode).create(folder)?;
+    missing
+        .into_iter()
+        .try_for_each(|folder| std::fs::set_permissions(folder, Permissions::from_mode(mode)))
+}
+
+/// A folder above the file that keeps all of those out whom `mode` lets read.
+fn closed(path: &Path, mode: u32) -> Option<&Path> {
+    let lets_in = match enter(mode) {
+        0 => return None,
+        others if others & 0o001 != 0 => 0o001,
+        _ => 0o011,
+    };
+    let is_closed = |folder: &&Path| {
+        let found = std::fs::metadata(folder);
+        found.is_ok_and(|found| found.permissions().mode() & lets_in == 0)
+    };
+    path.ancestors().skip(1).find(is_closed)
 }
 
 /// The umask does not count, and one that was made by somebody else is as the configuration says.

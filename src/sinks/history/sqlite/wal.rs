@@ -9,6 +9,9 @@ use tracing::{info, warn};
 
 use super::file::beside;
 
+const HELD: &str = "history's -wal grows while another program has a transaction open: end that one \
+     (`fuser` names who has the file open), and the space is given back";
+
 /// Watches one file's WAL.
 #[derive(Debug)]
 pub(super) struct Wal {
@@ -28,6 +31,11 @@ impl Wal {
             next_bytes: grown_bytes,
             held: false,
         }
+    }
+
+    /// What makes it grow, where that lasts.
+    pub(super) fn warning(&self) -> Option<&'static str> {
+        self.held.then_some(HELD)
     }
 
     /// After a commit: names what makes it grow, once. SQLite itself begins it again.
@@ -77,11 +85,7 @@ impl Wal {
             }
             Ok(false) if !self.held => {
                 self.held = true;
-                warn!(
-                    sink, %file, mebibytes,
-                    "history's -wal grows while another program has a transaction open: end that \
-                     one (`fuser` names who has the file open), and the space is given back"
-                );
+                warn!(sink, %file, mebibytes, "{HELD}");
             }
             Ok(false) => {}
             Err(error) => warn!(sink, %file, mebibytes, %error, "history's -wal not cut back"),
