@@ -486,4 +486,4 @@ COMMENT ON COLUMN device_current.stream IS 'The same as in status_event.';
 COMMENT ON COLUMN device_current.first_seen IS 'When the first status of the device was received.';
 COMMENT ON COLUMN device_current.last_seen IS 'When its newest status was received; it never goes back.';
 COMMENT ON COLUMN device_current.state_since IS 'Since when it is in this state.';
-COMMENT ON COLUMN device_current.certain IS 'Its topic was heard ever since.';
+COMMENT ON COLUMN device_current.certain IS 'Its topic was heard ever since last_seen: this is its state now.';

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use stomp_bridge::model::StatusEvent;
-use stomp_bridge::sinks::{Settings, Sink};
+use stomp_bridge::sinks::{Batch, Reason, Settings, Sink};
 
 use crate::events::{JOURNAL, batch, coverage, start, status};
 use crate::history::Database;
@@ -220,4 +220,43 @@ async fn a_sqlite_file_gives_free_pages_back() {
     assert_eq!(database.count("status_event").await, 1);
     let after = pages().await;
     assert!(after < before / 2, "{before} pages, then {after}");
+}
+
+/// What the pieces of a time were made of is gone: a status that comes late for that time must not
+/// make them again of what is left.
+#[tokio::test]
+async fn a_late_status_spoils_nothing_whose_statuses_are_past_the_retention() {
+    let begins = Timestamp::now() - DAY;
+    let each = SignedDuration::from_secs(10);
+    let events: Vec<StatusEvent> = (1..=6)
+        .map(|position| {
+            let state = ["normal", "fault"][(position % 2) as usize];
+            at(position, state, begins + position as i32 * each)
+        })
+        .collect();
+    let pieces = "SELECT state || ' ' || CAST(CAST(seconds AS integer) AS text) \
+                  FROM state_interval WHERE until IS NOT NULL ORDER BY since";
+    for database in Database::both().await {
+        let mut sink = open(in_zone(&database, "UTC", None)).await;
+        sink.attempt(batch(&events)).await.unwrap();
+        let before = (database.texts(pieces).await, days(&database).await);
+        assert_eq!(before.0.len(), 5, "{before:?}");
+        database
+            .execute("DELETE FROM event WHERE sequence < 6")
+            .await;
+        for late in [
+            at(7, "fault", begins),
+            at(8, "normal", begins + 3 * each + each / 2),
+            at(9, "fault", begins + 5 * each + each / 2),
+        ] {
+            let redriven = Batch {
+                reason: Reason::Redrive,
+                ..batch(&[late])
+            };
+            sink.attempt(redriven).await.unwrap();
+            let after = (database.texts(pieces).await, days(&database).await);
+            assert_eq!(after, before, "{}", database.url());
+        }
+        sink.close().await;
+    }
 }
