@@ -53,7 +53,7 @@ impl Begun {
 /// Makes every part that a configuration describes, as a start does, and connects to nothing.
 ///
 /// # Errors
-/// A part that cannot be made from its settings, with [`BadConfiguration`] as a context.
+/// A part that cannot be made from its settings, of which [`is_bad_configuration`] is true.
 pub fn try_build(plan: &Plan) -> anyhow::Result<()> {
     let troubles = Troubles::new(Arc::default());
     build(plan, &Interval::new(plan.commit_interval), &troubles).map(drop)
