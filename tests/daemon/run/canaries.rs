@@ -31,6 +31,8 @@ const HOOK_QUERY: &str = "canary-query-09";
 const HOOK_PASSWORD: &str = "canary-url-10";
 const DATABASE: &str = "canary-database-11";
 const MQTT: &str = "canary-mqtt-12";
+/// What its file says later.
+const ROTATED: &str = "canary-rotated-18";
 const HTTP: &str = "canary-http-token-13";
 /// Of a header whose name says nothing: peers' texts alone are searched for it.
 const SITE: &str = "canary-site-14";
@@ -151,18 +153,44 @@ async fn postgres_peer() -> String {
     address
 }
 
-/// Accepts nobody.
+/// Accepts nobody, and repeats what it was sent in MQTT 5's reason string.
 async fn mqtt_peer() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut bytes = [0; 4096];
-            let _ = stream.read(&mut bytes).await;
-            let _ = stream.write_all(&[0x20, 2, 0, 5]).await;
+            let read = stream.read(&mut bytes).await.unwrap_or(0);
+            let said = String::from_utf8_lossy(&bytes[..read]);
+            let said = said.rsplit(char::is_control).next().unwrap_or_default();
+            let reason = format!("no {}", echo(said));
+            let length = u16::try_from(reason.len()).unwrap();
+            // Refused (0x86), with one property: section 3.2.2 of MQTT 5.
+            let properties = usize::from(length) + 3;
+            let mut connack = vec![0x20];
+            connack.extend(variable(properties + variable(properties).len() + 2));
+            connack.extend([0, 0x86]);
+            connack.extend(variable(properties));
+            connack.push(0x1F);
+            connack.extend(length.to_be_bytes());
+            connack.extend(reason.as_bytes());
+            let _ = stream.write_all(&connack).await;
         }
     });
     address
+}
+
+/// A variable byte integer: section 1.5.5 of MQTT 5.
+fn variable(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let more = if number > 127 { 0x80 } else { 0 };
+        bytes.push(u8::try_from(number % 128).unwrap() | more);
+        number /= 128;
+        if number == 0 {
+            return bytes;
+        }
+    }
 }
 
 fn assert_discreet(what: &str, text: &str) {
@@ -179,6 +207,7 @@ fn assert_discreet(what: &str, text: &str) {
         HOOK_PASSWORD,
         DATABASE,
         MQTT,
+        ROTATED,
         HTTP,
         SITE,
         CHAT_PATH,
@@ -215,6 +244,20 @@ fn assert_numbers(log: &str) {
     assert!(found > 0, "{log}");
 }
 
+/// Rust's own words, and the lines of its files and of PostgreSQL's, help no operator.
+fn assert_plain(log: &str) {
+    let speaks = |line: &&str| {
+        ["INFO", "WARN", "ERROR"]
+            .iter()
+            .any(|level| line.contains(level))
+    };
+    for line in log.lines().filter(speaks) {
+        for word in ["Some(", "None", "Err(", "Ok(", ".rs:", ".c:"] {
+            assert!(!line.contains(word), "{word} in {line}");
+        }
+    }
+}
+
 // The peers answer while a verb is waited for.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_leaves_in_any_spelling() {
@@ -226,7 +269,7 @@ async fn no_secret_leaves_in_any_spelling() {
 [source]
 url = "stomp://{stomp}"
 login = "{LOGIN}"
-passcode = "{PASSCODE}"
+passcode_file = "passcode"
 headers = {{ X-Token = "{HEADER}", X-Given = "{{{{ signin.token }}}}", X-Site = "{SITE}" }}
 [source.reconnect]
 initial = "50ms"
@@ -235,6 +278,8 @@ max = "100ms"
 url = "http://{http}/login"
 json = {{ password = '{SIGNIN}' }}
 extract = {{ token = "/token", code = "/code" }}
+[secrets]
+broker = {{ file = "broker" }}
 [topics.map-1]
 destination = "/topic/{{{{ signin.code }}}}"
 [http]
@@ -257,11 +302,14 @@ url = "postgres://bridge:{DATABASE}@{postgres}/devices?sslmode=disable"
 type = "mqtt"
 url = "mqtt://{mqtt}"
 username = "bridge"
-password = "{MQTT}"
+password = "{{{{ secret('broker') }}}}"
 topic = "devices/{{{{ device_id }}}}"
 "#
     );
     let config = folder.write("config.toml", &text);
+    folder.write("passcode", PASSCODE);
+    folder.write("broker", MQTT);
+    let beside = folder.path().to_path_buf();
     let trace = [("RUST_LOG", Path::new("trace"))];
     let mut daemon = Daemon::start_in(folder, &config, &trace).await;
     // Each peer has repeated what it was sent.
@@ -275,26 +323,39 @@ topic = "devices/{{{{ device_id }}}}"
     daemon
         .complains(&["no … …", "check user and password in `url`"])
         .await;
-    daemon.complains(&["CONNACK 5"]).await;
+    daemon.complains(&["\"sink\":\"site\"", "no …"]).await;
+    std::fs::write(beside.join("broker"), ROTATED).unwrap();
+    let applied = |line: &str| line.contains("configuration applied");
+    daemon.logged("the rotated secret", applied).await;
     let authorized = format!("Authorization: Bearer {HTTP}\r\n");
     let (_, status) = daemon.get_with("/status", &authorized).await.unwrap();
     assert!(status.contains("/devices: no …"), "{status}");
     assert_discreet("/status", &status);
-    for path in ["/readyz", "/metrics"] {
+    for path in ["/readyz", "/metrics", "/healthz"] {
         let (_, body) = daemon.get_with(path, &authorized).await.unwrap();
         assert_discreet(path, &body);
     }
     let path = config.to_str().unwrap();
+    let message = beside.join("message.json");
+    let said = r#"{"clientId":1,"deviceId":1,"newState":"故障"}"#;
+    std::fs::write(&message, said).unwrap();
+    let message = message.to_str().unwrap();
     for verb in [
         &["status", "--config", path][..],
         &["check", "--config", path],
         &["dlq", "list", "hook", "--config", path],
+        &["dlq", "show", "hook", "--all", "--config", path],
+        &["sinks", "retry", "site", "--config", path],
+        &["config", "route", "--message", message, "--config", path],
         &["tap", "--frames", "--config", path],
     ] {
         let output = bridge(verb);
         if verb[0] == "tap" {
             let shown = String::from_utf8_lossy(&output.stdout);
             assert!(shown.contains("<<< ERROR"), "{shown}");
+        }
+        if ["dlq", "config"].contains(&verb[0]) {
+            assert!(output.status.success(), "{verb:?}: {output:?}");
         }
         assert_discreet(verb[0], &String::from_utf8_lossy(&output.stdout));
         assert_discreet(verb[0], &String::from_utf8_lossy(&output.stderr));
@@ -303,6 +364,7 @@ topic = "devices/{{{{ device_id }}}}"
     assert!(log.contains("\"level\":\"TRACE\"") || log.contains("\"level\":\"DEBUG\""));
     assert_discreet("the log", &log);
     assert_numbers(&log);
+    assert_plain(&log);
     daemon.stop().await;
     for file in ["journal.db", "journal.db-wal"] {
         let bytes = std::fs::read(daemon.folder().path().join(file)).unwrap_or_default();
