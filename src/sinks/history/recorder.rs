@@ -23,11 +23,11 @@ use crate::model::{CoverageEvent, StatusEvent};
 use crate::sinks::Reason;
 
 /// Devices that are held in memory, some hundred bytes each; others are looked up again.
-const DEVICES_MAX: usize = 50_000;
+const DEVICES_MAX: usize = 16_384;
 /// Words of states.
 const WORDS_MAX: usize = 10_000;
 /// Payloads that were seen lately, 16 bytes of each.
-const PAYLOADS_MAX: usize = 100_000;
+const PAYLOADS_MAX: usize = 50_000;
 /// Days that are counted in one step, each a row: some ten milliseconds.
 const STEP_DAYS: i64 = 1000;
 /// A longer payload stands in its own row, whether it comes again or not.
