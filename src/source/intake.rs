@@ -505,7 +505,7 @@ impl Intake {
     pub(super) fn ceased(&mut self, topic: &str, at: Timestamp, cause: CoverageCause) {
         self.forget_silence(topic);
         let now = Timestamp::now();
-        let at = newest_of(&self.topics, topic).max(at);
+        let at = gap_begins(&self.topics, topic, at, cause);
         self.entries
             .extend(self.heard.ceased(topic, at, cause, now));
     }
@@ -523,14 +523,14 @@ impl Intake {
     fn is_deaf(&mut self, topic: &Arc<str>, at: Timestamp, cause: CoverageCause) {
         self.forget_silence(topic);
         let now = Timestamp::now();
-        let at = newest_of(&self.topics, topic).max(at);
+        let at = gap_begins(&self.topics, topic, at, cause);
         self.entries.extend(self.heard.deaf(topic, at, cause, now));
     }
 
     /// Nothing more comes of any topic.
     pub(super) fn all_ceased(&mut self, at: Timestamp, cause: CoverageCause) {
         let now = Timestamp::now();
-        let at = |topic: &str| newest_of(&self.topics, topic).max(at);
+        let at = |topic: &str| gap_begins(&self.topics, topic, at, cause);
         self.entries.extend(self.heard.all_ceased(at, cause, now));
     }
 
@@ -607,11 +607,18 @@ fn batch_entries(waiting: usize) -> usize {
     }
 }
 
-/// When the newest message of a topic was received.
-fn newest_of(topics: &HashMap<Arc<str>, TopicState>, topic: &str) -> Timestamp {
-    topics
-        .get(topic)
-        .map_or(Timestamp::MIN, |topic| topic.newest)
+/// When a gap of a topic begins that was last heard at `at`: no earlier than its newest message, but
+/// for what is read of a full journal's time after its end.
+fn gap_begins(
+    topics: &HashMap<Arc<str>, TopicState>,
+    topic: &str,
+    at: Timestamp,
+    cause: CoverageCause,
+) -> Timestamp {
+    match topics.get(topic) {
+        Some(topic) if cause != CoverageCause::JournalFull => topic.newest.max(at),
+        _ => at,
+    }
 }
 
 fn too_long(body_bytes: usize) -> Undecodable {
