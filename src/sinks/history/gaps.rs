@@ -60,9 +60,9 @@ pub(super) struct Begins {
 
 /// Of each row of one topic whether it begins a gap: it was heard before, in its journal. The gap
 /// ends with the next row that is heard; one that is open at the end of a journal ends with the
-/// first that another journal has from then on. Sorts the rows.
-pub(super) fn gaps_of(rows: &mut [Heard]) -> Vec<Begins> {
-    rows.sort_by(|a, b| (&a.journal, a.position).cmp(&(&b.journal, b.position)));
+/// first that another journal has from then on. The rows are in order: those of a journal
+/// together, by their positions.
+pub(super) fn gaps_of(rows: &[Heard]) -> Vec<Begins> {
     let begins = |index: usize| {
         let row = &rows[index];
         let is_first = index

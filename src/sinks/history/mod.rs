@@ -9,7 +9,7 @@
 //! - `sqlite`, `postgres`: one folder for each database, and its sink; `copy`: COPY of Postgres;
 //!   `stored`: what both give back
 //! - `rows`, `newest`, `retention`: the events of a batch by kind, the newest status, rows that are
-//!   too old
+//!   too old; `upkeep`: what else comes next beside the batches
 //! - `capabilities`, `migration`, `another_journal`, `times`, `words`: what else both share
 
 mod another_journal;
@@ -29,4 +29,5 @@ mod stored;
 mod tables;
 mod timeline;
 mod times;
+mod upkeep;
 mod words;

@@ -43,13 +43,13 @@ pub use self::server::Exposure;
 use self::server::Server;
 use self::session::{Session, end, query, query_as, query_scalar};
 use self::store::{Way, set_zone, store};
-use self::upkeep::{Before, Stepped, Upkeep};
 
 use super::another_journal::warn_of_another_journal;
 use super::capabilities::CAPABILITIES;
 use super::newest::stored_newest;
 use super::recorder::Recorder;
 use super::retention::{Due, Pruned, Retention, TEND_MAX};
+use super::upkeep::{Before, Stepped, Upkeep};
 use crate::model::{Event, Position};
 use crate::secret::{Lifetime, Secret, protect_url};
 use crate::sinks::{
@@ -387,9 +387,8 @@ impl PostgresHistory {
         let known = newest.map_or(now, |newest| newest.min(now));
         let (session, recorder) = (&self.session, &mut self.recorder);
         let as_it_was = self.upkeep;
-        let step = self
-            .upkeep
-            .step(connection, session, recorder, known, before);
+        let upkeep = &mut self.upkeep;
+        let step = upkeep::step(upkeep, connection, session, recorder, known, before);
         match bounded(UPKEEP_TIMEOUT, step).await {
             Ok(stepped) => {
                 if stepped == Stepped::Done {

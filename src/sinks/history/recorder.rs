@@ -310,13 +310,16 @@ impl Recorder {
         }
     }
 
-    /// The gaps of a topic by all of its rows; gives what each row says of them.
+    /// The gaps of a topic by all of its rows, each with what it says of them; gives the rows that
+    /// say something else now.
     pub(super) fn cover_again(
         &mut self,
         topic: &Arc<str>,
-        rows: &mut [Heard],
+        mut rows: Vec<(Heard, Begins)>,
     ) -> Vec<(String, Begins)> {
-        let begins = gaps_of(rows);
+        rows.sort_by(|(a, _), (b, _)| (&a.journal, a.position).cmp(&(&b.journal, b.position)));
+        let (rows, said): (Vec<Heard>, Vec<Begins>) = rows.into_iter().unzip();
+        let begins = gaps_of(&rows);
         let gaps = rows
             .iter()
             .zip(&begins)
@@ -345,8 +348,11 @@ impl Recorder {
                 },
             );
         }
-        let ids = rows.iter().map(|row| row.event_id.clone());
-        ids.zip(begins).collect()
+        let ids = rows.into_iter().map(|row| row.event_id);
+        let says = ids.zip(begins).zip(said);
+        says.filter(|((_, begins), said)| begins != said)
+            .map(|(says, _)| says)
+            .collect()
     }
 
     /// What has to be looked up for these statuses.

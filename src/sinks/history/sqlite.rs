@@ -32,7 +32,6 @@ use uuid::Uuid;
 use self::file::{Lost, Seen, is_whole, move_away, prepare};
 use self::insert::text_time;
 use self::store::store;
-use self::upkeep::{Before, Stepped, Upkeep};
 use self::wal::Wal;
 use super::another_journal::warn_of_another_journal;
 use super::capabilities::CAPABILITIES;
@@ -40,6 +39,7 @@ use super::migration::{ANOTHER_LAYOUT, MIGRATIONS_TABLE, migration_failure};
 use super::newest::stored_newest;
 use super::recorder::Recorder;
 use super::retention::{Pruned, Retention, TEND_MAX};
+use super::upkeep::{Before, Stepped, Upkeep};
 use super::words::words;
 use crate::model::{Event, Position};
 use crate::sinks::{Batch, Built, By, Capabilities, Newest, Sink, Trouble, Undelivered};
@@ -428,9 +428,8 @@ impl SqliteHistory {
             intervals: keep.and_then(|keep| now.checked_sub(keep).ok()),
         };
         let known = newest.map_or(now, |newest| newest.min(now));
-        let stepped = self
-            .upkeep
-            .step(connection, &mut self.recorder, known, before);
+        let (upkeep, recorder) = (&mut self.upkeep, &mut self.recorder);
+        let stepped = upkeep::step(upkeep, connection, recorder, known, before);
         match stepped.await {
             Ok(stepped) => {
                 if stepped == Stepped::Done {

@@ -162,17 +162,8 @@ async fn cover(
             .await?;
     }
     for topic in covered.topics {
-        let (mut heard, mut before): (Vec<_>, Vec<_>) = look_up::heard(connection, &topic)
-            .await?
-            .into_iter()
-            .unzip();
-        let ids: Vec<String> = heard.iter().map(|row| row.event_id.clone()).collect();
-        let before: std::collections::HashMap<_, _> =
-            ids.into_iter().zip(before.drain(..)).collect();
-        for (event_id, begins) in recorder.cover_again(&topic, &mut heard) {
-            if before.get(&event_id) == Some(&begins) {
-                continue;
-            }
+        let rows = look_up::heard(connection, &topic).await?;
+        for (event_id, begins) in recorder.cover_again(&topic, rows) {
             query(
                 "UPDATE coverage SET begins_gap = $1, gap_until = $2::timestamptz \
                  WHERE event_id = $3",

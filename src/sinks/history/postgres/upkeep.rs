@@ -1,7 +1,4 @@
-//! What a history does beside its batches, in steps that take some ten milliseconds each: days that
-//! are over are counted, and what is past the retention of intervals is deleted.
-
-use std::time::{Duration, Instant};
+//! The steps of the upkeep, each a transaction.
 
 use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
@@ -12,148 +9,63 @@ use super::session::{Session, end, query, query_scalar};
 use super::store::{take_turn, write_devices};
 use crate::sinks::history::recorder::{Recorder, month};
 use crate::sinks::history::retention::PIECE_ROWS;
+use crate::sinks::history::upkeep::{
+    Before, RECOUNT_DEVICES, Round, SWEEP_DEVICES, Stepped, Upkeep, Work,
+};
 
-/// Devices of one step.
-const SWEEP_DEVICES: u32 = 500;
-/// Devices whose pieces are counted again in one step.
-const RECOUNT_DEVICES: u32 = 20;
-/// Devices whose old pieces one step deletes.
-const PRUNE_DEVICES: i64 = 500;
-/// Between two rounds of deleting what is past the retention of intervals.
-const ROUND_INTERVAL: Duration = Duration::from_secs(3600);
-/// After a step that failed.
-const FAILED_WAIT: Duration = Duration::from_secs(60);
-
-/// How far each of these has come.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Upkeep {
-    /// The midnight up to which all devices are counted.
-    swept: Option<Timestamp>,
-    swept_device: i64,
-    round: Option<Round>,
-    next_round: Option<Instant>,
-    /// A step has failed: no other before this time.
-    waits_until: Option<Instant>,
+/// One step; `now` is believed, and all that was received before it is stored.
+pub(super) async fn step(
+    upkeep: &mut Upkeep,
+    connection: &mut PgConnection,
+    session: &Session,
+    recorder: &mut Recorder,
+    now: Timestamp,
+    before: Before,
+) -> Result<Stepped, sqlx::Error> {
+    if upkeep.waits() {
+        return Ok(Stepped::Waits);
+    }
+    let Some(work) = upkeep.next(recorder, now) else {
+        return Ok(Stepped::Done);
+    };
+    let mut transaction = session.begin_upkeep(connection).await?;
+    let worked = do_work(upkeep, &mut transaction, recorder, work, before).await;
+    end(transaction, worked).await.map(|()| Stepped::More)
 }
 
-/// A round of deletion.
-#[derive(Debug, Clone, Copy)]
-enum Round {
-    /// Pieces of the devices from this one on.
-    Pieces(i64),
-    Days,
-    Coverage,
-    /// What no event refers to any longer.
-    Months,
+async fn do_work(
+    upkeep: &mut Upkeep,
+    transaction: &mut PgConnection,
+    recorder: &mut Recorder,
+    work: Work,
+    before: Before,
+) -> Result<(), sqlx::Error> {
+    take_turn(transaction, recorder).await?;
+    match work {
+        Work::Load => {}
+        Work::Recount => recount(transaction, recorder).await?,
+        Work::Sweep(after, midnight) => {
+            let last = sweep(transaction, recorder, after, midnight).await?;
+            upkeep.swept(last, midnight);
+        }
+        Work::Delete(round) => upkeep.goes_on(delete(transaction, recorder, round, before).await?),
+    }
+    Ok(())
 }
 
-/// The times that rows are deleted before.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Before {
-    pub(super) statuses: Option<Timestamp>,
-    pub(super) intervals: Option<Timestamp>,
-}
-
-/// Whether there may be more to do at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stepped {
-    More,
-    Done,
-    /// A step has failed lately, and is not tried yet.
-    Waits,
-}
-
-/// What is to be done next.
-#[derive(Debug, Clone, Copy)]
-enum Work {
-    Load,
-    Recount,
-    Sweep(Timestamp),
-    Delete(Round),
-}
-
-impl Upkeep {
-    /// One step; `now` is believed, and all that was received before it is stored.
-    pub(super) async fn step(
-        &mut self,
-        connection: &mut PgConnection,
-        session: &Session,
-        recorder: &mut Recorder,
-        now: Timestamp,
-        before: Before,
-    ) -> Result<Stepped, sqlx::Error> {
-        if self.waits_until.is_some_and(|until| Instant::now() < until) {
-            return Ok(Stepped::Waits);
-        }
-        let Some(work) = self.next(recorder, now) else {
-            return Ok(Stepped::Done);
-        };
-        let mut transaction = session.begin_upkeep(connection).await?;
-        let worked = self.work(&mut transaction, recorder, work, before).await;
-        end(transaction, worked).await.map(|()| Stepped::More)
-    }
-
-    /// A step has failed, and nothing of it is stored: it is made again from how it was `before`.
-    pub(super) fn failed(&mut self, before: Upkeep) {
-        *self = before;
-        self.waits_until = Some(Instant::now() + FAILED_WAIT);
-    }
-
-    fn next(&mut self, recorder: &mut Recorder, now: Timestamp) -> Option<Work> {
-        if !recorder.is_loaded() {
-            return Some(Work::Load);
-        }
-        if recorder.recounted_below() != i64::MAX {
-            return Some(Work::Recount);
-        }
-        let midnight = recorder.midnight(now);
-        if self.swept.is_none_or(|swept| swept < midnight) {
-            return Some(Work::Sweep(midnight));
-        }
-        if self.round.is_none() && self.next_round.is_none_or(|next| next <= Instant::now()) {
-            self.round = Some(Round::Pieces(0));
-            self.next_round = Some(Instant::now() + ROUND_INTERVAL);
-        }
-        self.round.map(Work::Delete)
-    }
-
-    async fn work(
-        &mut self,
-        transaction: &mut PgConnection,
-        recorder: &mut Recorder,
-        work: Work,
-        before: Before,
-    ) -> Result<(), sqlx::Error> {
-        take_turn(transaction, recorder).await?;
-        match work {
-            Work::Load => Ok(()),
-            Work::Recount => recount(transaction, recorder).await,
-            Work::Sweep(midnight) => self.sweep(transaction, recorder, midnight).await,
-            Work::Delete(round) => {
-                self.round = delete(transaction, recorder, round, before).await?;
-                Ok(())
-            }
-        }
-    }
-
-    async fn sweep(
-        &mut self,
-        transaction: &mut PgConnection,
-        recorder: &mut Recorder,
-        midnight: Timestamp,
-    ) -> Result<(), sqlx::Error> {
-        let after = self.swept_device;
-        let devices = look_up::unswept(transaction, after, midnight, SWEEP_DEVICES).await?;
-        let devices = Recorder::one_step(devices, midnight);
-        let Some(last) = devices.last() else {
-            self.swept = Some(midnight);
-            self.swept_device = 0;
-            return Ok(());
-        };
-        self.swept_device = last.key;
-        recorder.sweep(devices, midnight);
-        write_devices(transaction, recorder).await
-    }
+/// Counts some devices up to midnight; gives the last of them.
+async fn sweep(
+    transaction: &mut PgConnection,
+    recorder: &mut Recorder,
+    after: i64,
+    midnight: Timestamp,
+) -> Result<Option<i64>, sqlx::Error> {
+    let devices = look_up::unswept(transaction, after, midnight, SWEEP_DEVICES).await?;
+    let devices = Recorder::one_step(devices, midnight);
+    let last = devices.last().map(|device| device.key);
+    recorder.sweep(devices, midnight);
+    write_devices(transaction, recorder).await?;
+    Ok(last)
 }
 
 /// Counts the days of some devices again, after the zone was changed.
@@ -189,18 +101,19 @@ async fn delete(
     round: Round,
     before: Before,
 ) -> Result<Option<Round>, sqlx::Error> {
-    let Some(intervals) = before.intervals else {
-        return match (round, before.statuses) {
-            (Round::Months, Some(statuses)) => delete_months(transaction, recorder, statuses).await,
-            (Round::Months, None) => Ok(None),
-            _ => Ok(Some(Round::Months)),
+    if round == Round::Months {
+        return match before.statuses {
+            Some(statuses) => delete_months(transaction, recorder, statuses).await,
+            None => Ok(None),
         };
+    }
+    let Some(intervals) = before.intervals else {
+        return Ok(Some(Round::Months));
     };
     let text = text_time(intervals);
-    let full = u64::from(PIECE_ROWS);
-    match round {
+    let mut last = 0;
+    let deleted = match round {
         Round::Pieces(from) => {
-            let to = from + PRUNE_DEVICES;
             let deleted = query(
                 "DELETE FROM state_interval_row WHERE (device_key, since, ends_sequence) IN ( \
                      SELECT i.device_key, i.since, i.ends_sequence FROM device_row AS d \
@@ -208,25 +121,19 @@ async fn delete(
                      WHERE d.device_key >= $1 AND d.device_key < $2 AND i.until < $3::timestamptz LIMIT $4)",
             )
             .bind(from)
-            .bind(to)
+            .bind(Round::pieces_end(from))
             .bind(&text)
             .bind(i64::from(PIECE_ROWS))
             .execute(&mut *transaction)
-            .await?
-            .rows_affected();
-            let last: i64 =
-                query_scalar("SELECT coalesce(max(device_key), 0)::bigint FROM device_row")
-                    .fetch_one(transaction)
-                    .await?;
-            Ok(Some(match deleted {
-                deleted if deleted >= full => Round::Pieces(from),
-                _ if to <= last => Round::Pieces(to),
-                _ => Round::Days,
-            }))
+            .await?;
+            last = query_scalar("SELECT coalesce(max(device_key), 0)::bigint FROM device_row")
+                .fetch_one(transaction)
+                .await?;
+            deleted
         }
         Round::Days => {
             let day = text.get(..10).unwrap_or_default();
-            let deleted = query(
+            query(
                 "DELETE FROM state_daily_row WHERE (day, device_key, state_key) IN ( \
                      SELECT day, device_key, state_key FROM state_daily_row WHERE day < $1::date LIMIT $2)",
             )
@@ -234,14 +141,9 @@ async fn delete(
             .bind(i64::from(PIECE_ROWS))
             .execute(transaction)
             .await?
-            .rows_affected();
-            Ok(Some(match deleted {
-                deleted if deleted >= full => Round::Days,
-                _ => Round::Coverage,
-            }))
         }
-        Round::Coverage => {
-            let deleted = query(
+        Round::Coverage | Round::Months => {
+            query(
                 "DELETE FROM coverage WHERE event_id IN (SELECT event_id FROM coverage \
                      WHERE at < $1::timestamptz AND (NOT begins_gap OR gap_until < $1::timestamptz) LIMIT $2)",
             )
@@ -249,20 +151,13 @@ async fn delete(
             .bind(i64::from(PIECE_ROWS))
             .execute(transaction)
             .await?
-            .rows_affected();
-            if deleted > 0 {
-                recorder.forget();
-            }
-            Ok(Some(match deleted {
-                deleted if deleted >= full => Round::Coverage,
-                _ => Round::Months,
-            }))
         }
-        Round::Months => match before.statuses {
-            Some(statuses) => delete_months(transaction, recorder, statuses).await,
-            None => Ok(None),
-        },
+    };
+    let deleted = deleted.rows_affected();
+    if round == Round::Coverage && deleted > 0 {
+        recorder.forget();
     }
+    Ok(Some(round.after(deleted, last)))
 }
 
 /// Payloads and profiles of months whose events are gone.

@@ -75,17 +75,8 @@ async fn cover(
             .await?;
     }
     for topic in covered.topics {
-        let (mut heard, mut before): (Vec<_>, Vec<_>) = look_up::heard(connection, &topic)
-            .await?
-            .into_iter()
-            .unzip();
-        let ids: Vec<String> = heard.iter().map(|row| row.event_id.clone()).collect();
-        let before: std::collections::HashMap<_, _> =
-            ids.into_iter().zip(before.drain(..)).collect();
-        for (event_id, begins) in recorder.cover_again(&topic, &mut heard) {
-            if before.get(&event_id) == Some(&begins) {
-                continue;
-            }
+        let rows = look_up::heard(connection, &topic).await?;
+        for (event_id, begins) in recorder.cover_again(&topic, rows) {
             sqlx::query("UPDATE coverage SET begins_gap = ?, gap_until = ? WHERE event_id = ?")
                 .bind(begins.gap)
                 .bind(begins.until.map(text_time))

@@ -1,8 +1,4 @@
-//! What a history does beside its batches, in steps that take some ten milliseconds each: days that
-//! are over are counted, what is past the retention of intervals is deleted, and the file becomes
-//! smaller.
-
-use std::time::{Duration, Instant};
+//! The steps of the upkeep, each a transaction; at last the file becomes smaller.
 
 use jiff::Timestamp;
 use sqlx::Executor;
@@ -13,110 +9,53 @@ use super::look_up;
 use super::store::{begin, write_devices};
 use crate::sinks::history::recorder::{Recorder, month};
 use crate::sinks::history::retention::PIECE_ROWS;
+use crate::sinks::history::upkeep::{
+    Before, RECOUNT_DEVICES, Round, SWEEP_DEVICES, Stepped, Upkeep, Work,
+};
 
-/// Devices of one step.
-const SWEEP_DEVICES: u32 = 500;
-/// Devices whose pieces are counted again in one step.
-const RECOUNT_DEVICES: u32 = 20;
-/// Devices whose old pieces one step deletes.
-const PRUNE_DEVICES: i64 = 500;
-/// Between two rounds of deleting what is past the retention of intervals.
-const ROUND_INTERVAL: Duration = Duration::from_secs(3600);
 /// Pages that one step gives back, about 40 ms of work.
 const VACUUM_PAGES: i64 = 1000;
 /// Free pages are given back where they are more than this part of the file: new rows use the rest.
 const FREE_PART: i64 = 10;
 
-/// How far each of these has come.
-#[derive(Debug, Default)]
-pub(super) struct Upkeep {
-    /// The midnight up to which all devices are counted.
-    swept: Option<Timestamp>,
-    swept_device: i64,
-    round: Option<Round>,
-    next_round: Option<Instant>,
-}
-
-/// A round of deletion.
-#[derive(Debug, Clone, Copy)]
-enum Round {
-    /// Pieces of the devices from this one on.
-    Pieces(i64),
-    Days,
-    Coverage,
-    /// What no event refers to any longer.
-    Months,
-}
-
-/// The times that rows are deleted before.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Before {
-    pub(super) statuses: Option<Timestamp>,
-    pub(super) intervals: Option<Timestamp>,
-}
-
-/// Whether there may be more to do at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stepped {
-    More,
-    Done,
-}
-
-impl Upkeep {
-    /// One step; `now` is believed, and all that was received before it is stored.
-    pub(super) async fn step(
-        &mut self,
-        connection: &mut SqliteConnection,
-        recorder: &mut Recorder,
-        now: Timestamp,
-        before: Before,
-    ) -> Result<Stepped, sqlx::Error> {
-        if !recorder.is_loaded() {
-            begin(connection, recorder).await?.commit().await?;
-            return Ok(Stepped::More);
+/// One step; `now` is believed, and all that was received before it is stored.
+pub(super) async fn step(
+    upkeep: &mut Upkeep,
+    connection: &mut SqliteConnection,
+    recorder: &mut Recorder,
+    now: Timestamp,
+    before: Before,
+) -> Result<Stepped, sqlx::Error> {
+    match upkeep.next(recorder, now) {
+        Some(Work::Load) => begin(connection, recorder).await?.commit().await?,
+        Some(Work::Recount) => recount(connection, recorder).await?,
+        Some(Work::Sweep(after, midnight)) => {
+            let last = sweep(connection, recorder, after, midnight).await?;
+            upkeep.swept(last, midnight);
         }
-        let midnight = recorder.midnight(now);
-        if recorder.recounted_below() != i64::MAX {
-            recount(connection, recorder).await?;
-            return Ok(Stepped::More);
+        Some(Work::Delete(round)) => {
+            upkeep.goes_on(delete(connection, recorder, round, before).await?);
         }
-        if self.swept.is_none_or(|swept| swept < midnight) {
-            self.sweep(connection, recorder, midnight).await?;
-            return Ok(Stepped::More);
-        }
-        if self.round.is_none() && self.next_round.is_none_or(|next| next <= Instant::now()) {
-            self.round = Some(Round::Pieces(0));
-            self.next_round = Some(Instant::now() + ROUND_INTERVAL);
-        }
-        if let Some(round) = self.round {
-            self.round = delete(connection, recorder, round, before).await?;
-            return Ok(Stepped::More);
-        }
-        give_back(connection).await
+        None => return give_back(connection).await,
     }
+    Ok(Stepped::More)
+}
 
-    async fn sweep(
-        &mut self,
-        connection: &mut SqliteConnection,
-        recorder: &mut Recorder,
-        midnight: Timestamp,
-    ) -> Result<(), sqlx::Error> {
-        let mut transaction = begin(connection, recorder).await?;
-        let after = self.swept_device;
-        let devices = look_up::unswept(&mut transaction, after, midnight, SWEEP_DEVICES).await?;
-        let devices = Recorder::one_step(devices, midnight);
-        let Some(last) = devices.last() else {
-            self.swept = Some(midnight);
-            self.swept_device = 0;
-            return transaction.commit().await;
-        };
-        let last = last.key;
-        recorder.sweep(devices, midnight);
-        write_devices(&mut transaction, recorder).await?;
-        transaction.commit().await?;
-        self.swept_device = last;
-        Ok(())
-    }
+/// Counts some devices up to midnight; gives the last of them.
+async fn sweep(
+    connection: &mut SqliteConnection,
+    recorder: &mut Recorder,
+    after: i64,
+    midnight: Timestamp,
+) -> Result<Option<i64>, sqlx::Error> {
+    let mut transaction = begin(connection, recorder).await?;
+    let devices = look_up::unswept(&mut transaction, after, midnight, SWEEP_DEVICES).await?;
+    let devices = Recorder::one_step(devices, midnight);
+    let last = devices.last().map(|device| device.key);
+    recorder.sweep(devices, midnight);
+    write_devices(&mut transaction, recorder).await?;
+    transaction.commit().await?;
+    Ok(last)
 }
 
 /// Counts the days of some devices again, after the zone was changed.
@@ -153,18 +92,19 @@ async fn delete(
     round: Round,
     before: Before,
 ) -> Result<Option<Round>, sqlx::Error> {
-    let Some(intervals) = before.intervals else {
-        return match (round, before.statuses) {
-            (Round::Months, Some(statuses)) => delete_months(connection, recorder, statuses).await,
-            (Round::Months, None) => Ok(None),
-            _ => Ok(Some(Round::Months)),
+    if round == Round::Months {
+        return match before.statuses {
+            Some(statuses) => delete_months(connection, recorder, statuses).await,
+            None => Ok(None),
         };
+    }
+    let Some(intervals) = before.intervals else {
+        return Ok(Some(Round::Months));
     };
     let text = text_time(intervals);
-    let full = u64::from(PIECE_ROWS);
-    match round {
+    let mut last = 0;
+    let deleted = match round {
         Round::Pieces(from) => {
-            let to = from + PRUNE_DEVICES;
             let deleted = sqlx::query(
                 "DELETE FROM state_interval_row WHERE (device_key, since, ends_sequence) IN ( \
                      SELECT i.device_key, i.since, i.ends_sequence FROM device_row AS d \
@@ -172,25 +112,19 @@ async fn delete(
                      WHERE d.device_key >= ?1 AND d.device_key < ?2 AND i.until < ?3 LIMIT ?4)",
             )
             .bind(from)
-            .bind(to)
+            .bind(Round::pieces_end(from))
             .bind(&text)
             .bind(PIECE_ROWS)
             .execute(&mut *connection)
-            .await?
-            .rows_affected();
-            let last: i64 =
-                sqlx::query_scalar("SELECT coalesce(max(device_key), 0) FROM device_row")
-                    .fetch_one(connection)
-                    .await?;
-            Ok(Some(match deleted {
-                deleted if deleted >= full => Round::Pieces(from),
-                _ if to <= last => Round::Pieces(to),
-                _ => Round::Days,
-            }))
+            .await?;
+            last = sqlx::query_scalar("SELECT coalesce(max(device_key), 0) FROM device_row")
+                .fetch_one(connection)
+                .await?;
+            deleted
         }
         Round::Days => {
             let day = text.get(..10).unwrap_or_default();
-            let deleted = sqlx::query(
+            sqlx::query(
                 "DELETE FROM state_daily_row WHERE (day, device_key, state_key) IN ( \
                      SELECT day, device_key, state_key FROM state_daily_row WHERE day < ? LIMIT ?)",
             )
@@ -198,14 +132,9 @@ async fn delete(
             .bind(PIECE_ROWS)
             .execute(connection)
             .await?
-            .rows_affected();
-            Ok(Some(match deleted {
-                deleted if deleted >= full => Round::Days,
-                _ => Round::Coverage,
-            }))
         }
-        Round::Coverage => {
-            let deleted = sqlx::query(
+        Round::Coverage | Round::Months => {
+            sqlx::query(
                 "DELETE FROM coverage WHERE event_id IN (SELECT event_id FROM coverage \
                      WHERE at < ?1 AND (begins_gap = 0 OR gap_until < ?1) LIMIT ?2)",
             )
@@ -213,20 +142,13 @@ async fn delete(
             .bind(PIECE_ROWS)
             .execute(connection)
             .await?
-            .rows_affected();
-            if deleted > 0 {
-                recorder.forget();
-            }
-            Ok(Some(match deleted {
-                deleted if deleted >= full => Round::Coverage,
-                _ => Round::Months,
-            }))
         }
-        Round::Months => match before.statuses {
-            Some(statuses) => delete_months(connection, recorder, statuses).await,
-            None => Ok(None),
-        },
+    };
+    let deleted = deleted.rows_affected();
+    if round == Round::Coverage && deleted > 0 {
+        recorder.forget();
     }
+    Ok(Some(round.after(deleted, last)))
 }
 
 /// Payloads and profiles of months whose events are gone.

@@ -1,0 +1,165 @@
+//! What a history does beside its batches, in steps that take some ten milliseconds each: days that
+//! are over are counted, and what is past the retention of intervals is deleted. Here stands which
+//! step comes next; each database makes it.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::recorder::Recorder;
+use super::retention::PIECE_ROWS;
+
+/// Devices of one step.
+pub(super) const SWEEP_DEVICES: u32 = 500;
+/// Devices whose pieces are counted again in one step.
+pub(super) const RECOUNT_DEVICES: u32 = 20;
+/// Devices whose old pieces one step deletes.
+const PRUNE_DEVICES: i64 = 500;
+/// Between two rounds of deleting what is past the retention of intervals.
+const ROUND_INTERVAL: Duration = Duration::from_secs(3600);
+/// After a step that failed.
+const FAILED_WAIT: Duration = Duration::from_secs(60);
+
+/// How far each of these has come.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Upkeep {
+    /// The midnight up to which all devices are counted.
+    swept: Option<Timestamp>,
+    swept_device: i64,
+    round: Option<Round>,
+    next_round: Option<Instant>,
+    /// A step has failed: no other before this time.
+    waits_until: Option<Instant>,
+}
+
+/// What is to be done next.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Work {
+    /// The recorder begins with what is stored.
+    Load,
+    /// Some days are counted again.
+    Recount,
+    /// The devices behind this one are counted up to this midnight.
+    Sweep(i64, Timestamp),
+    /// Some of what is too old is deleted.
+    Delete(Round),
+}
+
+/// A round of deletion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Round {
+    /// Pieces of the devices from this one on.
+    Pieces(i64),
+    Days,
+    Coverage,
+    /// What no event refers to any longer.
+    Months,
+}
+
+/// The times that rows are deleted before.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Before {
+    pub(super) statuses: Option<Timestamp>,
+    pub(super) intervals: Option<Timestamp>,
+}
+
+/// Whether there may be more to do at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stepped {
+    More,
+    Done,
+    /// A step has failed lately, and is not tried yet.
+    Waits,
+}
+
+impl Upkeep {
+    /// `None`: nothing is due. `now` is believed, and all that was received before it is stored.
+    pub(super) fn next(&mut self, recorder: &mut Recorder, now: Timestamp) -> Option<Work> {
+        if !recorder.is_loaded() {
+            return Some(Work::Load);
+        }
+        if recorder.recounted_below() != i64::MAX {
+            return Some(Work::Recount);
+        }
+        let midnight = recorder.midnight(now);
+        if self.swept.is_none_or(|swept| swept < midnight) {
+            return Some(Work::Sweep(self.swept_device, midnight));
+        }
+        if self.round.is_none() && self.next_round.is_none_or(|next| next <= Instant::now()) {
+            self.round = Some(Round::Pieces(0));
+            self.next_round = Some(Instant::now() + ROUND_INTERVAL);
+        }
+        self.round.map(Work::Delete)
+    }
+
+    /// The devices up to this one are counted; `None`: all.
+    pub(super) fn swept(&mut self, last: Option<i64>, midnight: Timestamp) {
+        self.swept_device = last.unwrap_or(0);
+        if last.is_none() {
+            self.swept = Some(midnight);
+        }
+    }
+
+    /// Whether a step has failed lately.
+    pub(super) fn waits(&self) -> bool {
+        self.waits_until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// A step has failed, and nothing of it is stored: it is made again from how it was `before`.
+    pub(super) fn failed(&mut self, before: Upkeep) {
+        *self = before;
+        self.waits_until = Some(Instant::now() + FAILED_WAIT);
+    }
+
+    /// Where the round of deletion goes on; `None`: it has ended.
+    pub(super) fn goes_on(&mut self, round: Option<Round>) {
+        self.round = round;
+    }
+}
+
+impl Round {
+    /// The first device whose pieces are not of the step that begins with this one.
+    pub(super) fn pieces_end(from: i64) -> i64 {
+        from + PRUNE_DEVICES
+    }
+
+    /// What follows a step that has deleted so many rows, where `last` is the newest device.
+    pub(super) fn after(self, deleted: u64, last: i64) -> Round {
+        if deleted >= u64::from(PIECE_ROWS) {
+            return self;
+        }
+        match self {
+            Round::Pieces(from) if Round::pieces_end(from) <= last => {
+                Round::Pieces(Round::pieces_end(from))
+            }
+            Round::Pieces(_) => Round::Days,
+            Round::Days => Round::Coverage,
+            Round::Coverage | Round::Months => Round::Months,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_goes_through_all_devices_and_repeats_a_full_step() {
+        let full = u64::from(PIECE_ROWS);
+        let mut round = Round::Pieces(0);
+        let mut passed = vec![];
+        for deleted in [full, 3, 0, full, 0, 1] {
+            round = round.after(deleted, PRUNE_DEVICES);
+            passed.push(round);
+        }
+        let expected = [
+            Round::Pieces(0),
+            Round::Pieces(PRUNE_DEVICES),
+            Round::Days,
+            Round::Days,
+            Round::Coverage,
+            Round::Months,
+        ];
+        assert_eq!(passed, expected);
+    }
+}
