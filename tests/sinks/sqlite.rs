@@ -12,6 +12,17 @@ use stomp_bridge::sinks::{Settings, Trouble, history};
 use crate::events::{JOURNAL, batch, event, events, raw, start};
 use crate::history::Database;
 
+fn of_mode(path: &Path, mode: u32) -> Settings {
+    Settings::Sqlite(history::sqlite::Settings {
+        name: "history".to_owned(),
+        path: path.to_owned(),
+        retention: None,
+        intervals: None,
+        zone: jiff::tz::TimeZone::UTC,
+        mode,
+    })
+}
+
 #[tokio::test]
 async fn a_file_that_another_program_holds_is_the_sinks_trouble_and_passes() {
     let database = Database::sqlite();
@@ -61,14 +72,7 @@ async fn a_file_that_is_moved_away_is_noticed_by_an_idle_history() {
 async fn lost(words: &str, does: impl Fn(&Path)) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("below/history.db");
-    let mut sink = start(Settings::Sqlite(history::sqlite::Settings {
-        name: "history".to_owned(),
-        path: path.clone(),
-        retention: None,
-        intervals: None,
-        zone: jiff::tz::TimeZone::UTC,
-        mode: history::sqlite::Settings::MODE,
-    }));
+    let mut sink = start(of_mode(&path, history::sqlite::Settings::MODE));
     sink.open(JOURNAL).await.unwrap();
     sink.attempt(batch(&events(1..=40))).await.unwrap();
     does(&path);
@@ -212,14 +216,7 @@ async fn the_file_is_its_owners_alone_unless_mode_lets_others_in() {
     let path = folder.path().join("below/history.db");
     // A mode that is another than before is set on a file that is there, too.
     for mode in [history::sqlite::Settings::MODE, 0o640] {
-        let mut sink = start(Settings::Sqlite(history::sqlite::Settings {
-            name: "history".to_owned(),
-            path: path.clone(),
-            retention: None,
-            intervals: None,
-            zone: jiff::tz::TimeZone::UTC,
-            mode,
-        }));
+        let mut sink = start(of_mode(&path, mode));
         sink.open(JOURNAL).await.unwrap();
         sink.attempt(batch(&events(1..=2))).await.unwrap();
         for suffix in ["", "-wal", "-shm"] {
@@ -266,14 +263,7 @@ async fn a_group_that_mode_lets_in_reads_what_lies_in_folders_that_we_make() {
     ] {
         let made = folder.path().join(format!("{mode:o}"));
         let path = made.join("below/history.db");
-        let mut sink = start(Settings::Sqlite(history::sqlite::Settings {
-            name: "history".to_owned(),
-            path: path.clone(),
-            retention: None,
-            intervals: None,
-            zone: jiff::tz::TimeZone::UTC,
-            mode,
-        }));
+        let mut sink = start(of_mode(&path, mode));
         sink.open(JOURNAL).await.unwrap();
         sink.attempt(batch(&events(1..=2))).await.unwrap();
         for folder in [&made, path.parent().unwrap()] {
@@ -375,15 +365,7 @@ async fn a_file_that_cannot_be_a_history_says_what_to_do() {
         (text, "no SQLite database"),
     ];
     for (path, advice) in cases {
-        let settings = history::sqlite::Settings {
-            name: "history".to_owned(),
-            path,
-            retention: None,
-            intervals: None,
-            zone: jiff::tz::TimeZone::UTC,
-            mode: history::sqlite::Settings::MODE,
-        };
-        let mut sink = start(Settings::Sqlite(settings));
+        let mut sink = start(of_mode(&path, history::sqlite::Settings::MODE));
         let Err(Trouble::Retry { error, .. }) = sink.open(JOURNAL).await else {
             panic!("{advice}")
         };

@@ -1,5 +1,6 @@
 //! A password that is rotated in its file needs no restart and no reload.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -81,6 +82,14 @@ async fn a_passcode_that_is_rotated_costs_no_refused_attempt() {
     assert!(frame.contains(&format!("passcode:{NEW}\n")), "{frame}");
 }
 
+/// The headers of a sink whose token is the secret `hook`.
+const TOKEN_OF_FILE: &str = "headers = { Authorization = \"Bearer {{ secret('hook') }}\" }\n";
+
+/// A configuration whose secret `hook` stands in a file.
+fn with_secret(url: &str, file: &Path) -> Configuration {
+    super::configuration(url).table("secrets", &format!("hook = {{ file = {file:?} }}\n"))
+}
+
 /// A receiver that wants the token which it is told, and counts other requests.
 async fn receiver(token: &'static str) -> (String, watch::Sender<&'static str>, Arc<AtomicUsize>) {
     let (wanted, wants) = watch::channel(token);
@@ -118,10 +127,7 @@ async fn a_token_that_is_rotated_while_all_is_well_costs_no_refused_request() {
     let (url, wanted, refused) = receiver("the-old-token-1").await;
     let folder = Folder::new("tokens-well");
     let token = folder.write("hook-token", "the-old-token-1");
-    let headers = "headers = { Authorization = \"Bearer {{ secret('hook') }}\" }\n";
-    let configuration = super::configuration(&served.url)
-        .table("secrets", &format!("hook = {{ file = {token:?} }}\n"))
-        .webhook_with(&url, headers);
+    let configuration = with_secret(&served.url, &token).webhook_with(&url, TOKEN_OF_FILE);
     let daemon = Daemon::start(&configuration).await;
     wait::until("subscribed", async || {
         (served.publish_to(super::TOPIC, 1) == 1).then_some(())
@@ -145,10 +151,7 @@ async fn a_file_that_cannot_be_read_again_is_said_once_and_shown_until_it_can() 
     let (url, _wanted, _) = receiver("another").await;
     let folder = Folder::new("tokens-gone");
     let token = folder.write("hook-token", "the-old-token-1");
-    let headers = "headers = { Authorization = \"Bearer {{ secret('hook') }}\" }\n";
-    let configuration = super::configuration(&served.url)
-        .table("secrets", &format!("hook = {{ file = {token:?} }}\n"))
-        .webhook_with(&url, headers);
+    let configuration = with_secret(&served.url, &token).webhook_with(&url, TOKEN_OF_FILE);
     let mut daemon = Daemon::start(&configuration).await;
     std::fs::remove_file(&token).unwrap();
     wait::until("subscribed", async || {
@@ -185,20 +188,10 @@ async fn a_file_that_cannot_be_read_again_is_said_once_and_shown_until_it_can() 
 #[tokio::test]
 async fn a_token_of_a_sink_that_is_rotated_is_used_at_the_next_attempt() {
     let served = super::serve(0).await;
-    let receive = async |headers: HeaderMap| match headers.get("authorization") {
-        Some(token) if token == "Bearer the-new-token-2" => StatusCode::NO_CONTENT,
-        _ => StatusCode::UNAUTHORIZED,
-    };
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/", listener.local_addr().unwrap());
-    let receiver = Router::new().route("/", post(receive));
-    let receiver = tokio::spawn(async { axum::serve(listener, receiver).await });
+    let (url, _wanted, _) = receiver("the-new-token-2").await;
     let folder = Folder::new("tokens");
     let token = folder.write("hook-token", "the-old-token-1");
-    let headers = "headers = { Authorization = \"Bearer {{ secret('hook') }}\" }\n";
-    let configuration = super::configuration(&served.url)
-        .table("secrets", &format!("hook = {{ file = {token:?} }}\n"))
-        .webhook_with(&url, headers);
+    let configuration = with_secret(&served.url, &token).webhook_with(&url, TOKEN_OF_FILE);
     let mut daemon = Daemon::start(&configuration).await;
     wait::until("subscribed", async || {
         (served.publish_to(super::TOPIC, 1) == 1).then_some(())
@@ -206,14 +199,9 @@ async fn a_token_of_a_sink_that_is_rotated_is_used_at_the_next_attempt() {
     .await;
     daemon.complains(&["401"]).await;
     folder.write("hook-token", "the-new-token-2");
-    wait::until("delivered", async || {
-        let line = "stomp_bridge_sink_delivered_total{sink=\"oncall\"}";
-        (super::metric(&daemon, line).await? == 1.0).then_some(())
-    })
-    .await;
+    delivered(&daemon, 1.0).await;
     let log = daemon.log();
     assert!(!log.contains("-token-"), "{log}");
-    receiver.abort();
     served.end().await;
 }
 
@@ -241,8 +229,7 @@ async fn requested(count: &AtomicUsize) {
 
 /// A sink whose token is the secret `hook`.
 fn hanging(configuration: Configuration, url: &str) -> Configuration {
-    let headers = "headers = { Authorization = \"Bearer {{ secret('hook') }}\" }\n";
-    let lines = format!("type = \"webhook\"\nurl = \"{url}\"\n{headers}");
+    let lines = format!("type = \"webhook\"\nurl = \"{url}\"\n{TOKEN_OF_FILE}");
     configuration.table("sinks.hang", &lines)
 }
 
@@ -253,8 +240,7 @@ async fn a_token_that_is_rotated_holds_up_no_other_sink() {
     let (other, _wanted, _) = receiver("none").await;
     let folder = Folder::new("tokens-hang");
     let token = folder.write("hook-token", "the-old-token-1");
-    let configuration = super::configuration(&served.url)
-        .table("secrets", &format!("hook = {{ file = {token:?} }}\n"))
+    let configuration = with_secret(&served.url, &token)
         .webhook_with(&other, "headers = { Authorization = \"Bearer none\" }\n");
     let daemon = Daemon::start(&hanging(configuration, &url)).await;
     wait::until("subscribed", async || {
