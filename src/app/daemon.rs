@@ -26,7 +26,7 @@ use super::troubles::Troubles;
 use super::watch::watch;
 use crate::config::Plan;
 use crate::delivery::Statuses;
-use crate::journal::Journal;
+use crate::journal::{self, Journal};
 use crate::ops::control::Access;
 use crate::ops::{self, Bounds, Listener, Reloads, View, audit, systemd};
 use crate::paced::Interval;
@@ -370,6 +370,15 @@ impl App {
         Ok(())
     }
 
+    /// Whether a task ended because the journal was closed while its disk was full: what the task
+    /// wanted to write was not written, and is done again at the next start.
+    fn waited_for_room(&self, error: &anyhow::Error) -> bool {
+        self.view.journal.log.is_closed_full()
+            && error
+                .chain()
+                .any(|cause| matches!(cause.downcast_ref(), Some(journal::Error::Closed)))
+    }
+
     /// Waits until none of these tasks runs, or the time is up: unfinished entries are in the
     /// journal.
     async fn wait_for(&mut self, names: &[String], limit: Duration) -> anyhow::Result<()> {
@@ -385,7 +394,7 @@ impl App {
                 Ok(Some(Ended {
                     task,
                     outcome: Err(error),
-                })) => {
+                })) if !self.waited_for_room(&error) => {
                     error!(
                         task,
                         error = format!("{error:#}"),

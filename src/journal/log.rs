@@ -55,7 +55,7 @@ impl Log {
     /// Whether it was closed while its disk had no room for what waited: of that, nothing is stored
     /// and nothing was acknowledged.
     pub fn is_closed_full(&self) -> bool {
-        self.state.closed_full.load(Ordering::Relaxed)
+        self.state.closed_full.load(Ordering::Acquire)
     }
 
     /// The journal's id, made with its file.

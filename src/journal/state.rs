@@ -14,7 +14,7 @@ use super::command::Replay;
 use super::dead_letters::Total;
 use super::last_states::Met;
 use super::retention::waiting_bytes;
-use super::{DlqWhenFull, Room, Settings, SinkStatus, Start, Status, WhenFull};
+use super::{DlqWhenFull, Error, Room, Settings, SinkStatus, Start, Status, WhenFull};
 use crate::faults::{self, Mutation};
 use crate::model::Position;
 
@@ -502,6 +502,13 @@ impl State {
         let used =
             self.bytes.load(Ordering::Relaxed) + self.unmeasured_bytes.load(Ordering::Relaxed);
         used.saturating_sub(self.limit.load(Ordering::Relaxed))
+    }
+
+    /// What the writer ends with.
+    pub(super) fn closes(&self, error: &Error) {
+        if error.is_out_of_space() {
+            self.closed_full.store(true, Ordering::Release);
+        }
     }
 
     /// Takes note of what the disk has now.

@@ -377,7 +377,7 @@ impl Writer {
             "journal closed without what still waited for it, since its disk is full: nothing of \
              that was acknowledged, so a server that keeps messages sends it again; free some space"
         );
-        self.state.closed_full.store(true, Ordering::Relaxed);
+        self.state.closes(&error);
         self.close().await?;
         match stop.is_cancelled() {
             true => Ok(()),
@@ -432,7 +432,8 @@ impl Writer {
                     truncation = self.due_truncation(resolved.entries.len(), worth);
                     upkeep = self.upkeep(&group, head, truncation, now);
                 }
-                written => break written?,
+                // Said before the group goes, and with it those who wait for it.
+                written => break written.inspect_err(|error| self.state.closes(error))?,
             }
         };
         if std::mem::take(&mut self.out_of_space) {
