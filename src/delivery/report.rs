@@ -14,7 +14,7 @@ use super::metrics::Counters;
 use super::scheduler::News;
 use crate::excerpt::without_numbers;
 use crate::journal::Passed;
-use crate::model::Position;
+use crate::model::{Event, Position};
 use crate::sinks::Health;
 
 /// Between any two lines of a kind: a thousand events may be rejected at once, each with a text of
@@ -24,6 +24,10 @@ const QUIET_ALWAYS: Duration = Duration::from_secs(1);
 /// Between two lines about the same trouble, at first and at most.
 const QUIET_FIRST: Duration = Duration::from_secs(60);
 const QUIET_LONGEST: Duration = Duration::from_secs(3600);
+
+/// A turn that waits for nobody ends within this time, or what it reads hangs. A disk that takes
+/// minutes is no hanging of ours.
+const TURN_MAX: Duration = Duration::from_secs(300);
 
 /// Speaks for one sink.
 pub(super) struct Report {
@@ -100,6 +104,23 @@ impl Report {
         self.counters
             .lanes_waiting
             .store(attempts, Ordering::Relaxed);
+    }
+
+    /// These events of the log were confirmed.
+    pub(super) fn confirmed(&self, events: &[Event]) {
+        let now = Timestamp::now();
+        for event in events {
+            let latency = &self.counters.confirmed;
+            latency.observe_between(event.received_at(), now, 1);
+        }
+    }
+
+    /// The loop turns, and again soon after this time; `None`: nobody knows when.
+    pub(super) fn turns_by(&self, at: Option<Instant>) {
+        match at {
+            Some(at) => self.counters.next_turn.by(at.into_std() + TURN_MAX),
+            None => self.counters.next_turn.whenever(),
+        }
     }
 
     pub(super) fn redelivered(&self, events: usize) {

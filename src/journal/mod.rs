@@ -61,6 +61,7 @@ mod lock;
 mod log;
 mod look_round;
 mod reader;
+mod received_times;
 mod recent_topics;
 mod replays;
 mod reset_id;

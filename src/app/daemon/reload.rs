@@ -77,7 +77,7 @@ impl App {
                 Ok(())
             }
         };
-        systemd::ready(self.view.source.link().state.as_str());
+        systemd::reloaded(&self.view);
         outcome
     }
 

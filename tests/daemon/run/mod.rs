@@ -116,7 +116,7 @@ async fn ready_means_that_messages_arrive_and_not_ready_says_why() {
         Some(1.0)
     );
     assert_eq!(
-        metric(&daemon, "stomp_bridge_sink_lag{sink=\"history\"}").await,
+        metric(&daemon, "stomp_bridge_sink_lag_entries{sink=\"history\"}").await,
         Some(0.0)
     );
     assert!(daemon.get("/metrics").await.unwrap().1.ends_with("# EOF\n"));
