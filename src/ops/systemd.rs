@@ -8,6 +8,7 @@ use tokio::time::{sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
+use super::sinks::SinkView;
 use super::view::View;
 use crate::duration::InWords;
 use crate::excerpt::beginning;
@@ -147,19 +148,12 @@ impl Progress {
     /// until when they may wait. A sink whose other side is away waits, and does not hang.
     fn is_made(&mut self, view: &View) -> bool {
         let now = Instant::now();
-        let source_hangs = self.source_hangs(view.source.turns(), now);
-        let sinks = view.sinks.all();
-        let sinks = sinks
-            .iter()
-            .filter(|sink| sink.counters.next_turn.is_overdue(now))
-            .map(|sink| format!("sink {}", sink.name));
+        let source = self.source_hangs(view.source.turns(), now);
         let journal = view.journal.log.is_overdue(now);
-        let hanging: Vec<String> = source_hangs
-            .then(|| "the source".to_owned())
-            .into_iter()
-            .chain(journal.then(|| "the journal".to_owned()))
-            .chain(sinks)
-            .collect();
+        let parts = [("the source", source), ("the journal", journal)].into_iter();
+        let parts = parts.filter_map(|(part, hangs)| hangs.then(|| part.to_owned()));
+        let sinks = hanging_sinks(&view.sinks.all(), now);
+        let hanging: Vec<String> = parts.chain(sinks).collect();
         if !hanging.is_empty() && hanging != self.said {
             error!(
                 hanging = hanging.join(", "),
@@ -181,6 +175,13 @@ impl Progress {
             }
         }
     }
+}
+
+fn hanging_sinks(sinks: &[SinkView], now: Instant) -> Vec<String> {
+    let hanging = sinks
+        .iter()
+        .filter(|sink| sink.counters.next_turn.is_overdue(now));
+    hanging.map(|sink| format!("sink {}", sink.name)).collect()
 }
 
 /// How the daemon is, in one line for `systemctl status`.
@@ -227,6 +228,8 @@ fn notify(states: &[NotifyState<'_>]) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]
@@ -235,6 +238,21 @@ mod tests {
         let line = one_line(text);
         assert!(!line.chars().any(char::is_control), "{line}");
         assert_eq!(line.chars().count(), text.chars().count());
+    }
+
+    #[test]
+    fn a_sink_that_hangs_is_named_and_one_that_waits_is_not() {
+        let sink = |name: &str| SinkView {
+            name: name.into(),
+            health: crate::sinks::Health::default(),
+            counters: Arc::default(),
+        };
+        let sinks = [sink("a"), sink("b"), sink("c")];
+        let (now, minute) = (Instant::now(), Duration::from_secs(60));
+        sinks[0].counters.next_turn.by(now + 2 * minute);
+        sinks[1].counters.next_turn.whenever();
+        sinks[2].counters.next_turn.by(now);
+        assert_eq!(hanging_sinks(&sinks, now + minute), ["sink c"]);
     }
 
     #[test]
