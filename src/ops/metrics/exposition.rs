@@ -122,9 +122,7 @@ impl Samples<'_> {
     pub(super) fn histogram(&mut self, labels: &[&str], reading: &LatencyReading) {
         debug_assert_eq!(self.family.kind, Kind::Histogram);
         for (bound_us, count) in BOUNDS_US.iter().zip(reading.at_most) {
-            // The same text in both formats, so that it is the same series.
-            let bound = format!("{:?}", *bound_us as f64 / 1e6);
-            self.named("_bucket", labels, Some(&bound), count);
+            self.named("_bucket", labels, Some(&bound(*bound_us)), count);
         }
         self.named("_bucket", labels, Some("+Inf"), reading.count);
         self.named("_sum", labels, None, reading.sum.as_secs_f64());
@@ -149,6 +147,16 @@ impl Samples<'_> {
         }
         let end = if separator == ',' { "}" } else { "" };
         line(self.text, format_args!("{end} {value}\n"));
+    }
+}
+
+/// A bucket's bound in seconds: `0.005`, and `1.0` as OpenMetrics wants it. Both formats have the same
+/// text, so that it is the same series.
+fn bound(bound_us: u64) -> String {
+    let seconds = bound_us as f64 / 1e6;
+    match bound_us % 1_000_000 {
+        0 => format!("{seconds:.1}"),
+        _ => seconds.to_string(),
     }
 }
 
