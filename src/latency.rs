@@ -1,5 +1,5 @@
-//! How long something took, as a histogram. What is observed costs two additions to atomics: no lock
-//! and no memory, so that it may stand where every message passes.
+//! How long something took, as a histogram. What is observed costs two additions to atomics: no
+//! lock and no memory, so that it may stand where every message passes.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;

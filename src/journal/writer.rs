@@ -49,8 +49,8 @@ const DROP_LINE_INTERVAL: Duration = Duration::from_secs(60);
 /// How long a full journal or disk is left alone before the same is tried again.
 pub(super) const OUT_OF_SPACE_INTERVAL: Duration = Duration::from_millis(200);
 
-/// A turn of the writer ends within this time, or its disk hangs: it sleeps for 10 s at most, and the
-/// longest transaction, a removal of half a million dead letters, takes seconds.
+/// A turn of the writer ends within this time, or its disk hangs: it sleeps for 10 s at most, and
+/// the longest transaction, a removal of half a million dead letters, takes seconds.
 const TURN_MAX: Duration = Duration::from_secs(300);
 
 /// The queues from the handles, and the bytes that waiting batches may take.

@@ -18,7 +18,8 @@ use crate::source::LinkState;
 /// Between two looks at what `systemctl status` is to say, unless the watchdog looks more often.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What systemd is to wait longer than we do: opening the journal comes before, and its answer after.
+/// What systemd is to wait longer than we do: opening the journal comes before, and its answer
+/// after.
 const START_MORE: Duration = Duration::from_secs(30);
 
 /// The source's loop turns every 5 s at least: four turns are missing.
@@ -144,8 +145,9 @@ struct Progress {
 }
 
 impl Progress {
-    /// Looks at every loop. The source's turns at least every few seconds; the others say themselves
-    /// until when they may wait. A sink whose other side is away waits, and does not hang.
+    /// Looks at every loop. The source's turns at least every few seconds; the others say
+    /// themselves until when they may wait. A sink whose other side is away waits, and does not
+    /// hang.
     fn is_made(&mut self, view: &View) -> bool {
         let now = Instant::now();
         let source = self.source_hangs(view.source.turns(), now);
@@ -157,7 +159,7 @@ impl Progress {
         if !hanging.is_empty() && hanging != self.said {
             error!(
                 hanging = hanging.join(", "),
-                "watchdog not fed: a task's loop hangs; systemd restarts the daemon unless it goes on"
+                "watchdog not fed: a loop hangs; systemd restarts the daemon unless it goes on"
             );
         }
         self.said = hanging;

@@ -165,7 +165,8 @@ impl Commit {
     }
 }
 
-/// When so many entries came from the server, in their order. What one read has brought has one time.
+/// When so many entries came from the server, in their order. What one read has brought has one
+/// time.
 fn received(entries: &[NewEntry]) -> Vec<(Timestamp, u64)> {
     let mut received: Vec<(Timestamp, u64)> = Vec::new();
     for entry in entries.iter().filter(|entry| entry.is_received()) {

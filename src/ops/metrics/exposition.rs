@@ -150,8 +150,8 @@ impl Samples<'_> {
     }
 }
 
-/// A bucket's bound in seconds: `0.005`, and `1.0` as OpenMetrics wants it. Both formats have the same
-/// text, so that it is the same series.
+/// A bucket's bound in seconds: `0.005`, and `1.0` as OpenMetrics wants it. Both formats have the
+/// same text, so that it is the same series.
 fn bound(bound_us: u64) -> String {
     let seconds = bound_us as f64 / 1e6;
     match bound_us % 1_000_000 {
@@ -220,8 +220,8 @@ mod tests {
         assert!(text.starts_with(begins), "{text}");
         assert!(!text.contains("EOF") && !text.contains("UNIT"), "{text}");
         let open = written(Format::OpenMetrics);
-        let begins = "# HELP a_bytes A \\\"text\\\"\\\\\n# TYPE a_bytes counter\n# UNIT a_bytes bytes\n\
-             a_bytes_total{topic=\"a\\\"\\\\\\n故障\"} 7\n# HELP b_seconds B\n";
+        let begins = "# HELP a_bytes A \\\"text\\\"\\\\\n# TYPE a_bytes counter\n\
+             # UNIT a_bytes bytes\na_bytes_total{topic=\"a\\\"\\\\\\n故障\"} 7\n# HELP b_seconds B\n";
         assert!(open.starts_with(begins), "{open}");
         assert!(open.ends_with("\n# EOF\n"), "{open}");
     }

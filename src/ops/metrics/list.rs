@@ -112,7 +112,7 @@ pub(super) static READY: Family = gauge(
 pub(super) static NOT_READY: Family = gauge(
     "stomp_bridge_not_ready_reasons",
     &["reason"],
-    "How many times each reason keeps the daemon from being ready: link, topic_refused, topic_silent, sink, journal_full",
+    "How many times each reason keeps the daemon from being ready",
 );
 pub(super) static CONFIG_GOOD: Family = gauge(
     "stomp_bridge_config_last_reload_successful",
@@ -223,7 +223,7 @@ pub(super) static TOPIC_MESSAGES: Family = counter(
 pub(super) static TOPIC_LAST_MESSAGE: Family = gauge(
     "stomp_bridge_topic_last_message_timestamp_seconds",
     &["topic"],
-    "When the topic's last message came, in seconds since 1970; 0: none since the start. Of other, the newest",
+    "When the topic's last message came, in seconds since 1970; 0: none since the start",
 );
 pub(super) static TOPIC_SILENT: Family = gauge(
     "stomp_bridge_topic_silent",
@@ -342,7 +342,7 @@ pub(super) static JOURNAL_FULL: Family = gauge(
 pub(super) static JOURNAL_PENDING: Family = gauge(
     "stomp_bridge_journal_oldest_pending_seconds",
     &[],
-    "How long the oldest entry has waited that some sink has yet to get, one removed from the configuration too; 0: none waits",
+    "How long the oldest entry has waited that some sink has yet to get; 0: none waits",
 );
 pub(super) static JOURNAL_EVICTED: Family = counter(
     "stomp_bridge_journal_evicted_total",
@@ -371,7 +371,7 @@ pub(super) static SINK_LAG_SECONDS: Family = gauge(
 pub(super) static SINK_LATENCY: Family = histogram(
     "stomp_bridge_sink_confirmed_latency_seconds",
     &["sink"],
-    "From a message's bytes to the sink's confirmation; not of what was redelivered by a redrive or a replay",
+    "From a message's bytes to the sink's confirmation, without redrives and replays",
 );
 pub(super) static SINK_DELIVERED: Family = counter(
     "stomp_bridge_sink_delivered_total",

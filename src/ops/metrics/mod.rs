@@ -1,5 +1,5 @@
-//! `/metrics`: read off the parts at each scrape, so nothing is kept twice and nothing grows between
-//! scrapes.
+//! `/metrics`: read off the parts at each scrape, so nothing is kept twice and nothing grows
+//! between scrapes.
 //!
 //! - `list`: every metric, with its labels and its help
 //! - `scrape`: their values now

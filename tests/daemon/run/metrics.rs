@@ -68,10 +68,9 @@ async fn delivering(served: &Served, receiver: &Receiver) -> Daemon {
     let mut daemon = Daemon::start(&configuration).await;
     daemon.ready().await;
     served.publish(1);
-    let unmapped = r#"{"deviceId":1,"newState":"维护中","address":{"latitude":"x","longitude":1}}"#;
-    served
-        .publisher
-        .publish(Message::json(TOPIC, unmapped.to_owned()));
+    let address = r#"{"latitude":"x","longitude":1}"#;
+    let unmapped = format!(r#"{{"deviceId":1,"newState":"维护中","address":{address}}}"#);
+    served.publisher.publish(Message::json(TOPIC, unmapped));
     for sink in ["history", "oncall"] {
         wait::until("delivered", async || {
             let line = format!("stomp_bridge_sink_delivered_total{{sink=\"{sink}\"}}");

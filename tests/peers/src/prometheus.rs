@@ -16,8 +16,8 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts one that scrapes `target` (`address:port`) each second as the job `stomp-bridge`, with
-    /// a file of rules.
+    /// Starts one that scrapes `target` (`address:port`) each second as the job `stomp-bridge`,
+    /// with a file of rules.
     pub async fn start(target: &str, rules: &Path) -> Prometheus {
         let (folder, port) = (Folder::new("prometheus"), port::free());
         let configuration = format!(
