@@ -275,6 +275,8 @@ fn farewell(dir: &Path, url: &str) {
         say!("  sqlite3 {} \"{query}\"", history.display());
     }
     say!(
-        "\nYour own platform: put its URL in place of {url} in config.toml, then stomp-bridge run."
+        "\nYour own platform: put its URL in place of {url} in {config}, then\n  \
+         stomp-bridge run --config {config}",
+        config = dir.join("config.toml").display()
     );
 }

@@ -331,9 +331,7 @@ fn row(sink: &Sink, now: Timestamp) -> [String; 7] {
                 (false, false, true) => "paused",
                 (false, false, false) => "retrying",
             };
-            let next = sink.next_attempt.map(|next| age(now, next));
-            let next = next.map_or(String::new(), |next| format!(", next in {next}"));
-            format!("{state} {since}{next}")
+            format!("{state} {since}{}", next_of_sink(sink, now))
         }
     };
     let state = if sink.replaying {
@@ -353,6 +351,18 @@ fn row(sink: &Sink, now: Timestamp) -> [String; 7] {
     ]
 }
 
+/// When a sink is tried next, where it waits for that, and whether its `rate` is why.
+fn next_of_sink(sink: &Sink, now: Timestamp) -> String {
+    let rate = sink.no_attempt_before;
+    let waits = sink.waits_for_rate || sink.next_attempt.is_some();
+    match (sink.next_attempt, rate.filter(|at| waits && *at > now)) {
+        (Some(next), Some(rate)) if next >= rate => format!(", next in {}", age(now, next)),
+        (_, Some(rate)) => format!(", rate: next in {}", age(now, rate)),
+        (Some(next), None) => format!(", next in {}", age(now, next)),
+        (None, None) => String::new(),
+    }
+}
+
 /// What has passed must not look as if it lasted.
 fn last_error(sink: &Sink, now: Timestamp) -> String {
     let error = sink.last_error.as_deref().map(one_line);
@@ -360,7 +370,11 @@ fn last_error(sink: &Sink, now: Timestamp) -> String {
         Some(since) if sink.up => {
             // What lasts comes before what has passed.
             let warning = sink.warning.as_deref().map(one_line);
-            let passed = error.map(|error| format!("until {} ago: {error}", age(since, now)));
+            let passed = error.map(|error| match sink.last_error_at {
+                // It was up then: only an event was rejected.
+                Some(at) if at > since => format!("{} ago: {error}", age(at, now)),
+                _ => format!("until {} ago: {error}", age(since, now)),
+            });
             warning.or(passed)
         }
         _ => error,
@@ -555,30 +569,42 @@ mod tests {
         assert!(lines[UNREADABLE_SHOWN_MAX].contains("390 more lines"));
     }
 
+    fn sink() -> Sink {
+        Sink {
+            name: "history".to_owned(),
+            configured: true,
+            up: true,
+            since: Some(at(0)),
+            last_error: None,
+            last_error_at: None,
+            warning: None,
+            next_attempt: None,
+            no_attempt_before: None,
+            waits_for_rate: false,
+            disabled: false,
+            paused: false,
+            since_start: SinceStart::default(),
+            replaying: false,
+            dlq_bytes: 0,
+            dlq_max_bytes: 0,
+            account: SinkAccounting {
+                sink: "history".into(),
+                cursor: Position::START,
+                pending: 0,
+                waiting: 0,
+                accounting: Accounting::default(),
+            },
+        }
+    }
+
     #[test]
     fn error_that_has_passed_says_since_when_and_a_warning_of_now_comes_first() {
         let told = |error: Option<&str>, warning: Option<&str>, up| {
             let sink = Sink {
-                name: "history".to_owned(),
-                configured: true,
                 up,
-                since: Some(at(0)),
                 last_error: error.map(str::to_owned),
                 warning: warning.map(str::to_owned),
-                next_attempt: None,
-                disabled: false,
-                paused: false,
-                since_start: SinceStart::default(),
-                replaying: false,
-                dlq_bytes: 0,
-                dlq_max_bytes: 0,
-                account: SinkAccounting {
-                    sink: "history".into(),
-                    cursor: Position::START,
-                    pending: 0,
-                    waiting: 0,
-                    accounting: Accounting::default(),
-                },
+                ..sink()
             };
             last_error(&sink, at(300))
         };
@@ -590,5 +616,34 @@ mod tests {
         assert_eq!(told(None, None, true), "");
         assert_eq!(told(Some("refused"), Some("no right"), true), "no right");
         assert_eq!(told(Some("refused"), Some("no right"), false), "refused");
+        for (second, expected) in [(-9, "until 5 min ago: 422"), (240, "60 s ago: 422")] {
+            let sink = Sink {
+                last_error: Some("422".to_owned()),
+                last_error_at: Some(at(second)),
+                ..sink()
+            };
+            assert_eq!(last_error(&sink, at(300)), expected);
+        }
+    }
+
+    #[test]
+    fn a_sink_that_waits_for_its_rate_says_so() {
+        for (next, rate, waits, expected) in [
+            (None, None, false, ""),
+            // Nothing is there for it.
+            (None, Some(42), false, ""),
+            (None, Some(42), true, ", rate: next in 42 s"),
+            (Some(9), None, false, ", next in 9 s"),
+            (Some(9), Some(42), false, ", rate: next in 42 s"),
+            (Some(60), Some(42), false, ", next in 60 s"),
+        ] {
+            let sink = Sink {
+                next_attempt: next.map(at),
+                no_attempt_before: rate.map(at),
+                waits_for_rate: waits,
+                ..sink()
+            };
+            assert_eq!(next_of_sink(&sink, at(0)), expected);
+        }
     }
 }

@@ -88,6 +88,16 @@ impl<'a> Report<'a> {
         });
     }
 
+    /// The problems of this table and below it say by which name people know it.
+    pub(super) fn name(&mut self, table: &Path, name: &str) {
+        let (own, below) = (table.to_string(), format!("{table}."));
+        let is_of_it =
+            |problem: &&mut Problem| problem.path == own || problem.path.starts_with(&below);
+        for problem in self.problems.iter_mut().filter(is_of_it) {
+            problem.message = format!("{name}: {}", problem.message);
+        }
+    }
+
     /// The value of a result; its error is the problem of the value at `path`.
     pub(super) fn take<T>(&mut self, path: &Path, result: Result<T, String>) -> Option<T> {
         result.map_err(|message| self.error(path, message)).ok()

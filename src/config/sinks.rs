@@ -346,6 +346,9 @@ fn retry(check: &mut Context<'_>, path: &Path, written: &schema::Retry) -> Retry
     }
 }
 
+/// Who is neither the owner nor of the group may write.
+const OTHERS_WRITE: u32 = 0o002;
+
 fn sqlite(
     check: &mut Context<'_>,
     named: &Named<'_>,
@@ -362,6 +365,14 @@ fn sqlite(
     }
     files.push((path.clone(), format!("the sink `{}`", named.name)));
     check.database(&named.path.join("path"), &path);
+    if written.mode.0 & OTHERS_WRITE != 0 {
+        let message = format!(
+            "everybody on this machine may change this history: mode = \"{:04o}\" lets the same \
+             people read it",
+            written.mode.0 & !OTHERS_WRITE
+        );
+        check.report.warning(&named.path.join("mode"), message);
+    }
     let zone = zone(check, &named.path, &written.timezone);
     Settings::Sqlite(sqlite::Settings {
         name: named.name.to_string(),

@@ -186,7 +186,12 @@ impl Engine {
         self.resume().await?;
         while !stop.is_cancelled() {
             self.look_at_dlq();
-            let action = self.scheduler.next(Instant::now());
+            let now = Instant::now();
+            self.report.tell_due(now);
+            let action = self.scheduler.next(now);
+            if self.capabilities.rate.is_some() {
+                self.report.rate(self.scheduler.rate(now), now);
+            }
             if action.is_some() {
                 let current = stop.run_until_cancelled(rotation::until_lately_current());
                 // This sink may end over it: what it was about to send stays in the journal.
@@ -241,6 +246,7 @@ impl Engine {
             self.ended(ended).await?;
         }
         self.report.waiting(0);
+        self.report.tell_rest();
         Ok(())
     }
 
@@ -257,7 +263,8 @@ impl Engine {
         let gathers_until = self.gathers_until;
         let is_busy = !self.under_way.is_empty();
         let reads_ahead = gathers || is_busy && self.capabilities.ordering == Ordering::Global;
-        let (due, through) = (self.scheduler.due(), self.progress.through);
+        let dues = [self.scheduler.due(), self.report.due()].into_iter();
+        let (due, through) = (dues.flatten().min(), self.progress.through);
         let is_idle = !is_busy && self.scheduler.is_empty();
         let idle_at = self.idle_at;
         let under_way = &mut self.under_way;

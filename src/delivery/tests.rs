@@ -1325,7 +1325,7 @@ async fn sink_that_refuses_more_than_a_fifth_is_waited_for_and_not_stripped_of_i
             report
                 .last_error
                 .unwrap()
-                .contains("events were refused: refused 2"),
+                .contains("events were rejected: refused 2"),
             "{refuses:?}"
         );
         // Refused a second time it is the event's fault, as far as that can be known.

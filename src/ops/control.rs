@@ -108,7 +108,7 @@ pub struct Reply {
     /// at.
     pub entries: u64,
     /// Of `RetrySource`: the attempt comes then and not now, since the limit on refused sign-ins
-    /// holds.
+    /// holds. Of `RetrySink`: since the sink's `rate` does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
 }

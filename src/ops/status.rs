@@ -177,14 +177,23 @@ pub struct Sink {
     pub up: bool,
     /// Since when.
     pub since: Option<Timestamp>,
-    /// The last trouble, though it may have passed.
+    /// The last trouble, though it may have passed, or why the last dead letter is one.
     pub last_error: Option<String>,
+    /// When that was.
+    #[serde(default)]
+    pub last_error_at: Option<Timestamp>,
     /// What is to be mended although it delivers.
     #[serde(default)]
     pub warning: Option<String>,
     /// When it is tried next, where it waits for that; `sinks retry` tries it now.
     #[serde(default)]
     pub next_attempt: Option<Timestamp>,
+    /// Its `rate` allows no attempt before, also not by `sinks retry`.
+    #[serde(default)]
+    pub no_attempt_before: Option<Timestamp>,
+    /// Something could be delivered now, and waits for its `rate`.
+    #[serde(default)]
+    pub waits_for_rate: bool,
     /// The other side wants nothing more: it is not tried until `sinks retry` or a reload.
     #[serde(default)]
     pub disabled: bool,
@@ -373,10 +382,13 @@ fn sinks(view: &View, accounts: Vec<SinkAccounting>) -> Vec<Sink> {
                 up: health.as_ref().is_some_and(|health| health.up),
                 since: health.as_ref().map(|health| health.since),
                 next_attempt: health.as_ref().and_then(|health| health.next_attempt),
+                no_attempt_before: health.as_ref().and_then(|health| health.no_attempt_before),
+                waits_for_rate: health.as_ref().is_some_and(|health| health.waits_for_rate),
                 disabled: health.as_ref().is_some_and(|health| health.disabled),
                 paused: health.as_ref().is_some_and(|health| health.paused),
                 since_start: known.map(since_start).unwrap_or_default(),
                 warning: health.as_ref().and_then(|health| health.warning.clone()),
+                last_error_at: health.as_ref().and_then(|health| health.last_error_at),
                 last_error: health.and_then(|health| health.last_error),
                 replaying: view.journal.cursors.replay(&account.sink).is_some(),
                 dlq_bytes: dlq_bytes(&account.sink),

@@ -10,6 +10,7 @@ mod intervals;
 mod keeping;
 mod mqtt;
 mod mqtt5;
+mod mqtt_ways;
 mod postgres;
 mod postgres_around;
 mod postgres_upkeep;

@@ -37,6 +37,10 @@ impl Sink for Webhook {
         async { Ok(None) }.boxed()
     }
 
+    fn warning(&self) -> Option<String> {
+        self.target.denial.get().cloned()
+    }
+
     fn attempt<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), Undelivered>> {
         async move {
             let (max, _) = self.target.posting.size();

@@ -1,5 +1,6 @@
 //! One request to the receiver, and its answer as far as that is worth reading.
 
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
@@ -11,6 +12,7 @@ use tokio::time::timeout;
 use super::address::Address;
 use super::answer::{Answer, Answers, Verdict, advice};
 use super::body::{Body, Posting};
+use super::denial::Denial;
 use super::exchange::{Exchange, failure};
 use super::headers::Rendered;
 use super::reach::Reach;
@@ -31,6 +33,8 @@ const EXCERPT_CHARS: usize = 200;
 
 /// Where to, and how.
 pub(super) struct Target {
+    /// The sink's.
+    pub(super) name: String,
     pub(super) reach: Reach,
     /// For log lines: path and query may be secrets (chat groups give them out as such).
     pub(super) server: String,
@@ -43,6 +47,8 @@ pub(super) struct Target {
     pub(super) hmac: Option<HeaderSigner>,
     pub(super) answers: Answers,
     pub(super) exchange: Exchange,
+    /// What to do about answers of 2xx that look like refusals.
+    pub(super) denial: OnceLock<String>,
 }
 
 impl Target {
@@ -130,8 +136,14 @@ impl Target {
         if let Some(advice) = advice(status).filter(|_| why.is_none()) {
             error = format!("{error}; {advice}");
         }
+        if verdict == Verdict::Unclear && self.answers.is_denied(&body) {
+            error.push_str("; where it never accepts such an event, set `reject_when`");
+        }
         match verdict {
-            Verdict::Confirmed => Ok(()),
+            Verdict::Confirmed => {
+                self.look_for_denial(status, &body);
+                Ok(())
+            }
             Verdict::Refused => Err(Trouble::Refused {
                 index: None,
                 by: By::Them,
@@ -140,6 +152,23 @@ impl Target {
             Verdict::Disabled => Err(Trouble::Disabled { error }),
             Verdict::Unclear => Err(Trouble::Unclear { error }),
             Verdict::Retry(after) => Err(Trouble::Retry { error, after }),
+        }
+    }
+
+    /// Warns once of a receiver that seems to say no in answers that nobody looks at.
+    fn look_for_denial(&self, status: u16, body: &str) {
+        if self.answers.read_body() || self.denial.get().is_some() {
+            return;
+        }
+        let advice = Denial::in_body(body).map(|denial| denial.advice(&self.server, status));
+        if let Some(advice) = advice
+            && self.denial.set(advice.clone()).is_ok()
+        {
+            tracing::warn!(
+                sink = self.name,
+                advice,
+                "events may be refused inside of answers of 2xx"
+            );
         }
     }
 
