@@ -124,6 +124,7 @@ fn checked<'a>(
     };
 
     let states = Arc::new(states(root.states));
+    check.names(root.names);
     let mut topics = check.topics(root.topics, &states, max_body);
     let subscriptions = std::mem::take(&mut topics.topics);
     let silences = std::mem::take(&mut topics.silences);
