@@ -210,7 +210,7 @@ fn event(routed: &Routed, width: Width) -> Vec<String> {
         );
         !value.is_null() && !is_id
     };
-    let order = EventKind::Status.columns().iter();
+    let order = EventKind::Status.names().iter();
     let columns = order.filter_map(|name| routed.event.get_key_value(*name));
     let rows = columns
         .filter(is_shown)

@@ -139,6 +139,7 @@ fn uncommented_example() -> String {
             "ca_file",
             "cert_file",
             "key_file",
+            "file",
             "tls",
             "token",
         ]
