@@ -14,7 +14,9 @@ use super::accounting::SinkAccounting;
 use super::error::failed;
 use super::row::{content, timestamp};
 use super::state::{CursorRow, State};
-use super::{DeadLetter, Entry, Error, Eviction, dead_letters, disk, file};
+use super::{
+    DeadLetter, DeliveryProof, Entry, Error, Eviction, dead_letters, disk, file, proof_rows,
+};
 use crate::model::Position;
 
 const READ_AFTER: &str = "SELECT position, kind, topic, received_at, body, previous, repeat, reason FROM entry \
@@ -208,6 +210,14 @@ impl Reader {
         }
         moment.commit().await.map_err(reading())?;
         Ok(accounts)
+    }
+
+    /// What sinks have confirmed of the entry at a position, the oldest first, as far as it is kept.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn proofs(&mut self, position: Position) -> Result<Vec<DeliveryProof>, Error> {
+        proof_rows::of(&mut self.connection, position).await
     }
 
     /// The evictions, in order.

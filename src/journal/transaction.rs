@@ -13,9 +13,10 @@ use super::disk;
 use super::error::failed;
 use super::insert::Insert;
 use super::last_states::{Row, WaitingRow};
+use super::proof::ProofSave;
 use super::retention::Truncation;
 use super::state::CursorRow;
-use super::{Entry, Error, Settings, coverage, last_state_rows, replays};
+use super::{Entry, Error, Settings, coverage, last_state_rows, proof_rows, replays};
 use crate::faults::{self, Failpoint};
 use crate::model::Position;
 
@@ -25,6 +26,7 @@ pub(super) struct Statements {
     entries: Insert,
     last_states: Insert,
     cursors: Insert,
+    proofs: Insert,
 }
 
 impl Default for Statements {
@@ -33,6 +35,7 @@ impl Default for Statements {
             entries: disk::entries_statement(),
             last_states: last_state_rows::upsert_statement(),
             cursors: disk::cursors_statement(),
+            proofs: proof_rows::statement(),
         }
     }
 }
@@ -52,6 +55,7 @@ pub(super) struct Transaction<'a> {
     pub(super) excess: u64,
     pub(super) commands: &'a [QueuedCommand],
     pub(super) cursors: &'a [CursorRow],
+    pub(super) proofs: &'a ProofSave,
     pub(super) truncation: Option<Truncation>,
 }
 
@@ -62,6 +66,8 @@ pub(super) struct Written {
     pub(super) changed: Vec<u64>,
     /// How many entries were removed.
     pub(super) removed: u64,
+    /// The bytes of the proofs that were removed.
+    pub(super) proofs_bytes: u64,
     /// The devices that were forgotten.
     pub(super) evicted: Vec<Row>,
 }
@@ -100,6 +106,8 @@ impl Transaction<'_> {
             excess => last_state_rows::evict(&mut transaction, excess).await?,
         };
         disk::save_cursors(&mut transaction, &statements.cursors, self.cursors).await?;
+        let proofs_bytes =
+            proof_rows::save(&mut transaction, &statements.proofs, self.proofs).await?;
         let mut changed = Vec::new();
         for QueuedCommand { command, .. } in self.commands {
             let write = command.write(&mut transaction, self.settings, self.head);
@@ -122,6 +130,7 @@ impl Transaction<'_> {
         Ok(Written {
             changed,
             removed,
+            proofs_bytes,
             evicted,
         })
     }
@@ -141,6 +150,7 @@ impl Transaction<'_> {
     /// Nothing that the writer adds on its own.
     fn has_no_upkeep(&self) -> bool {
         self.cursors.is_empty()
+            && self.proofs.is_empty()
             && self.truncation.is_none()
             && self.last_states.is_none()
             && self.excess == 0

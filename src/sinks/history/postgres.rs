@@ -49,6 +49,7 @@ use super::capabilities::CAPABILITIES;
 use super::newest::stored_newest;
 use super::recorder::Recorder;
 use super::retention::{Due, Pruned, Retention, TEND_MAX};
+use super::rows::rows_stored;
 use super::upkeep::{Before, Stepped, Upkeep};
 use crate::model::{Event, Position};
 use crate::secret::{Lifetime, Secret, protect_url};
@@ -138,6 +139,7 @@ pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
         next_step: None,
         undeleted: None,
         untended: None,
+        answer: None,
     };
     Ok(Built {
         sink: Box::new(sink),
@@ -170,6 +172,8 @@ struct PostgresHistory {
     undeleted: Option<String>,
     /// Why the upkeep does not go on.
     untended: Option<String>,
+    /// What the last attempt has stored.
+    answer: Option<String>,
 }
 
 impl Sink for PostgresHistory {
@@ -210,8 +214,9 @@ impl Sink for PostgresHistory {
                 self.way,
             );
             match bounded(STORE_TIMEOUT, stored).await {
-                Ok(next) => {
+                Ok((next, rows)) => {
                     self.way = next;
+                    self.answer = Some(rows_stored(rows, batch.events.len()));
                     let newest = batch.events.last().map(Event::received_at);
                     match self.tend(&mut connection, newest).await {
                         Ok(()) => self.connection = Some(connection),
@@ -251,6 +256,10 @@ impl Sink for PostgresHistory {
 
     fn newest(&self) -> Option<Newest> {
         self.newest
+    }
+
+    fn answer(&mut self) -> Option<String> {
+        self.answer.take()
     }
 
     fn warning(&self) -> Option<String> {
