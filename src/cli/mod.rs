@@ -5,6 +5,7 @@
 //!   `route`: what a message becomes
 //! - `status`, `dlq`, `replay`, `sinks`, `source`, `journal`: those that ask the running daemon, or change
 //!   its journal; `target`: where that is
+//! - `why`: the way of one event, in a folder of its own
 //! - `tap`, `send`: those with a connection of their own, which is `connection`; `live`, `frames`:
 //!   what they print
 //! - `print`, `log`, `redacted`, `runtime`: what all of them need
@@ -33,5 +34,6 @@ mod source;
 mod status;
 mod tap;
 mod target;
+mod why;
 
 pub use main::run;

@@ -89,7 +89,7 @@ pub use file::real_path;
 pub use handle::Journal;
 pub use log::{Log, Queued};
 pub use proof::DeliveryProof;
-pub use reader::Reader;
+pub use reader::{Backwards, Reader};
 pub use reset_id::{Proof, ResetId, reset_id};
 pub use settings::{Bound, DlqWhenFull, Settings, Start, WhenFull};
 pub use status::{Room, SinkStatus, Status};

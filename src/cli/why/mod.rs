@@ -1,0 +1,16 @@
+//! `stomp-bridge why`: the way of one event, from the frame to what became of it at each sink. It
+//! reads, and changes nothing.
+//!
+//! - `verb`: what may be asked; `device`: which device is meant
+//! - `find`: its event in the journal, from the newest entry back
+//! - `fate`: what became of it at each sink
+//! - `way`: all of that as one; `text`: as people read it
+
+mod device;
+mod fate;
+mod find;
+mod text;
+mod verb;
+mod way;
+
+pub(super) use verb::{WhyArgs, why};
