@@ -174,7 +174,7 @@ fn event(routed: &Routed) -> Vec<String> {
         );
         !value.is_null() && !is_id
     };
-    let order = EventKind::Status.columns().iter();
+    let order = EventKind::Status.names().iter();
     let columns = order.filter_map(|name| routed.event.get_key_value(*name));
     let rows = columns
         .filter(is_shown)

@@ -124,7 +124,8 @@ fn checked<'a>(
     };
 
     let states = Arc::new(states(root.states));
-    let mut topics = check.topics(root.topics, &states, max_body);
+    let names = check.names(root.names);
+    let mut topics = check.topics(root.topics, &states, &names, max_body);
     let subscriptions = std::mem::take(&mut topics.topics);
     let silences = std::mem::take(&mut topics.silences);
     let source = check.source(root.source, subscriptions, silences);

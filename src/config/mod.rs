@@ -17,6 +17,8 @@
 //! | `spelling` | URLs of other clients, and what they are called here |
 //! | `plan` | what comes out |
 //! | `place` | where the journal lies, whatever else is wrong |
+//! | `names` | the file that says what devices are called |
+//! | `histories` | where the SQL histories are, whatever else is wrong |
 //! | `reading` | how entries are read and which of them a sink wants, whatever else is wrong |
 
 mod check;
@@ -25,12 +27,14 @@ mod document;
 mod environment;
 mod events;
 mod foreign;
+mod histories;
 mod http;
 mod kinds;
 mod line;
 mod load;
 mod mapping;
 mod masking;
+mod names;
 mod path;
 mod place;
 mod plan;
@@ -50,7 +54,9 @@ mod units;
 mod webhook;
 
 pub use environment::Environment;
+pub use histories::{HistoryPlace, histories, histories_in};
 pub use load::{load, load_in, parse, reading};
+pub use names::{names, names_in};
 pub use place::{Place, place, place_in};
 pub use plan::Plan;
 pub use problem::{Level, Location, Problem, Problems};

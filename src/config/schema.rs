@@ -35,6 +35,7 @@ pub(super) struct Root {
     /// Their tables have a shape by their `type`: who has read that reads the rest.
     #[schemars(with = "BTreeMap<String, AnySink>")]
     pub(super) sinks: Option<Value>,
+    pub(super) names: Names,
     pub(super) http: Http,
     pub(super) tests: Vec<Test>,
     pub(super) watch: Option<Plain<bool>>,
@@ -362,6 +363,13 @@ pub(super) enum WhenFull {
     #[default]
     Pause,
     DropOldest,
+}
+
+/// What devices are called.
+#[derive(Deserialize, JsonSchema, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Names {
+    pub(super) file: Option<PathBuf>,
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -321,7 +321,7 @@ fn when(
 /// The columns that a sink does not get.
 fn omit(check: &mut Context<'_>, path: &Path, List(written): &List) -> Omit {
     Omit::read(written.iter().map(String::as_str)).unwrap_or_else(|name| {
-        let message = match EventKind::Status.columns().contains(&name) {
+        let message = match EventKind::Status.names().contains(&name) {
             true => format!("`{name}` is in every status"),
             false => unknown("column", name, Omit::COLUMNS.into_iter()),
         };

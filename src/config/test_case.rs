@@ -76,7 +76,7 @@ impl Context<'_> {
         }
         let event = path.join("event");
         for column in test.event.keys() {
-            let columns = EventKind::Status.columns();
+            let columns = EventKind::Status.names();
             if !columns.contains(&column.as_str()) {
                 self.report
                     .unknown_key(&event.join(column), column, columns.iter().copied());

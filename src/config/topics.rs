@@ -11,6 +11,7 @@ use super::schema::{self, Ack};
 use super::secret::Within;
 use super::template::{Draft, Scope, is_name};
 use super::units::Each;
+use crate::model::Names;
 use crate::pipeline::{Decoder, States};
 use crate::secret::{Lifetime, PLACEHOLDER, Secret, is_secret_name, protect_header};
 use crate::source::Topic;
@@ -134,6 +135,7 @@ impl Context<'_> {
         &mut self,
         written: BTreeMap<String, schema::Topic>,
         states: &Arc<States>,
+        names: &Option<Arc<Names>>,
         max_body: u64,
     ) -> Topics {
         let path = Path::from("topics");
@@ -160,6 +162,7 @@ impl Context<'_> {
                 self.mapping(&path, &topic, max_body),
                 Arc::clone(states),
             );
+            let decoder = decoder.with_names(names.clone());
             let stream = self.stream(&path, topic.stream.as_deref());
             let silence = topic
                 .silence

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Coverage, CoverageCause, EntryKind, Position};
+use super::{Coverage, CoverageCause, EntryKind, Label, Position};
 
 /// The kinds of entry that sinks can be given, each with columns of its own
 /// ([`columns`](super::columns)).
@@ -280,6 +280,8 @@ pub struct StatusEvent {
     pub position: Position,
     /// The device's own JSON, untouched.
     pub payload: Box<RawValue>,
+    /// What the device is called; `None`: the configuration has no names.
+    pub label: Option<Label>,
 }
 
 impl StatusEvent {
@@ -305,6 +307,7 @@ impl StatusEvent {
             origin: "0-1".to_owned(),
             position: Position(1),
             payload: RawValue::NULL.to_owned(),
+            label: None,
         }
     }
 }

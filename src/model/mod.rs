@@ -7,6 +7,7 @@ mod coverage;
 mod deletion;
 mod event;
 mod kind;
+mod names;
 mod omit;
 mod position;
 
@@ -16,5 +17,6 @@ pub use coverage::{Coverage, CoverageCause};
 pub use deletion::{Allowance, DeletionReport};
 pub use event::{Coordinates, CoverageEvent, Event, EventKind, Place, Severity, StatusEvent};
 pub use kind::EntryKind;
+pub use names::{Label, Named, Names, device_key};
 pub use omit::Omit;
 pub use position::{Origin, Position};

@@ -22,7 +22,7 @@ use super::pointer::Finder;
 use super::scalar::{characters, excerpt, number, text, time};
 use super::undecodable::Undecodable;
 use super::{Field, Mapping, States};
-use crate::model::{Coordinates, Origin, Place, StatusEvent};
+use crate::model::{Coordinates, Names, Origin, Place, StatusEvent};
 use crate::secret::beginning;
 
 /// Statuses in one body. A larger array, such as one of scalars in a frame of many MiB, would cost
@@ -141,6 +141,7 @@ pub struct Decoder {
     mapping: Arc<Mapping>,
     constants: Arc<Constants>,
     states: Arc<States>,
+    names: Option<Arc<Names>>,
     fields: Arc<Finder>,
     /// Those of a [`StatusKey`]: the intake needs no others.
     key_fields: Arc<Finder>,
@@ -155,7 +156,7 @@ impl PartialEq for Decoder {
         // The rest is made from these.
         (&self.topic, &self.stream, self.shared) == (&other.topic, &other.stream, other.shared)
             && (&self.mapping, &self.states) == (&other.mapping, &other.states)
-            && self.constants == other.constants
+            && (&self.constants, &self.names) == (&other.constants, &other.names)
     }
 }
 
@@ -180,6 +181,7 @@ impl Decoder {
             mapping: Arc::new(mapping),
             constants: Arc::default(),
             states,
+            names: None,
             fields,
             key_fields,
             items,
@@ -203,6 +205,11 @@ impl Decoder {
             constants: Arc::new(constants),
             ..self
         }
+    }
+
+    /// The same where devices have names.
+    pub fn with_names(self, names: Option<Arc<Names>>) -> Decoder {
+        Decoder { names, ..self }
     }
 
     /// The same for a topic of a stream; `shared`: other topics are ways to the same statuses.
@@ -316,13 +323,18 @@ impl Decoder {
         let old = old_state.as_deref().map(str::trim);
         let known = previous.map(str::trim);
         let origin_text = origin.to_string();
+        let serial = said.serial();
+        let label = self.names.as_ref().map(|names| {
+            let label = names.of(&client_id, &device_id, serial.as_deref());
+            label.cloned().unwrap_or_default()
+        });
         Ok(StatusEvent {
             event_id: self.event_id(json).unwrap_or_else(|| origin_text.clone()),
             topic: Arc::clone(&self.topic),
             stream: Arc::clone(&self.stream),
             client_id,
             device_id,
-            serial: said.serial(),
+            serial,
             changed: known
                 .or(old)
                 .is_some_and(|before| before != new_state.trim()),
@@ -337,6 +349,7 @@ impl Decoder {
             origin: origin_text,
             position: origin.position,
             payload: payload.to_owned(),
+            label,
         })
     }
 

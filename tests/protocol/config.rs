@@ -113,6 +113,7 @@ fn uncommented_example() -> String {
             "ca_file",
             "cert_file",
             "key_file",
+            "file",
             "tls",
             "token",
         ]

@@ -10,6 +10,7 @@
 //!   `stored`: what both give back
 //! - `rows`, `newest`, `retention`: the events of a batch by kind, the newest status, rows that are
 //!   too old; `upkeep`: what else comes next beside the batches
+//! - `question`: what a person asks a history; `reader`: asks it, without changing anything
 //! - `capabilities`, `migration`, `another_journal`, `times`, `words`: what else both share
 
 mod another_journal;
@@ -21,6 +22,8 @@ mod gaps;
 mod migration;
 mod newest;
 pub mod postgres;
+pub mod question;
+pub mod reader;
 mod recorder;
 mod retention;
 mod rows;

@@ -5,6 +5,7 @@
 //! - `session`: how transactions begin, so that a pooler may stand between; `migrations`: the tables
 //! - `store`: one transaction of a batch; `insert`, `look_up`: its statements; `upkeep`: what is done
 //!   beside the batches
+//! - `reader`: what a person asks
 //! - `failure`: what can go wrong, and what to do about it
 
 mod connect;
@@ -13,6 +14,7 @@ mod hosts;
 mod insert;
 mod look_up;
 mod migrations;
+mod reader;
 mod server;
 mod session;
 mod store;
@@ -39,6 +41,7 @@ use self::failure::{Failure, Fault, bounded, fault};
 pub use self::hosts::urls;
 use self::insert::text_time;
 use self::migrations::migrate;
+pub(super) use self::reader::{PostgresReader, Unread as PostgresUnread};
 pub use self::server::Exposure;
 use self::server::Server;
 use self::session::{Session, end, query, query_as, query_scalar};

@@ -8,6 +8,7 @@
 mod file;
 mod insert;
 mod look_up;
+mod reader;
 mod store;
 mod upkeep;
 mod wal;
@@ -31,6 +32,7 @@ use uuid::Uuid;
 
 use self::file::{Lost, Seen, is_whole, move_away, prepare};
 use self::insert::text_time;
+pub(super) use self::reader::{SqliteReader, Unread as SqliteUnread};
 use self::store::store;
 use self::wal::Wal;
 use super::another_journal::warn_of_another_journal;

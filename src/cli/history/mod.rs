@@ -1,0 +1,27 @@
+//! `stomp-bridge history`: questions to a SQL history, without changing anything.
+//!
+//! - `verb`: the subcommands; `devices`, `events`, `faults`, `availability`, `gaps`, `export`: one
+//!   file each
+//! - `place`: which history; `filter`, `time`: which of its rows; `labels`: what its devices are
+//!   called
+//! - `answer`: from a question to what is printed; `rows`: tables of it; `format`: CSV, JSON and
+//!   GeoJSON; `table`, `bar`: what fits a terminal
+
+mod answer;
+mod availability;
+mod bar;
+mod devices;
+mod events;
+mod export;
+mod faults;
+mod filter;
+mod format;
+mod gaps;
+mod labels;
+mod place;
+mod rows;
+mod table;
+mod time;
+mod verb;
+
+pub(super) use verb::{HistoryArgs, history};
