@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use super::print::{harmless, one_line, tell};
-use crate::config::{self, Place, Plan, Reading};
+use crate::config::{self, HistoryPlace, Place, Plan, Reading};
 use crate::journal::{self, Journal, Proof, Reader, ResetId, SinkAccounting, Start};
 use crate::ops::control::{Access, AdminCommand, Reply, execute, unknown};
 use crate::secret::{Lifetime, Secret, beginning, protect};
@@ -75,6 +75,11 @@ impl Target {
     /// It cannot be read.
     pub(super) fn reading(&self) -> anyhow::Result<Reading> {
         config::reading(&self.config).map_err(|problems| anyhow!("{problems}"))
+    }
+
+    /// The SQL histories of the configuration; none where there is no configuration.
+    pub(super) fn histories(&self) -> Vec<HistoryPlace> {
+        config::histories(&self.config).unwrap_or_default()
     }
 
     /// Reads the journal's file, whether a daemon writes it or not.

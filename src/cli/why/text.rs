@@ -5,24 +5,45 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::Value;
-use unicode_width::UnicodeWidthStr;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::fate::Fate;
-use super::way::{AtSink, Way};
+use super::stored::InHistory;
+use super::way::{AtSink, OnlyIn, Way};
 use crate::cli::print::{harmless, one_line};
 use crate::model::StatusEvent;
 
-/// All of it. Times are those of the zone, whose name stands in the first line.
-pub(super) fn text(way: &Way, zone: &TimeZone, state_name: &dyn Fn(&str) -> String) -> String {
+/// A payload and an answer have no more than this, however wide the terminal is.
+const LINE_COLUMNS: usize = 160;
+
+/// All of it, long texts cut to the columns. Times are those of the zone, whose name stands in the
+/// first line.
+pub(super) fn text(
+    way: &Way,
+    zone: &TimeZone,
+    state_name: &dyn Fn(&str) -> String,
+    columns: Option<usize>,
+) -> String {
     let status = &way.status;
     let mut lines = vec![heading(status, zone, state_name)];
     let mut row = |name: &str, text: String| lines.push(format!("  {name:<9} {text}"));
     let received = time(way.received_at, zone);
     row("received", format!("{received}, position {}", way.position));
+    if let Some(OnlyIn { sink, sequence }) = &way.only_in {
+        let gone = "no longer in the journal";
+        row(
+            "kept",
+            format!("{gone}; the history {sink} has it as row {sequence}"),
+        );
+    }
     row("topic", topic(status));
     row("decoded", decoded(way));
     row("event id", harmless(&status.event_id));
-    row("payload", one_line(status.payload.get()));
+    let columns = columns.unwrap_or(LINE_COLUMNS).min(LINE_COLUMNS);
+    row(
+        "payload",
+        cut(status.payload.get(), columns.saturating_sub(12)),
+    );
     if way.repeats_behind > 0 {
         let behind = way.repeats_behind;
         row("repeats", format!("{behind} behind it, which no sink gets"));
@@ -36,7 +57,11 @@ pub(super) fn text(way: &Way, zone: &TimeZone, state_name: &dyn Fn(&str) -> Stri
     });
     let names = way.sinks.iter().map(|at| at.sink.width());
     let width = names.max().unwrap_or_default();
-    lines.extend(way.sinks.iter().flat_map(|at| at_sink(at, width, zone)));
+    lines.extend(
+        way.sinks
+            .iter()
+            .flat_map(|at| at_sink(at, width, zone, columns)),
+    );
     lines.join("\n")
 }
 
@@ -92,7 +117,7 @@ fn decoded(way: &Way) -> String {
 }
 
 /// One line, and one more for what the other side has said.
-fn at_sink(at: &AtSink, width: usize, zone: &TimeZone) -> Vec<String> {
+fn at_sink(at: &AtSink, width: usize, zone: &TimeZone, columns: usize) -> Vec<String> {
     let blanks = " ".repeat(width - at.sink.width());
     let removed = match at.configured {
         Some(false) => ", a removed sink",
@@ -101,7 +126,9 @@ fn at_sink(at: &AtSink, width: usize, zone: &TimeZone) -> Vec<String> {
     let (fate, said) = fate(&at.fate, zone);
     let first = format!("    {}{blanks}  {fate}{removed}", at.sink);
     let indent = " ".repeat(width + 6);
-    let said = said.map(|said| format!("{indent}{}", one_line(&said)));
+    let said = said.into_iter().chain(at.history.as_ref().map(in_history));
+    let room = columns.saturating_sub(width + 6);
+    let said = said.map(|said| format!("{indent}{}", cut(&said, room)));
     std::iter::once(first).chain(said).collect()
 }
 
@@ -152,8 +179,54 @@ fn fate(fate: &Fate, zone: &TimeZone) -> (String, Option<String>) {
     }
 }
 
+fn in_history(known: &InHistory) -> String {
+    match known {
+        InHistory::Sequence(sequence) => format!("row {sequence} of status_event"),
+        InHistory::Absent => "status_event has no row of it".to_owned(),
+        InHistory::Unknown(why) => format!("not asked: {why}"),
+    }
+}
+
+/// On one line of so many columns at most; a Chinese character takes two.
+fn cut(text: &str, columns: usize) -> String {
+    let text = one_line(text);
+    if text.width() <= columns {
+        return text;
+    }
+    let mut room = columns.max(2) - 1;
+    let fits = |c: &char| {
+        let width = c.width().unwrap_or(0);
+        let fits = width <= room;
+        room = room.saturating_sub(width);
+        fits
+    };
+    let kept: String = text.chars().take_while(fits).collect();
+    kept + "…"
+}
+
 /// To the millisecond.
 pub(super) fn time(at: Timestamp, zone: &TimeZone) -> String {
     let local = at.to_zoned(zone.clone());
     local.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_fits_its_columns() {
+        for (text, columns, expected) in [
+            ("", 4, ""),
+            ("abcd", 4, "abcd"),
+            ("abcde", 4, "abc…"),
+            ("故障故障", 6, "故障…"),
+            ("故障故障", 7, "故障故…"),
+            ("a\nb", 9, "a b"),
+        ] {
+            let found = cut(text, columns);
+            assert_eq!(found, expected);
+            assert!(found.width() <= columns);
+        }
+    }
 }

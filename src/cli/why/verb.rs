@@ -10,10 +10,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::device::Device;
 use super::find::{Readings, Search};
+use super::stored::{self, Stored};
 use super::text;
-use super::way::follow;
-use crate::cli::print::{self, harmless, say, tell};
+use super::way::{follow, follow_stored};
+use crate::cli::print::{self, harmless, one_line, say, tell};
 use crate::cli::target::Target;
+use crate::cli::terminal::columns;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct WhyArgs {
@@ -36,10 +38,8 @@ pub(in crate::cli) struct WhyArgs {
 
 pub(in crate::cli) async fn why(args: &WhyArgs) -> anyhow::Result<ExitCode> {
     let readings = Readings::of(&args.target);
-    let zone = readings.zone();
-    let now = Timestamp::now();
     let until = match &args.at {
-        Some(text) => time(text, now, &zone)?,
+        Some(text) => time(text, Timestamp::now(), &readings.zone())?,
         None => Timestamp::MAX,
     };
     let device = Device {
@@ -47,40 +47,75 @@ pub(in crate::cli) async fn why(args: &WhyArgs) -> anyhow::Result<ExitCode> {
         stream: args.stream.clone(),
     };
     let mut reader = args.target.reader().await?;
-    match readings.find(&mut reader, &device, until).await? {
-        Search::Found(found) => {
-            let decoder = readings.decoder(&found.entry.topic);
-            let way = follow(&args.target, &readings, &mut reader, *found).await?;
-            if args.json {
-                print::json(&way)?;
-            } else {
-                let state_name = |word: &str| decoder.state_name(word).to_owned();
-                say!("{}", text::text(&way, decoder.zone(), &state_name));
+    let search = readings.find(&mut reader, &device, until).await?;
+    let way = match search {
+        Search::Found(found) => follow(&args.target, &readings, &mut reader, *found).await?,
+        search => match args.in_histories(&device, until).await {
+            Some(stored) => follow_stored(&args.target, &readings, &mut reader, stored).await?,
+            None => {
+                args.tell_absence(&search, &readings.zone());
+                return Ok(ExitCode::FAILURE);
             }
-            Ok(ExitCode::SUCCESS)
+        },
+    };
+    if args.json {
+        print::json(&way)?;
+    } else {
+        let decoder = readings.decoder(&way.status.topic);
+        let state_name = |word: &str| decoder.state_name(word).to_owned();
+        say!(
+            "{}",
+            text::text(&way, decoder.zone(), &state_name, columns())
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl WhyArgs {
+    /// The newest event of a device that any history has.
+    async fn in_histories(&self, device: &Device, until: Timestamp) -> Option<Stored> {
+        let mut newest: Option<Stored> = None;
+        for history in self.target.histories() {
+            match stored::newest(&history, device, until).await {
+                Ok(found) => {
+                    let at = |stored: &Stored| stored.entry.received_at;
+                    let is_newer = |found: &Stored| {
+                        newest.as_ref().is_none_or(|newest| at(found) > at(newest))
+                    };
+                    newest = found.filter(is_newer).or(newest);
+                }
+                Err(why) => tell!(
+                    "the history {} was not asked: {}",
+                    history.name,
+                    one_line(&why)
+                ),
+            }
         }
-        Search::Stopped(at, received_at) => {
-            let back = received_at.map(|time| format!(", received {}", text::time(time, &zone)));
-            tell!(
-                "no event of device {} was found from position {at}{} on: the search has taken too \
-                 long; name an earlier time with --at to search on",
-                harmless(&args.device),
-                back.unwrap_or_default()
-            );
-            Ok(ExitCode::FAILURE)
-        }
-        Search::Nowhere(oldest) => {
-            let kept = match oldest {
-                Some(oldest) => format!("the journal begins at position {oldest}"),
-                None => "the journal is empty".to_owned(),
-            };
-            let by = args.at.as_ref().map(|at| format!(" at or before {at}"));
-            tell!(
-                "no event of device {}{}: {kept}, and delivered entries stay for journal.keep",
-                harmless(&args.device),
-                harmless(&by.unwrap_or_default())
-            );
-            Ok(ExitCode::FAILURE)
+        newest
+    }
+
+    /// That there is none, and how far was looked.
+    fn tell_absence(&self, search: &Search, zone: &TimeZone) {
+        let device = harmless(&self.device);
+        let by = self.at.as_ref().map(|at| format!(" at or before {at}"));
+        let by = harmless(&by.unwrap_or_default());
+        match search {
+            Search::Stopped(at, received_at) => {
+                let back = received_at.map(|at| format!(", received {},", text::time(at, zone)));
+                let back = back.unwrap_or_default();
+                tell!(
+                    "no event of device {device}{by} from position {at}{back} on, and none in a \
+                     history: the search ended there, since it has taken too long; to search on, \
+                     name an earlier time with --at"
+                );
+            }
+            Search::Nowhere(Some(oldest)) => tell!(
+                "device {device} was never seen{by}: neither by the journal, which begins at \
+                 position {oldest}, nor by a history"
+            ),
+            Search::Nowhere(None) | Search::Found(_) => tell!(
+                "device {device} was never seen{by}: the journal is empty, and no history has it"
+            ),
         }
     }
 }

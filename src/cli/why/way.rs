@@ -9,9 +9,10 @@ use tokio::time::timeout;
 
 use super::fate::{Fate, Known};
 use super::find::{Found, Readings};
+use super::stored::{self, InHistory, Stored};
 use crate::cli::target::Target;
 use crate::delivery::{Settings, Verdict};
-use crate::journal::{EntryContent, Reader, SinkAccounting};
+use crate::journal::{Entry, EntryContent, Reader, SinkAccounting};
 use crate::model::{Event, Origin, Position, StatusEvent};
 use crate::ops::status::Report;
 
@@ -33,6 +34,9 @@ pub(super) struct Way {
     /// Its columns.
     pub(super) event: Box<RawValue>,
     pub(super) sinks: Vec<AtSink>,
+    /// Only a history has it: its sink, and the row.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) only_in: Option<OnlyIn>,
     #[serde(skip)]
     pub(super) status: StatusEvent,
 }
@@ -46,6 +50,16 @@ pub(super) struct AtSink {
     pub(super) configured: Option<bool>,
     #[serde(flatten)]
     pub(super) fate: Fate,
+    /// Of a SQL history: whether it has the event now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) history: Option<InHistory>,
+}
+
+/// Where an event is that the journal no longer has.
+#[derive(Debug, Serialize)]
+pub(super) struct OnlyIn {
+    pub(super) sink: String,
+    pub(super) sequence: i64,
 }
 
 /// Follows an event that was found in the journal.
@@ -63,25 +77,78 @@ pub(super) async fn follow(
         journal: reader.id().await?,
         position: entry.position,
     };
+    let status = decoded(readings, &entry, origin)?;
+    let sinks = at_sinks(target, readings, reader, &status).await?;
+    let previous = match &entry.content {
+        EntryContent::Status { previous, .. } => previous.as_deref().map(str::to_owned),
+        _ => None,
+    };
+    Ok(Way {
+        last_known: previous,
+        repeats_behind: repeats,
+        ..Way::new(readings, status, sinks)?
+    })
+}
+
+/// Follows an event that only a history has. What became of it at the sinks is known where it came
+/// from this journal.
+///
+/// # Errors
+/// The journal cannot be read, or the payload cannot be decoded.
+pub(super) async fn follow_stored(
+    target: &Target,
+    readings: &Readings,
+    reader: &mut Reader,
+    stored: Stored,
+) -> anyhow::Result<Way> {
+    let status = decoded(readings, &stored.entry, stored.origin)?;
+    let status = StatusEvent {
+        changed: stored.changed,
+        missed_transition: stored.missed_transition,
+        ..status
+    };
+    let sinks = match reader.id().await? == stored.origin.journal {
+        true => at_sinks(target, readings, reader, &status).await?,
+        false => Vec::new(),
+    };
+    let only_in = OnlyIn {
+        sink: stored.sink,
+        sequence: stored.sequence,
+    };
+    Ok(Way {
+        only_in: Some(only_in),
+        ..Way::new(readings, status, sinks)?
+    })
+}
+
+fn decoded(readings: &Readings, entry: &Entry, origin: Origin) -> anyhow::Result<StatusEvent> {
     let previous = match &entry.content {
         EntryContent::Status { previous, .. } => previous.as_deref(),
         _ => None,
     };
     let decoder = readings.decoder(&entry.topic);
     let status = decoder.event(&entry.body, origin, entry.received_at, previous);
-    let status = status.map_err(|undecodable| anyhow::anyhow!("{undecodable}"))?;
-    let event = Event::from(status.clone());
-    let event = RawValue::from_string(String::from_utf8(event.to_json())?)?;
-    Ok(Way {
-        position: entry.position,
-        received_at: entry.received_at,
-        last_known: previous.map(str::to_owned),
-        repeats_behind: repeats,
-        warning: warning(readings, &entry.topic),
-        event,
-        sinks: at_sinks(target, readings, reader, &status).await?,
-        status,
+    status.map_err(|undecodable| {
+        let position = entry.position;
+        anyhow::anyhow!("the entry {position} can no longer be decoded: {undecodable}")
     })
+}
+
+impl Way {
+    fn new(readings: &Readings, status: StatusEvent, sinks: Vec<AtSink>) -> anyhow::Result<Way> {
+        let event = Event::from(status.clone());
+        Ok(Way {
+            position: status.position,
+            received_at: status.received_at,
+            last_known: None,
+            repeats_behind: 0,
+            warning: warning(readings, &status.topic),
+            event: RawValue::from_string(String::from_utf8(event.to_json())?)?,
+            sinks,
+            only_in: None,
+            status,
+        })
+    }
 }
 
 /// That it may have been read otherwise by the daemon.
@@ -127,9 +194,16 @@ async fn at_sinks(
             sink: account.sink.to_string(),
             configured,
             fate: Fate::of(status, known),
+            history: None,
         }
     };
-    Ok(accounts.iter().map(at_sink).collect())
+    let mut sinks: Vec<AtSink> = accounts.iter().map(at_sink).collect();
+    for history in target.histories() {
+        if let Some(at) = sinks.iter_mut().find(|at| at.sink == history.name) {
+            at.history = Some(stored::look_up(&history, status).await);
+        }
+    }
+    Ok(sinks)
 }
 
 /// Whether a sink is in the configuration, and what it wants.
