@@ -6,6 +6,7 @@
 //! - `status`, `dlq`, `replay`, `sinks`, `source`, `journal`: those that ask the running daemon, or change
 //!   its journal; `target`: where that is
 //! - `history`: questions to a SQL history, by its place alone
+//! - `why`: the way of one event, in a folder of its own
 //! - `tap`, `send`: those with a connection of their own, which is `connection`; `live`, `frames`:
 //!   what they print
 //! - `print`, `terminal`, `log`, `redacted`, `runtime`: what all of them need
@@ -36,5 +37,6 @@ mod status;
 mod tap;
 mod target;
 mod terminal;
+mod why;
 
 pub use main::run;

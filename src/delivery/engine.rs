@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, try_join_all};
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -28,8 +29,8 @@ use super::scheduler::{Action, Finished, Scheduler};
 use super::settings::Settings;
 use super::statuses::Statuses;
 use crate::faults::{self, Failpoint, Mutation};
-use crate::journal::{self, Journal, Passed, Start};
-use crate::model::Position;
+use crate::journal::{self, DeliveryProof, Journal, Passed, Start};
+use crate::model::{Event, Position};
 use crate::rotation;
 use crate::sinks::{Capabilities, Health, Ordering, Reason, Sink, Trouble, Undelivered};
 
@@ -513,10 +514,11 @@ impl Engine {
     /// An attempt has ended: updates the accounting, the cursor and the log.
     async fn ended(&mut self, ended: Box<Ended>) -> Result<(), journal::Error> {
         let Ended {
-            sink,
+            mut sink,
             attempt,
             outcome,
         } = *ended;
+        self.prove(&attempt, &outcome, sink.answer());
         self.report.health().warns(sink.warning());
         self.sinks.push(sink);
         self.gathers_until = attempt.began + self.capabilities.attempt_interval;
@@ -536,6 +538,29 @@ impl Engine {
             self.report.news(news, self.scheduler.is_stuck());
         }
         Ok(())
+    }
+
+    /// Keeps what was confirmed.
+    fn prove(&self, attempt: &Attempt, outcome: &Result<(), Undelivered>, answer: Option<String>) {
+        let confirmed = match outcome {
+            Ok(()) => attempt.count,
+            Err(undelivered) => undelivered.confirmed.min(attempt.count),
+        };
+        let positions = attempt.waiting().iter().take(confirmed);
+        let positions: Vec<Position> = positions.map(Event::position).collect();
+        let (Some(from), Some(to)) = (positions.first(), positions.last()) else {
+            return;
+        };
+        let is_run = (to.0 - from.0).unsigned_abs() + 1 == positions.len() as u64;
+        self.log.journal.cursors.prove(DeliveryProof {
+            sink: Arc::clone(&self.log.sink),
+            from: *from,
+            to: *to,
+            positions: (!is_run).then_some(positions),
+            confirmed_at: Timestamp::now(),
+            attempts: attempt.failures.count.saturating_add(1),
+            answer: answer.unwrap_or_default(),
+        });
     }
 
     async fn settle(&mut self, finished: &Finished) -> Result<(), journal::Error> {

@@ -16,7 +16,7 @@ use super::insert::Insert;
 use super::retention::{LogStart, Truncation, Usage};
 use super::row::json;
 use super::state::{CursorRow, OperatorState, State};
-use super::{Entry, EntryContent, Error, Settings, dead_letters, file, replays};
+use super::{Entry, EntryContent, Error, Settings, dead_letters, file, proof_rows, replays};
 use crate::faults::{self, Mutation};
 use crate::model::{EntryKind, Position};
 
@@ -90,8 +90,9 @@ pub(super) async fn load(
     let cursors = cursors(&mut *connection).await?;
     let operator_state = operator_state(&mut *connection).await?;
     let judged = judged(&mut *connection).await?;
+    let proofs = proof_rows::kept(&mut *connection).await?;
     let begin = begin(connection).await?;
-    let state = State::new(settings, uuid, head, cursors, operator_state);
+    let state = State::new(settings, uuid, head, cursors, operator_state, proofs);
     state.begins(begin.oldest());
     for (sink, digest) in judged {
         state.judge(sink.as_str().into(), digest.into());

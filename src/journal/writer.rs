@@ -25,6 +25,7 @@ use super::group::{Append, Group, WrittenGroup};
 use super::identity::Wrote;
 use super::last_states::{LastStates, Met, Resolved};
 use super::lock::{Left, Lock, Mark};
+use super::proof::ProofSave;
 use super::retention::{LogStart, Retention, Truncation, Worth};
 use super::state::{CursorRow, State};
 use super::transaction::{Statements, Transaction, Written};
@@ -118,6 +119,8 @@ pub(super) struct Known {
 #[derive(Debug, Default)]
 struct Upkeep {
     cursors: Vec<CursorRow>,
+    /// They go with cursors, and are no reason to write but for the stop.
+    proofs: ProofSave,
     /// The last states that wait.
     last_states: bool,
     /// How many devices are forgotten.
@@ -419,7 +422,7 @@ impl Writer {
         let resolved = self.resolve(std::mem::take(&mut group.entries)).await?;
         let head = resolved.head(self.head);
         let mut upkeep = self.upkeep(&group, head, truncation, now);
-        if upkeep.is_empty() && group.is_empty() {
+        if upkeep.is_empty() && group.is_empty() && !self.is_last(&upkeep, stop) {
             if worth == Worth::Any {
                 self.age.nothing_is_old();
             }
@@ -441,6 +444,8 @@ impl Writer {
             self.measure().await?;
         }
         self.state.saved(&upkeep.cursors);
+        self.state
+            .saved_proofs(&upkeep.proofs, written.proofs_bytes);
         self.count(&group.commands).await?;
         if upkeep.last_states {
             self.last_states.mark_saved(head);
@@ -449,7 +454,7 @@ impl Writer {
         self.last_states.settle();
         self.state.tell_devices(
             self.last_states.size().rows,
-            written.evicted.len(),
+            written.evicted.len() - written.forgotten,
             resolved.met,
         );
         let on_its_way = WrittenGroup {
@@ -474,6 +479,11 @@ impl Writer {
             self.measure().await?;
         }
         Ok(())
+    }
+
+    /// Nothing comes after it that proofs could go with.
+    fn is_last(&self, upkeep: &Upkeep, stop: &CancellationToken) -> bool {
+        stop.is_cancelled() && !upkeep.proofs.is_empty()
     }
 
     /// The next piece of the log to remove.
@@ -508,8 +518,14 @@ impl Writer {
         let is_save = self.due.is_save(now);
         let excess = self.last_states.excess();
         let with_cursors = is_save || truncation.is_some() || !group.commands.is_empty();
-        let with_last_states =
-            is_save || truncation.is_some() || excess > 0 || self.last_states.is_full();
+        let forgets =
+            |queued: &QueuedCommand| matches!(queued.command, Command::ForgetDevices { .. });
+        // What waits of such a device would bring it back.
+        let with_last_states = is_save
+            || truncation.is_some()
+            || excess > 0
+            || self.last_states.is_full()
+            || group.commands.iter().any(forgets);
         if with_cursors && with_last_states {
             self.due.saved();
         }
@@ -517,6 +533,10 @@ impl Writer {
             cursors: match with_cursors {
                 true => self.state.moved(),
                 false => Vec::new(),
+            },
+            proofs: match with_cursors {
+                true => self.state.proofs_to_save(),
+                false => ProofSave::default(),
             },
             last_states: with_last_states && self.last_states.waits(head),
             excess,
@@ -617,6 +637,7 @@ impl Writer {
             excess: upkeep.excess,
             commands: &group.commands,
             cursors: &upkeep.cursors,
+            proofs: &upkeep.proofs,
             truncation: upkeep.truncation,
         };
         transaction
@@ -629,7 +650,10 @@ impl Writer {
         let counts_nothing = |queued: &QueuedCommand| {
             matches!(
                 queued.command,
-                Command::Flush | Command::LinkProven { .. } | Command::Judged { .. }
+                Command::Flush
+                    | Command::LinkProven { .. }
+                    | Command::Judged { .. }
+                    | Command::ForgetDevices { .. }
             )
         };
         if commands.iter().all(counts_nothing) {

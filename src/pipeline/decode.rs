@@ -10,6 +10,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
@@ -224,6 +225,11 @@ impl Decoder {
     /// same.
     pub fn stream(&self) -> &Arc<str> {
         &self.stream
+    }
+
+    /// The zone of the times that name none.
+    pub fn zone(&self) -> &TimeZone {
+        &self.mapping.zone
     }
 
     /// The vocabulary's name of a state as sent.

@@ -9,7 +9,9 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use stomp_bridge::delivery::{self, Counters, Statuses};
-use stomp_bridge::journal::{self, Journal, NewBatch, NewContent, NewEntry, Replay, Start, Which};
+use stomp_bridge::journal::{
+    self, Journal, NewBatch, NewContent, NewEntry, Reader, Replay, Start, Which,
+};
 use stomp_bridge::model::{Event, EventKind, Omit, Position, Severity};
 use stomp_bridge::pipeline::{Decoder, Decoders, Expression, Mapping, State, States};
 use stomp_bridge::retry::Retry;
@@ -61,6 +63,10 @@ impl Sink for Collector {
         let mut all = self.taken.lock().unwrap();
         all.extend_from_slice(&batch.events[..taken]);
         Box::pin(async { outcome })
+    }
+
+    fn answer(&mut self) -> Option<String> {
+        Some("taken".to_owned())
     }
 
     fn idle(&mut self) -> BoxFuture<'_, Result<(), Trouble>> {
@@ -241,6 +247,17 @@ async fn sink_gets_the_events_that_it_wants_and_every_entry_is_accounted_for() {
     assert_eq!(dead_letters.len(), 3);
     stop_writer.cancel();
     writer.await.unwrap().unwrap();
+
+    let mut reader = Reader::open(&settings.path).await.unwrap();
+    for (position, proofs) in [(1, 1), (2, 0), (5, 0), (8, 1), (9, 0)] {
+        let found = reader.proofs(Position(position)).await.unwrap();
+        assert_eq!(found.len(), proofs, "{position}: {found:?}");
+        for proof in found {
+            assert_eq!((&*proof.sink, proof.attempts), ("oncall", 1));
+            assert_eq!(proof.answer, "taken");
+            assert_eq!(proof.positions, Some(vec![Position(1), Position(8)]));
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

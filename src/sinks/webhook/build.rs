@@ -77,6 +77,7 @@ pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
             target,
             concurrency: settings.concurrency,
             rate: settings.rate,
+            answer: None,
         }),
         driver: None,
         ending: CancellationToken::new(),
