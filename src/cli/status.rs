@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::print::{age, bytes, harmless, json, one_line, say, table};
 use super::target::Target;
 use crate::ops::RejectedReload;
-use crate::ops::status::{Link, Report, Sink, Topic};
+use crate::ops::status::{Link, Report, Resync, Sink, Topic};
 use crate::source::in_short;
 
 /// More refused topics are counted, and more silent ones.
@@ -100,6 +100,7 @@ fn text(report: &Report) -> String {
     lines.extend(leaving(link));
     lines.extend(topics(link, *at));
     lines.extend(unreadable(link));
+    lines.extend(resyncs(link, *at));
     let since = report.started_at.map(|started| age(started, *at));
     let since = since.map_or(String::new(), |since| format!(" {since} ago"));
     lines.push(format!(
@@ -300,6 +301,50 @@ fn unreadable(link: &Link) -> Vec<String> {
         ));
     }
     lines
+}
+
+/// How the topics' last snapshots ended. Of many topics: the first few whose newest one failed.
+fn resyncs(link: &Link, now: Timestamp) -> Vec<String> {
+    let mut all: Vec<(&String, &Resync)> = (link.topics.iter())
+        .filter_map(|(name, topic)| Some((name, topic.resync.as_ref()?)))
+        .collect();
+    let mut others = 0;
+    if all.len() > TOPICS_SHOWN_MAX {
+        let count = all.len();
+        all.retain(|(_, it)| it.trouble.is_some());
+        all.truncate(REFUSED_SHOWN_MAX);
+        others = count - all.len();
+    }
+    let mut lines: Vec<String> = (all.into_iter())
+        .map(|(name, it)| format!("         topic {name}: {}", resynced(it, now)))
+        .collect();
+    if others > 0 {
+        lines.push(format!(
+            "         {others} more topics with snapshots: see status --json"
+        ));
+    }
+    lines
+}
+
+fn resynced(it: &Resync, now: Timestamp) -> String {
+    let last = match it.last_success {
+        Some(last) => {
+            let (ago, devices) = (age(last, now), it.devices);
+            let unreadable = match it.unreadable {
+                0 => String::new(),
+                count => format!(", {count} more unreadable: see resync.fields"),
+            };
+            format!("resynced {ago} ago, {devices} devices{unreadable}")
+        }
+        None => "not resynced yet".to_owned(),
+    };
+    match &it.trouble {
+        None => last,
+        Some(trouble) => {
+            let (failures, trouble) = (it.failures, harmless(trouble));
+            format!("{last}; failed {failures} times since: {trouble}")
+        }
+    }
 }
 
 /// Of topics that are not silent.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::settings::Settings;
+use super::settings::{Confirmations, Settings};
 use super::statuses::Statuses;
 use crate::journal::{Entry, EntryContent};
 use crate::model::{CoverageEvent, Event, EventKind, Origin};
@@ -58,7 +58,15 @@ fn decode(settings: &Settings, journal: Uuid, statuses: &Statuses, entry: &Entry
         EntryContent::Status { repeat: true, .. } | EntryContent::Alarm => {
             return Decoded::Filtered;
         }
-        EntryContent::Status { previous, .. } => (EventKind::Status, previous.as_deref()),
+        // It is no event: only a history has a use for it.
+        EntryContent::Resync { confirms: true, .. }
+            if settings.confirmations == Confirmations::Filtered =>
+        {
+            return Decoded::Filtered;
+        }
+        EntryContent::Status { previous, .. } | EntryContent::Resync { previous, .. } => {
+            (EventKind::Status, previous.as_deref())
+        }
         EntryContent::Coverage => (EventKind::Coverage, None),
     };
     if settings.unwanted(&entry.topic, kind).is_some() {
@@ -144,6 +152,7 @@ mod tests {
             omit: Omit::read(["detail", "payload"]).unwrap(),
             start: Start::Oldest,
             retry: Retry::default(),
+            confirmations: Confirmations::Filtered,
         };
         let decoders = Decoders::new(Arc::new(HashMap::from([("map-1".into(), decoder)])));
         let decode = decode_for(settings, Uuid::nil(), Statuses::new(decoders));

@@ -19,6 +19,7 @@
 //!   `silence`: whether each topic's messages come; `rest`: whether a full journal stops us reading;
 //!   `server_window`: whether the server waits for our ACKs; `malformed`, `undeliverable`: what is
 //!   said of odd frames; `redelivery`: and of messages that were delivered before
+//! - `resync`: snapshots of what a topic's devices are, where something may have passed us by
 //! - `coverage`: which topics are heard; `link_proof`: until when that is certain;
 //!   `sockjs_heartbeats`: SockJS's signs of life, where STOMP has none
 //! - `status`: the state of the link; `topic_status`: when each topic's messages came;
@@ -49,6 +50,7 @@ mod redelivery;
 mod refused_topics;
 mod reload;
 mod rest;
+mod resync;
 mod server_window;
 mod settings;
 mod signin;
@@ -71,6 +73,7 @@ pub use client::{Client, ClientError, Observer, WireTrace};
 pub use names::in_short;
 pub use refused_topics::RefusedTopic;
 pub use reload::Handle;
+pub use resync::{Resync, ResyncReport};
 pub use settings::{OVERSIZE_BYTES_MAX, Reconnect, Settings, WAIT_MAX_KEPT, WAIT_MAX_LOST};
 pub use signin::{
     Address, AnswerPart, BodyTemplate, Credentials, Extract, JsonTemplate, Part, Signin,

@@ -16,7 +16,7 @@ use stomp_bridge::journal::{
     Bound, DlqWhenFull, Entry, EntryContent, Error, Journal, NewBatch, NewContent, NewEntry,
     Passed, Reader, Settings, SinkStatus, Start, WhenFull, Which,
 };
-use stomp_bridge::model::Position;
+use stomp_bridge::model::{Position, Via};
 use stomp_bridge::pipeline::StatusKey;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -30,13 +30,13 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) async fn open(settings: &Settings) -> Running {
-        Running::open_and_decode(settings, |_, _| None).await
+        Running::open_and_decode(settings, |_, _, _| None).await
     }
 
     /// With what a start reads again in the log.
     async fn open_and_decode(
         settings: &Settings,
-        key_of: impl Fn(&str, &[u8]) -> Option<(Arc<str>, StatusKey)>,
+        key_of: impl Fn(&str, Via, &[u8]) -> Option<(Arc<str>, StatusKey)>,
     ) -> Running {
         let (journal, mut writer) = Journal::open(settings).await.unwrap();
         writer.catch_up(key_of).await.unwrap();
@@ -536,7 +536,7 @@ fn keyed(number: u64) -> NewEntry {
 }
 
 /// As a decoder reads a body of [`keyed`].
-fn key_of(_: &str, body: &[u8]) -> Option<(Arc<str>, StatusKey)> {
+fn key_of(_: &str, _: Via, body: &[u8]) -> Option<(Arc<str>, StatusKey)> {
     let number = std::str::from_utf8(body).ok()?.parse().ok()?;
     match keyed(number).content {
         NewContent::Status { stream, key } => Some((stream, key)),

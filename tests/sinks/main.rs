@@ -14,6 +14,7 @@ mod postgres;
 mod postgres_around;
 mod postgres_upkeep;
 mod questions;
+mod resync;
 mod servers;
 mod size;
 mod sqlite;
