@@ -464,6 +464,51 @@ mod tests {
     }
 
     #[test]
+    fn a_topic_says_how_its_last_snapshots_ended_and_of_many_those_that_failed() {
+        let good = Resync {
+            last_success: Some(at(240)),
+            devices: 12,
+            unreadable: 1,
+            ..Resync::default()
+        };
+        let bad = Resync {
+            trouble: Some("https://h/devices answered 500".to_owned()),
+            failures: 3,
+            ..Resync::default()
+        };
+        let link = |count: usize| {
+            let topic = |number: usize| {
+                let resync = match number {
+                    2 => bad.clone(),
+                    _ => good.clone(),
+                };
+                let topic = Topic {
+                    resync: Some(resync),
+                    ..Topic::default()
+                };
+                (format!("map-{number}"), topic)
+            };
+            Link {
+                topics: (1..=count).map(topic).collect(),
+                ..quiet_link()
+            }
+        };
+        let lines = |count| {
+            let lines = resyncs(&link(count), at(300));
+            let trimmed = lines.iter().map(|line| line.trim().to_owned());
+            trimmed.collect::<Vec<_>>()
+        };
+        let failed = "topic map-2: not resynced yet; failed 3 times since: \
+                      https://h/devices answered 500";
+        let resynced = "topic map-1: resynced 60 s ago, 12 devices, 1 more unreadable: see \
+                        resync.fields";
+        assert_eq!(lines(2), [resynced, failed]);
+        let many = [failed, "99 more topics with snapshots: see status --json"];
+        assert_eq!(lines(100), many);
+        assert_eq!(resyncs(&quiet_link(), at(300)), [""; 0]);
+    }
+
+    #[test]
     fn the_next_attempt_is_as_soon_as_the_limit_on_sign_ins_allows() {
         let check = |next: Option<i64>, limit: Option<i64>, expected: Option<&str>| {
             let link = Link {

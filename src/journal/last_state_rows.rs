@@ -141,7 +141,7 @@ pub(super) async fn statuses_after(
     after: Position,
 ) -> Result<Vec<LoggedStatus>, Error> {
     const AFTER: &str = "SELECT position, topic, received_at, body, kind FROM entry WHERE position > ? \
-         AND kind IN ('status', 'resync') AND repeat IS NULL ORDER BY position LIMIT ?";
+         AND (kind = 'status' AND repeat IS NULL OR kind = 'resync') ORDER BY position LIMIT ?";
     let status = |row: SqliteRow| {
         Ok(LoggedStatus {
             position: Position(row.try_get(0)?),

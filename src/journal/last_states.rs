@@ -363,7 +363,7 @@ impl LastStates {
         })
     }
 
-    /// Whether a status is the change that a snapshot has just brought: it was under way then, or is
+    /// Whether a status is the change that a snapshot has just brought: it was in flight then, or is
     /// sent again.
     fn is_anticipated(&mut self, device: &DeviceKey, said: &Said, at: Timestamp) -> bool {
         let Some(known) = self.cache.peek_mut(device) else {
@@ -381,7 +381,11 @@ impl LastStates {
     /// Takes over a status that stands in the log already, and is no repeat.
     pub(super) fn learn_again(&mut self, stream: Arc<str>, key: StatusKey, at: Timestamp) {
         let (device, said) = taken_apart(stream, key);
-        self.learn(device, at, said);
+        // A snapshot may say again what a message has said.
+        let known = self.cache.peek(&device);
+        let is_new = |key: &u64| known.is_none_or(|known| !known.last.keys.contains(key));
+        let event_key = said.event_key.filter(is_new);
+        self.learn(device, at, Said { event_key, ..said });
     }
 
     /// Takes over what a status says of its device. Gives the last state known before, where that is

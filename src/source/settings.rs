@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::broker::{self, Broker};
-use super::resync::Resync;
+use super::resync_settings::Resync;
 use super::signin::{Address, Credentials, Signin, SigninError, SigninTemplate};
 use super::sockjs_heartbeats::SockJsPeriod;
 use super::topic::Topic;

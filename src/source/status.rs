@@ -12,7 +12,7 @@ use tracing::warn;
 
 use super::broker::{Broker, ConfigurationWarning};
 use super::refused_topics::RefusedTopic;
-use super::resync::ResyncReport;
+use super::resync_report::ResyncReport;
 use super::topic_status::{TopicStatus, TopicTimes};
 use super::undeliverable::{BreakPoint, BreakPoints, Undeliverable};
 use super::unreadable::{Unreadable, UnreadableByTopic};

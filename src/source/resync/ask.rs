@@ -6,11 +6,11 @@ use tokio::task::spawn_blocking;
 use tracing::info;
 
 use super::error::ResyncError;
-use super::settings::Resync;
 use super::snapshot::Snapshot;
 use crate::pipeline::{Body as Text, Decoder, percent_encoded};
 use crate::secret::{Lifetime, Secret, protect_header, protect_url};
 use crate::source::clock;
+use crate::source::resync_settings::Resync;
 use crate::source::signin::{Credentials, Signin, SigninError, SigninLimit, StepMethod, excerpt};
 use crate::tls;
 use crate::transport::{Answer, Body, Method, Proxies, Request, exchange, is_login_page};

@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 
 use super::error::ResyncError;
-use super::report::ResyncReport;
-use super::settings::Resync;
 use super::snapshot::{Snapshot, SnapshotStatus};
 use crate::journal::Unchanged;
 use crate::pipeline::Decoder;
 use crate::retry::Backoff;
 use crate::source::outage_log::OutageLog;
+use crate::source::resync_report::ResyncReport;
+use crate::source::resync_settings::Resync;
 
 /// The waits after failures: the first one and the longest.
 const WAITS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(300)];
@@ -51,7 +51,7 @@ enum Stage {
     Done,
     /// The next request begins then.
     Due(Instant),
-    /// A request is under way, since then.
+    /// A request is in flight, since then.
     Asking(Timestamp),
     Taking(Taking),
 }

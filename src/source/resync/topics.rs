@@ -24,7 +24,7 @@ use crate::source::settings::Settings;
 use crate::source::signin::{Credentials, SigninLimit};
 use crate::source::status::Status;
 
-/// Requests that are under way at once: each may hold a body of the longest size.
+/// Requests that are in flight at once: each may hold a body of the longest size.
 const REQUESTS_MAX: usize = 2;
 
 /// Statuses that are taken in at once: a few milliseconds of work.

@@ -442,7 +442,7 @@ async fn a_reload_brings_changes_and_ends_snapshots_on_the_living_connection() {
     lab.resyncs_by(Some(posted));
     let request = rest.answers(OK, FAULT).await;
     assert!(request.starts_with("POST"), "{request}");
-    // One that is under way is dropped with the rest.
+    // One that is in flight is dropped with the rest.
     let asked = rest.asked().await;
     lab.resyncs_by(None);
     lab.until(|status| status.resyncs().is_empty()).await;
