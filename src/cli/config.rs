@@ -468,6 +468,7 @@ when = "changed and severity >= 'warning'"
             "  severity           critical",
             "  changed            false",
             "  missed_transition  false",
+            "  via                live",
             "sink history takes it: it has no `when`",
             "  a row of status_event",
             "sink oncall does not: changed",

@@ -214,6 +214,7 @@ async fn print_live(
                 repeat: false,
             } = &entry.content
             else {
+                // The demo asks for no snapshots.
                 continue;
             };
             let Some(decoder) = decoders.get(&entry.topic) else {

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::print::{age, bytes, harmless, json, one_line, say, table};
 use super::target::Target;
 use crate::ops::RejectedReload;
-use crate::ops::status::{Link, Report, Sink, Topic};
+use crate::ops::status::{Link, Report, Resync, Sink, Topic};
 use crate::source::in_short;
 
 /// More refused topics are counted, and more silent ones.
@@ -100,6 +100,7 @@ fn text(report: &Report) -> String {
     lines.extend(leaving(link));
     lines.extend(topics(link, *at));
     lines.extend(unreadable(link));
+    lines.extend(resyncs(link, *at));
     let since = report.started_at.map(|started| age(started, *at));
     let since = since.map_or(String::new(), |since| format!(" {since} ago"));
     lines.push(format!(
@@ -302,6 +303,50 @@ fn unreadable(link: &Link) -> Vec<String> {
     lines
 }
 
+/// How the topics' last snapshots ended. Of many topics: the first few whose newest one failed.
+fn resyncs(link: &Link, now: Timestamp) -> Vec<String> {
+    let mut all: Vec<(&String, &Resync)> = (link.topics.iter())
+        .filter_map(|(name, topic)| Some((name, topic.resync.as_ref()?)))
+        .collect();
+    let mut others = 0;
+    if all.len() > TOPICS_SHOWN_MAX {
+        let count = all.len();
+        all.retain(|(_, it)| it.trouble.is_some());
+        all.truncate(REFUSED_SHOWN_MAX);
+        others = count - all.len();
+    }
+    let mut lines: Vec<String> = (all.into_iter())
+        .map(|(name, it)| format!("         topic {name}: {}", resynced(it, now)))
+        .collect();
+    if others > 0 {
+        lines.push(format!(
+            "         {others} more topics with snapshots: see status --json"
+        ));
+    }
+    lines
+}
+
+fn resynced(it: &Resync, now: Timestamp) -> String {
+    let last = match it.last_success {
+        Some(last) => {
+            let (ago, devices) = (age(last, now), it.devices);
+            let unreadable = match it.unreadable {
+                0 => String::new(),
+                count => format!(", {count} more unreadable: see resync.fields"),
+            };
+            format!("resynced {ago} ago, {devices} devices{unreadable}")
+        }
+        None => "not resynced yet".to_owned(),
+    };
+    match &it.trouble {
+        None => last,
+        Some(trouble) => {
+            let (failures, trouble) = (it.failures, harmless(trouble));
+            format!("{last}; failed {failures} times since: {trouble}")
+        }
+    }
+}
+
 /// Of topics that are not silent.
 fn summary(topics: &[(&String, &Topic)], now: Timestamp) -> String {
     let times = || topics.iter().filter_map(|(_, topic)| topic.last_message);
@@ -430,6 +475,51 @@ mod tests {
         let lines = refused(&link(8), at(300));
         assert_eq!(lines[0].trim(), "topic map-1 refused for 5 min: no");
         assert_eq!((lines.len(), lines[5].trim()), (6, "3 more topics refused"));
+    }
+
+    #[test]
+    fn a_topic_says_how_its_last_snapshots_ended_and_of_many_those_that_failed() {
+        let good = Resync {
+            last_success: Some(at(240)),
+            devices: 12,
+            unreadable: 1,
+            ..Resync::default()
+        };
+        let bad = Resync {
+            trouble: Some("https://h/devices answered 500".to_owned()),
+            failures: 3,
+            ..Resync::default()
+        };
+        let link = |count: usize| {
+            let topic = |number: usize| {
+                let resync = match number {
+                    2 => bad.clone(),
+                    _ => good.clone(),
+                };
+                let topic = Topic {
+                    resync: Some(resync),
+                    ..Topic::default()
+                };
+                (format!("map-{number}"), topic)
+            };
+            Link {
+                topics: (1..=count).map(topic).collect(),
+                ..quiet_link()
+            }
+        };
+        let lines = |count| {
+            let lines = resyncs(&link(count), at(300));
+            let trimmed = lines.iter().map(|line| line.trim().to_owned());
+            trimmed.collect::<Vec<_>>()
+        };
+        let failed = "topic map-2: not resynced yet; failed 3 times since: \
+                      https://h/devices answered 500";
+        let resynced = "topic map-1: resynced 60 s ago, 12 devices, 1 more unreadable: see \
+                        resync.fields";
+        assert_eq!(lines(2), [resynced, failed]);
+        let many = [failed, "99 more topics with snapshots: see status --json"];
+        assert_eq!(lines(100), many);
+        assert_eq!(resyncs(&quiet_link(), at(300)), [""; 0]);
     }
 
     #[test]

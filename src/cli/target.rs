@@ -205,8 +205,9 @@ impl Target {
         if let Some(plan) = plan.as_ref().filter(|_| forgets) {
             // What the last process has not saved would bring a device back.
             let decoders = Decoders::new(plan.decoders.clone());
-            let key_of = |topic: &str, body: &[u8]| decoders.status_key(topic, body);
-            writer.catch_up(key_of).await?;
+            writer
+                .catch_up(|topic, via, body| decoders.status_key(topic, via, body))
+                .await?;
         }
         let stop = CancellationToken::new();
         let work = async {

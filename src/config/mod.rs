@@ -12,7 +12,7 @@
 //! | `report`, `problem` | collects what is wrong, and how it reads |
 //! | `template`, `secret` | `{{ … }}` within a value, and where secrets are looked for |
 //! | `check` | from the schema to the plan; `context` has what its parts share |
-//! | `source`, `signin`, `topics`, `sinks`, `http` | the check of one table each; `mapping`: of how a topic's messages are read; `webhook`: of one type of sinks; `kinds`: of one key; `events`: the templates of a sink |
+//! | `source`, `signin`, `topics`, `sinks`, `http` | the check of one table each; `mapping`: of how a topic's messages are read; `resync`: of its snapshots; `webhook`: of one type of sinks; `kinds`: of one key; `events`: the templates of a sink |
 //! | `test_case` | messages with what is to become of them, for `config test` |
 //! | `spelling` | URLs of other clients, and what they are called here |
 //! | `plan` | what comes out |
@@ -41,6 +41,7 @@ mod plan;
 mod problem;
 mod reading;
 mod report;
+mod resync;
 mod schema;
 mod secret;
 mod signin;

@@ -22,7 +22,7 @@ use super::secret::Within;
 use super::topics::Topics;
 use super::units::{List, Retention};
 use super::webhook;
-use crate::delivery;
+use crate::delivery::{self, Confirmations};
 use crate::journal::Start;
 use crate::model::{EventKind, Omit};
 use crate::pipeline::{Expression, Mapping, States, Vocabulary};
@@ -203,17 +203,20 @@ fn with_retention(check: &mut Context<'_>, path: &Path, mut table: Dict) -> Dict
 struct Defaults {
     kinds: &'static [EventKind],
     start: Start,
+    confirmations: Confirmations,
 }
 
 /// A history is to have everything.
 const HISTORY: Defaults = Defaults {
     kinds: &EventKind::ALL,
     start: Start::Oldest,
+    confirmations: Confirmations::Wanted,
 };
 /// Elsewhere old news is none, and what the daemon observed is for those who ask for it.
 const OTHERS: Defaults = Defaults {
     kinds: &[EventKind::Status],
     start: Start::Newest,
+    confirmations: Confirmations::Filtered,
 };
 
 /// What every sink has: the kinds, topics and statuses that it wants, and where it begins when it
@@ -286,6 +289,7 @@ fn delivery(
         omit,
         start,
         retry,
+        confirmations: defaults.confirmations,
     }
 }
 

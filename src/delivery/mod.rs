@@ -46,6 +46,6 @@ mod verdict;
 pub use decode::event_of;
 pub use engine::run;
 pub use metrics::Counters;
-pub use settings::Settings;
+pub use settings::{Confirmations, Settings};
 pub use statuses::Statuses;
 pub use verdict::Verdict;

@@ -58,6 +58,9 @@ pub(super) async fn insert_entries(
             }
             EntryContent::Undecodable { reason } => (None, None, Some(&**reason)),
             EntryContent::Coverage | EntryContent::Alarm => (None, None, None),
+            EntryContent::Resync { previous, confirms } => {
+                (previous.as_deref(), confirms.then_some(1), None)
+            }
         };
         arguments.add(entry.position.0)?;
         arguments.add(Arc::clone(&KINDS[entry.content.kind() as usize]))?;
@@ -358,7 +361,7 @@ async fn drop_oldest(
          entries = entries + excluded.entries, until = excluded.until";
     let dropping = || failed("evict its oldest entries");
     const DROP: &str = "DELETE FROM entry WHERE position BETWEEN ? AND ? \
-         AND kind IN ('status', 'undecodable')";
+         AND kind IN ('status', 'undecodable', 'resync')";
     let removed = sqlx::query(DROP)
         .bind(from.0)
         .bind(through.0)

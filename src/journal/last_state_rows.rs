@@ -12,7 +12,7 @@ use super::error::failed;
 use super::insert::Insert;
 use super::last_states::{DeviceKey, LastState, LastStates, ROW_BYTES, Row, TableSize, WaitingRow};
 use super::row::timestamp;
-use crate::model::Position;
+use crate::model::{Position, Via};
 
 /// Statuses that a start reads again at once.
 const READ_AT_ONCE: i64 = 1000;
@@ -22,6 +22,7 @@ const READ_AT_ONCE: i64 = 1000;
 pub(super) struct LoggedStatus {
     pub(super) position: Position,
     pub(super) topic: String,
+    pub(super) via: Via,
     pub(super) received_at: Timestamp,
     pub(super) body: Vec<u8>,
 }
@@ -140,12 +141,16 @@ pub(super) async fn statuses_after(
     connection: &mut SqliteConnection,
     after: Position,
 ) -> Result<Vec<LoggedStatus>, Error> {
-    const AFTER: &str = "SELECT position, topic, received_at, body FROM entry WHERE position > ? \
-         AND kind = 'status' AND repeat IS NULL ORDER BY position LIMIT ?";
+    const AFTER: &str = "SELECT position, topic, received_at, body, kind FROM entry WHERE position > ? \
+         AND (kind = 'status' AND repeat IS NULL OR kind = 'resync') ORDER BY position LIMIT ?";
     let status = |row: SqliteRow| {
         Ok(LoggedStatus {
             position: Position(row.try_get(0)?),
             topic: row.try_get(1)?,
+            via: match row.try_get(4)? {
+                "resync" => Via::Resync,
+                _ => Via::Live,
+            },
             received_at: timestamp(row.try_get(2)?)?,
             body: row.try_get(3)?,
         })

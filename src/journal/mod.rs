@@ -83,7 +83,9 @@ pub use admin::Admin;
 pub use command::{ForgottenDevice, Replay, Settled, Which};
 pub use coverage::Heard;
 pub use cursors::Cursors;
-pub use entry::{DeadLetter, Entry, EntryContent, Eviction, NewBatch, NewContent, NewEntry};
+pub use entry::{
+    DeadLetter, Entry, EntryContent, Eviction, NewBatch, NewContent, NewEntry, Unchanged,
+};
 pub use error::{Error, Taken};
 pub use file::real_path;
 pub use handle::Journal;

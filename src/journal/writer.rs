@@ -30,11 +30,9 @@ use super::retention::{LogStart, Retention, Truncation, Worth};
 use super::state::{CursorRow, State};
 use super::transaction::{Statements, Transaction, Written};
 use super::wal::Wal;
-use super::{
-    Entry, Error, NewContent, NewEntry, Settings, Taken, coverage, dead_letters, last_state_rows,
-};
+use super::{Entry, Error, NewEntry, Settings, Taken, coverage, dead_letters, last_state_rows};
 use crate::faults::{self, Failpoint};
-use crate::model::{EntryKind, Position};
+use crate::model::{EntryKind, Position, Via};
 use crate::pipeline::StatusKey;
 
 /// Bodies written before the file is measured again: measuring is a round trip to the connection's
@@ -187,7 +185,7 @@ impl Writer {
     /// The file cannot be read.
     pub async fn catch_up(
         &mut self,
-        key_of: impl Fn(&str, &[u8]) -> Option<(Arc<str>, StatusKey)>,
+        key_of: impl Fn(&str, Via, &[u8]) -> Option<(Arc<str>, StatusKey)>,
     ) -> Result<(), Error> {
         let Some(mut reached) = self.last_states.catch_up() else {
             return Ok(());
@@ -198,7 +196,7 @@ impl Writer {
             let Some(last) = logged.last() else { break };
             reached = last.position;
             let keys = logged.iter().map(|status| {
-                key_of(&status.topic, &status.body)
+                key_of(&status.topic, status.via, &status.body)
                     .map(|(stream, key)| (stream, key, status.received_at))
             });
             let keys: Vec<_> = keys.flatten().collect();
@@ -420,6 +418,7 @@ impl Writer {
     ) -> Result<(), Error> {
         let mut truncation = self.due_truncation(group.entries.len(), worth);
         let resolved = self.resolve(std::mem::take(&mut group.entries)).await?;
+        group.drop_entries(&resolved.dropped);
         let head = resolved.head(self.head);
         let mut upkeep = self.upkeep(&group, head, truncation, now);
         if upkeep.is_empty() && group.is_empty() && !self.is_last(&upkeep, stop) {
@@ -599,10 +598,7 @@ impl Writer {
     /// Gives the group's entries their positions, and compares them with their devices' last
     /// states.
     async fn resolve(&mut self, entries: Vec<NewEntry>) -> Result<Resolved, Error> {
-        let statuses = entries.iter().filter_map(|entry| match &entry.content {
-            NewContent::Status { stream, key } => Some((stream, key)),
-            _ => None,
-        });
+        let statuses = entries.iter().filter_map(|entry| entry.content.status());
         self.look_up(statuses).await?;
         Ok(self.last_states.resolve(self.head, entries))
     }
@@ -740,6 +736,9 @@ impl Writer {
         self.state
             .accepted
             .fetch_add(count(EntryKind::Status), Ordering::Relaxed);
+        self.state
+            .resynced
+            .fetch_add(count(EntryKind::Resync), Ordering::Relaxed);
         self.state.begins(self.retention.oldest());
         self.state.cache().wrote(entries);
         self.state

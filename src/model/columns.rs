@@ -59,7 +59,7 @@ impl<Row> ColumnKind<Row> {
 }
 
 /// Columns of `status_event` and `device_current`, and the keys of a status's JSON in this order.
-pub static STATUS: [Column<StatusEvent>; 24] = [
+pub static STATUS: [Column<StatusEvent>; 25] = [
     Column {
         name: "event_id",
         kind: ColumnKind::Text(|event| Some(&event.event_id)),
@@ -168,7 +168,12 @@ pub static STATUS: [Column<StatusEvent>; 24] = [
     Column {
         name: "received_at",
         kind: ColumnKind::Time(|event| Some(event.received_at)),
-        about: "when the daemon received it",
+        about: "when the daemon received it; of a `resync`, when it asked for the snapshot",
+    },
+    Column {
+        name: "via",
+        kind: ColumnKind::Word(|event| Some(event.via.as_str())),
+        about: "`live`: in a message; `resync`: in a snapshot of the topic",
     },
     Column {
         name: "origin",
@@ -397,7 +402,7 @@ mod tests {
             r#""province":null,"city":null,"district":null,"detail":null,"#,
             r#""coordinate_system":null,"longitude":null,"latitude":null,"#,
             r#""wgs84_longitude":null,"wgs84_latitude":null,"occurred_at":null,"#,
-            r#""received_at":"1970-01-01T00:00:00Z","origin":"0-1","#,
+            r#""received_at":"1970-01-01T00:00:00Z","via":"live","origin":"0-1","#,
             r#""payload":{"a":1e400, "b" : 0.10}}"#
         );
         assert_eq!(json(event), expected);

@@ -160,6 +160,26 @@ impl CoverageEvent {
     }
 }
 
+/// How a status came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Via {
+    /// In a message.
+    #[default]
+    Live,
+    /// In a snapshot, which the daemon asked for.
+    Resync,
+}
+
+impl Via {
+    /// The name used in SQL, JSON and `when` expressions.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Via::Live => "live",
+            Via::Resync => "resync",
+        }
+    }
+}
+
 /// How much a state matters, from the configuration's vocabulary.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
@@ -272,8 +292,11 @@ pub struct StatusEvent {
     pub place: Place,
     /// When it happened, where the message says so.
     pub occurred_at: Option<Timestamp>,
-    /// When the daemon received it.
+    /// When the daemon received it; of a resync, when the snapshot was asked for, or the last sign
+    /// of life of the link before.
     pub received_at: Timestamp,
+    /// How it came.
+    pub via: Via,
     /// `<journal>-<position>`.
     pub origin: String,
     /// The entry in the journal.
@@ -304,6 +327,7 @@ impl StatusEvent {
             place: Place::default(),
             occurred_at: None,
             received_at: Timestamp::UNIX_EPOCH,
+            via: Via::Live,
             origin: "0-1".to_owned(),
             position: Position(1),
             payload: RawValue::NULL.to_owned(),

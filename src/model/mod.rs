@@ -15,7 +15,7 @@ pub use clock::{Reading, TrustedClock};
 pub use columns::{Column, ColumnKind};
 pub use coverage::{Coverage, CoverageCause};
 pub use deletion::{Allowance, DeletionReport};
-pub use event::{Coordinates, CoverageEvent, Event, EventKind, Place, Severity, StatusEvent};
+pub use event::{Coordinates, CoverageEvent, Event, EventKind, Place, Severity, StatusEvent, Via};
 pub use kind::EntryKind;
 pub use names::{Label, Named, Names, device_key};
 pub use omit::Omit;

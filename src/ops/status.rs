@@ -123,6 +123,28 @@ pub struct Topic {
     /// Messages without any status: an empty array.
     #[serde(default)]
     pub empty: u64,
+    /// How its last snapshots ended; none where it has no `resync`.
+    #[serde(default)]
+    pub resync: Option<Resync>,
+}
+
+/// How the last snapshots of a topic ended.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Resync {
+    /// When the last one was taken in, since the start.
+    pub last_success: Option<Timestamp>,
+    /// How many statuses it had.
+    pub devices: u64,
+    /// How many of them were left out, since a message of the device was newer.
+    pub skipped: u64,
+    /// How many more could not be read.
+    pub unreadable: u64,
+    /// When the last one failed, though it may have passed.
+    pub last_failure: Option<Timestamp>,
+    /// Why there is none now; none where the newest one did not fail.
+    pub trouble: Option<String>,
+    /// Failures in a row.
+    pub failures: u32,
 }
 
 /// A topic that the server refuses.
@@ -320,6 +342,7 @@ fn leaving(view: &View) -> Vec<String> {
 fn topics(view: &View) -> BTreeMap<String, Topic> {
     let topics = view.source.topics().into_iter();
     let mut unreadable = view.source.unreadable();
+    let mut resyncs = view.source.resyncs();
     let topic = |(name, it): (Arc<str>, source::TopicStatus)| {
         let unreadable = unreadable.remove(&name).unwrap_or_default();
         let fields = unreadable.fields.into_iter();
@@ -333,10 +356,23 @@ fn topics(view: &View) -> BTreeMap<String, Topic> {
             unmapped_others: unreadable.unmapped_others,
             ignored: unreadable.ignored,
             empty: unreadable.empty,
+            resync: resyncs.remove(&name).map(resync),
         };
         (name.to_string(), topic)
     };
     topics.map(topic).collect()
+}
+
+fn resync(report: source::ResyncReport) -> Resync {
+    Resync {
+        last_success: report.last_success,
+        devices: report.devices,
+        skipped: report.skipped,
+        unreadable: report.unreadable,
+        last_failure: report.last_failure,
+        trouble: report.trouble,
+        failures: report.failures,
+    }
 }
 
 /// Words of a peer, without secrets.

@@ -22,7 +22,7 @@ use super::pointer::Finder;
 use super::scalar::{characters, excerpt, number, text, time};
 use super::undecodable::Undecodable;
 use super::{Field, Mapping, States};
-use crate::model::{Coordinates, Names, Origin, Place, StatusEvent};
+use crate::model::{Coordinates, Names, Origin, Place, StatusEvent, Via};
 use crate::secret::beginning;
 
 /// Statuses in one body. A larger array, such as one of scalars in a frame of many MiB, would cost
@@ -148,6 +148,10 @@ pub struct Decoder {
     items: Option<Arc<Finder>>,
     /// Empty where the topic has no event key.
     event_key: Arc<Finder>,
+    /// How the statuses come.
+    via: Via,
+    /// What reads the topic's snapshots, where it has any.
+    snapshot: Option<Arc<Decoder>>,
 }
 
 /// What a message says is the same by both.
@@ -157,6 +161,7 @@ impl PartialEq for Decoder {
         (&self.topic, &self.stream, self.shared) == (&other.topic, &other.stream, other.shared)
             && (&self.mapping, &self.states) == (&other.mapping, &other.states)
             && (&self.constants, &self.names) == (&other.constants, &other.names)
+            && (self.via, &self.snapshot) == (other.via, &other.snapshot)
     }
 }
 
@@ -186,7 +191,48 @@ impl Decoder {
             key_fields,
             items,
             event_key,
+            via: Via::Live,
+            snapshot: None,
         }
+    }
+
+    /// The same, with what reads the topic's snapshots. It comes before [`Decoder::in_stream`].
+    pub fn with_snapshot(self, mapping: Mapping, constants: Constants) -> Decoder {
+        let snapshot = Decoder::new(Arc::clone(&self.topic), mapping, Arc::clone(&self.states))
+            .with_names(self.names.clone());
+        let snapshot = Decoder {
+            via: Via::Resync,
+            stream: Arc::clone(&self.stream),
+            ..snapshot.with_constants(constants)
+        };
+        Decoder {
+            snapshot: Some(Arc::new(snapshot)),
+            ..self
+        }
+    }
+
+    /// What reads the topic's snapshots. Where it has none by now, it reads them as its messages.
+    pub fn of_snapshots(&self) -> Decoder {
+        match &self.snapshot {
+            Some(snapshot) => (**snapshot).clone(),
+            None => Decoder {
+                via: Via::Resync,
+                shared: false,
+                ..self.clone()
+            },
+        }
+    }
+
+    /// The same, with what read the snapshots before where it has nothing for that itself.
+    pub fn or_snapshot_of(&self, before: &Decoder) -> Option<Decoder> {
+        let snapshot = before
+            .snapshot
+            .as_ref()
+            .filter(|_| self.snapshot.is_none())?;
+        Some(Decoder {
+            snapshot: Some(Arc::clone(snapshot)),
+            ..self.clone()
+        })
     }
 
     /// The same for another topic, of which there may be thousands: they share all else.
@@ -214,9 +260,14 @@ impl Decoder {
 
     /// The same for a topic of a stream; `shared`: other topics are ways to the same statuses.
     pub fn in_stream(self, stream: Arc<str>, shared: bool) -> Decoder {
+        let snapshot = self.snapshot.map(|snapshot| {
+            // No other topic's messages are compared with it.
+            Arc::new((*snapshot).clone().in_stream(Arc::clone(&stream), false))
+        });
         Decoder {
             stream,
             shared,
+            snapshot,
             ..self
         }
     }
@@ -297,7 +348,9 @@ impl Decoder {
     /// nobody listened is a change. Of a device that we did not know, its own old state says so;
     /// without one it has not changed. Words are compared as sent, without the blanks around them.
     ///
-    /// A status without one of the values of the event key takes its id from its origin.
+    /// A status without one of the values of the event key takes its id from its origin, as each of
+    /// a snapshot does: the message that says the same has the other. Nor has such a status missed
+    /// a transition.
     ///
     /// # Errors
     /// As in [`Element::outcome`].
@@ -329,7 +382,11 @@ impl Decoder {
             label.cloned().unwrap_or_default()
         });
         Ok(StatusEvent {
-            event_id: self.event_id(json).unwrap_or_else(|| origin_text.clone()),
+            event_id: match self.via {
+                Via::Live => self.event_id(json),
+                Via::Resync => None,
+            }
+            .unwrap_or_else(|| origin_text.clone()),
             topic: Arc::clone(&self.topic),
             stream: Arc::clone(&self.stream),
             client_id,
@@ -338,7 +395,10 @@ impl Decoder {
             changed: known
                 .or(old)
                 .is_some_and(|before| before != new_state.trim()),
-            missed_transition: old.is_some() && known.is_some() && old != known,
+            missed_transition: self.via == Via::Live
+                && old.is_some()
+                && known.is_some()
+                && old != known,
             state: state.to_owned(),
             severity,
             old_state,
@@ -346,6 +406,7 @@ impl Decoder {
             place: said.place(),
             occurred_at: said.occurred_at(received_at),
             received_at,
+            via: self.via,
             origin: origin_text,
             position: origin.position,
             payload: payload.to_owned(),

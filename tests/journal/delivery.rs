@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use stomp_bridge::delivery::{self, Counters, Statuses};
+use stomp_bridge::delivery::{self, Confirmations, Counters, Statuses};
 use stomp_bridge::journal::{
     self, Journal, NewBatch, NewContent, NewEntry, Reader, Replay, Start, Which,
 };
@@ -175,6 +175,7 @@ async fn sink_gets_the_events_that_it_wants_and_every_entry_is_accounted_for() {
             omit: Omit::default(),
             start: Start::Newest,
             retry: Retry::default(),
+            confirmations: Confirmations::Filtered,
         },
         Box::new(collector.clone()),
         Health::default(),
@@ -296,6 +297,7 @@ async fn coverage_is_delivered_redriven_and_replayed_as_a_status_is() {
             omit: Omit::default(),
             start: Start::Oldest,
             retry: Retry::default(),
+            confirmations: Confirmations::Filtered,
         },
         Box::new(collector.clone()),
         Health::default(),

@@ -1,6 +1,7 @@
 //! Configurations as people write them, right and wrong, and their problems.
 
 mod conditions;
+mod resyncs;
 mod signins;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -15,6 +15,7 @@ mod postgres;
 mod postgres_around;
 mod postgres_upkeep;
 mod questions;
+mod resync;
 mod servers;
 mod size;
 mod sqlite;
