@@ -222,6 +222,9 @@ fn event(routed: &Routed, width: Width) -> Vec<String> {
     if routed.unmapped {
         lines.push("  its state is not in [states]".to_owned());
     }
+    if routed.utf8 {
+        lines.push("  its body is UTF-8, and read as the topic's `encoding` says".to_owned());
+    }
     lines
         .iter()
         .flat_map(|line| width.wrapped("", line))

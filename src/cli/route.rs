@@ -35,6 +35,8 @@ pub(super) struct Routed {
     pub(super) unreadable: Vec<&'static str>,
     /// `[states]` does not have its state.
     pub(super) unmapped: bool,
+    /// The topic's `encoding` has made it, of a body that is UTF-8, too.
+    pub(super) utf8: bool,
     pub(super) sinks: Vec<AtSink>,
 }
 
@@ -166,6 +168,7 @@ fn routed(plan: &Plan, status: StatusEvent, doubts: Doubts) -> Routed {
         },
         unreadable: doubts.fields().map(Field::name).collect(),
         unmapped: doubts.unmapped,
+        utf8: doubts.is_utf8_too,
     }
 }
 

@@ -285,6 +285,12 @@ fn unreadable(link: &Link) -> Vec<String> {
             let words = words.join(", ");
             lines.push(format!("         topic {name}: not in [states]: {words}"));
         }
+        if topic.utf8 > 0 {
+            lines.push(format!(
+                "         topic {name}: {} statuses are in UTF-8, and read as its `encoding` says",
+                topic.utf8
+            ));
+        }
         if topic.ignored > 0 {
             let ignored = topic.ignored;
             lines.push(format!("         topic {name}: {ignored} ignored"));
@@ -632,6 +638,7 @@ mod tests {
             unreadable: counts(&[("latitude", 1), ("occurred_at", 3)]),
             unmapped: counts(&[("维护中", 12), ("a\u{1b}", 1)]),
             unmapped_others: 5,
+            utf8: 3,
             ignored: 7,
             empty: 2,
             ..Topic::default()
@@ -647,6 +654,7 @@ mod tests {
         let expected = [
             "topic b: unreadable: occurred_at (3), latitude (1): see its `fields`",
             "topic b: not in [states]: 维护中 (12), a\\u{1b} (1), 5 statuses with other words",
+            "topic b: 3 statuses are in UTF-8, and read as its `encoding` says",
             "topic b: 7 ignored",
             "topic b: 2 empty messages",
         ];
@@ -656,7 +664,7 @@ mod tests {
             .collect();
         let lines = unreadable(&link);
         assert_eq!(lines.len(), UNREADABLE_SHOWN_MAX + 1);
-        assert!(lines[UNREADABLE_SHOWN_MAX].contains("390 more lines"));
+        assert!(lines[UNREADABLE_SHOWN_MAX].contains("490 more lines"));
     }
 
     fn sink() -> Sink {

@@ -117,6 +117,9 @@ pub struct Topic {
     /// The same of words that are not counted by themselves.
     #[serde(default)]
     pub unmapped_others: u64,
+    /// Statuses that the topic's `encoding` has made, of bodies that are UTF-8, too.
+    #[serde(default)]
+    pub utf8: u64,
     /// Objects that the topic's `ignore` has dropped.
     #[serde(default)]
     pub ignored: u64,
@@ -354,6 +357,7 @@ fn topics(view: &View) -> BTreeMap<String, Topic> {
                 .collect(),
             unmapped: redacted_words(unreadable.unmapped),
             unmapped_others: unreadable.unmapped_others,
+            utf8: unreadable.utf8,
             ignored: unreadable.ignored,
             empty: unreadable.empty,
             resync: resyncs.remove(&name).map(resync),

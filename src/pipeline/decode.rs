@@ -15,7 +15,7 @@ use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use super::body::{BLANKS, Body, utf8};
+use super::body::{BLANKS, Body, Charset, utf8};
 use super::constants::Constants;
 use super::coordinates::{System, is_on_earth, to_wgs84};
 use super::pointer::Finder;
@@ -112,6 +112,8 @@ pub struct Doubts {
     fields: u16,
     /// `[states]` does not have its new state.
     pub unmapped: bool,
+    /// Its text is as the topic's `encoding` has it, and its bytes are UTF-8, too.
+    pub is_utf8_too: bool,
 }
 
 impl Doubts {
@@ -283,6 +285,11 @@ impl Decoder {
         &self.mapping.zone
     }
 
+    /// The topic's `encoding`, by its name in the Encoding Standard.
+    pub fn encoding(&self) -> Option<&'static str> {
+        self.mapping.charset.map(Charset::name)
+    }
+
     /// The vocabulary's name of a state as sent.
     pub fn state_name<'a>(&'a self, word: &'a str) -> &'a str {
         self.states.lookup(word).0
@@ -315,7 +322,12 @@ impl Decoder {
                 elements.unwrap_or_else(|reason| as_it_came(true, reason))
             }
             Cow::Owned(text) => match self.elements(&text, received_at) {
-                Ok(elements) => owned(elements),
+                Ok(mut elements) => {
+                    for element in &mut elements {
+                        element.doubts.is_utf8_too = read.is_utf8_too;
+                    }
+                    owned(elements)
+                }
                 Err(reason) if read.by_headers => {
                     let raw = Cow::Owned(text.into_bytes());
                     vec![Element::undecodable(raw, true, reason)]

@@ -69,8 +69,8 @@ struct TopicState {
 impl TopicState {
     /// What of an accepted status could not be read.
     fn doubt(&self, status: &Status, raw: &[u8], doubts: Doubts, key: &StatusKey) {
-        let topic = &self.name;
-        for first in status.unreadable.count(topic, doubts, key) {
+        let (topic, stream) = (&self.name, self.decoder.stream());
+        for first in status.unreadable.count(topic, stream, doubts, key) {
             match first {
                 FirstTime::Field(field) => {
                     let (found, field_name) = (self.decoder.found(raw, field), field.name());
@@ -90,6 +90,13 @@ impl TopicState {
                     %topic,
                     "states unmapped: there are too many words to count each; see whether the \
                      topic's `fields` has the state where it stands"
+                ),
+                FirstTime::Utf8 => tracing::warn!(
+                    %topic,
+                    encoding = self.decoder.encoding(),
+                    state = key.new_state.trim(),
+                    "this body is valid UTF-8, and is read as the topic's `encoding` says: where its \
+                     texts look wrong, remove that key; `status` counts such statuses"
                 ),
                 FirstTime::Ignored => {}
             }

@@ -5,16 +5,23 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use crate::history::Database;
 use crate::intervals::{Story, tell};
 
-/// The statements in a document's blocks, as far as they are for this database.
-fn statements(document: &str, database: &Database) -> Vec<String> {
+/// A document's blocks of statements, as far as they are for this database.
+fn blocks<'d>(document: &'d str, database: &Database) -> Vec<&'d str> {
     let other = match database {
-        Database::Sqlite { .. } => "-- Postgres\n",
-        Database::Postgres { .. } => "-- SQLite\n",
+        Database::Sqlite { .. } => "In Postgres:\n\n",
+        Database::Postgres { .. } => "In SQLite:\n\n",
     };
-    let blocks = document.split("```sql\n").skip(1);
-    let blocks = blocks.filter_map(|block| Some(block.split_once("```")?.0));
+    let pieces: Vec<&str> = document.split("```sql\n").collect();
+    let pairs = pieces.windows(2).filter(|pair| !pair[0].ends_with(other));
+    pairs
+        .filter_map(|pair| Some(pair[1].split_once("```")?.0))
+        .collect()
+}
+
+/// The statements in them.
+fn statements(document: &str, database: &Database) -> Vec<String> {
+    let blocks = blocks(document, database).into_iter();
     blocks
-        .filter(|block| !block.starts_with(other))
         .flat_map(|block| block.split(';'))
         .filter(|statement| statement.to_lowercase().contains("select"))
         .map(str::to_owned)
@@ -63,6 +70,34 @@ async fn each_question_has_an_answer_in_both_databases() {
         counted.push(counts);
     }
     assert_eq!(counted[0], counted[1]);
+}
+
+/// A block that begins with a comment would be an option to it.
+#[tokio::test]
+async fn each_block_can_be_pasted_to_sqlite3() {
+    let database = Database::sqlite();
+    tell(&database, &Story::told(200)).await;
+    let Database::Sqlite { path, .. } = &database else {
+        panic!("SQLite")
+    };
+    let mut pasted = 0;
+    for document in [
+        include_str!("../../docs/sql.md"),
+        include_str!("../../README.md"),
+    ] {
+        for block in blocks(document, &database) {
+            let output = std::process::Command::new("sqlite3")
+                .arg(path)
+                .arg(block)
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            let is_answered = output.status.success() && !output.stdout.is_empty();
+            assert!(is_answered, "{block}: {said}");
+            pasted += 1;
+        }
+    }
+    assert!(pasted >= 12, "{pasted}");
 }
 
 /// `\d+` shows them.

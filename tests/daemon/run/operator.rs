@@ -127,6 +127,36 @@ async fn what_waits_for_a_rate_says_so_and_a_retry_does_not_say_now() {
 }
 
 #[tokio::test]
+async fn a_topic_whose_encoding_may_be_wrong_is_told_of_once_and_a_repeat_is_not_counted() {
+    let served = serve(0).await;
+    let topic =
+        format!("destination = \"{TOPIC}\"\nencoding = \"gbk\"\nevent_key = [\"/eventId\"]\n");
+    let configuration = Configuration::new(&served.url)
+        .table("topics.map-1", &topic)
+        .table("sinks.history", "type = \"sqlite\"\n");
+    let mut daemon = Daemon::start(&configuration).await;
+    daemon.ready().await;
+    for event in [1, 2, 2, 1, 3] {
+        let body = format!(r#"{{"deviceId":7,"newState":"故障","eventId":{event}}}"#);
+        assert_eq!(served.publisher.publish(Message::json(TOPIC, body)), 1);
+    }
+    wait::until("five statuses", async || {
+        (metric(&daemon, "stomp_bridge_messages_total").await == Some(5.0)).then_some(())
+    })
+    .await;
+    let topic = link(&daemon).await["topics"]["map-1"].clone();
+    assert_eq!(topic["utf8"], 3, "{topic}");
+    let words = topic["unmapped"].as_object().unwrap();
+    assert_eq!(words.values().collect::<Vec<_>>(), [3], "{topic}");
+    let log = daemon.log();
+    assert_eq!(log.matches("this body is valid UTF-8").count(), 1, "{log}");
+    let (_, said) = verb(&daemon, &["status"]).await;
+    assert!(said.contains("map-1: 3 statuses are in UTF-8"), "{said}");
+    assert!(daemon.stop().await.success());
+    served.end().await;
+}
+
+#[tokio::test]
 async fn dead_letters_are_counted_in_the_log_and_the_last_one_is_the_last_error() {
     let (served, receiver) = (serve(0).await, Receiver::start().await);
     receiver.answer(422);
