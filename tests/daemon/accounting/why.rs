@@ -213,7 +213,7 @@ async fn a_forgotten_device_is_gone_everywhere_and_begins_anew() {
     let forget = ["history", "forget", "--device", "1/2", "--yes"];
     let said = done(&daemon, &forget).await;
     assert!(
-        said.contains("device 1/2 is forgotten: its next status begins anew"),
+        said.contains("device 1/2 is forgotten: its next status is that of a new device"),
         "{said}"
     );
     both(&daemon, &postgres, 2, &[]).await;
