@@ -1,12 +1,17 @@
 //! `stomp-bridge history` on a terminal, at a pipe that closes, and beside a daemon that writes.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use unicode_width::UnicodeWidthStr;
+
+/// Somebody without rights.
+const NOBODY: u32 = 65534;
 
 /// A demo: a daemon, a broker and devices.
 struct Demo {
@@ -178,6 +183,23 @@ fn a_pipe_that_closes_ends_an_answer_quietly() {
         assert_eq!(output.status.code(), Some(0), "{args}: {output:?}");
         assert_eq!(output.stderr, b"", "{args}: {output:?}");
     }
+}
+
+#[test]
+fn a_file_of_another_user_is_named_with_what_to_do() {
+    let demo = Demo::start(1);
+    fs::set_permissions(demo.path(), Permissions::from_mode(0o755)).unwrap();
+    let output = history(demo.path(), "devices --file history.db")
+        .uid(NOBODY)
+        .gid(NOBODY)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("may not read history.db") && said.contains("`mode`"),
+        "{said}"
+    );
 }
 
 #[test]

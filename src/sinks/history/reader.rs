@@ -43,6 +43,11 @@ pub enum ReadError {
         "there is no history {0}: the sink makes it when it stores its first status; --file names another"
     )]
     Missing(PathBuf),
+    /// This user may not read the file.
+    #[error(
+        "this user may not read {0}: run this as the daemon's user, or let the sink's `mode` open it to a group"
+    )]
+    Denied(String),
     /// It has not the views of a history.
     #[error(
         "{0} is no history of this version: it has no view status_event, or none of the others that `docs/sql.md` names"
@@ -199,6 +204,7 @@ fn of_sqlite(name: &str, path: PathBuf, error: SqliteUnread, limit: Duration) ->
     let name = name.to_owned();
     match error {
         SqliteUnread::Missing => ReadError::Missing(path),
+        SqliteUnread::Denied => ReadError::Denied(name),
         SqliteUnread::Foreign => ReadError::Foreign(name),
         SqliteUnread::Slow => ReadError::Slow(name, limit),
         SqliteUnread::Sql(error) => ReadError::Failed {
