@@ -338,7 +338,7 @@ const DAYS: &str = "\
             FROM device_row WHERE counted_until IS NOT NULL), \
     day AS ( \
         SELECT '2026-01-01' AS day UNION ALL SELECT date(day, '+1 day') FROM day \
-        WHERE day < '2026-03-01'), \
+        WHERE day < date('now', '+1 day')), \
     part AS ( \
         SELECT day, device_key, state_key, certain, \
             CAST(round((min(julianday(until), julianday(day) + 1) \

@@ -80,7 +80,7 @@ async fn a_snapshot_ends_the_uncertainty_of_the_devices_that_it_has() {
                 "1 fault 01:00 02:00 certain",
                 "1 fault 02:00 03:00 connection_lost",
                 "1 fault 03:00 now certain",
-                "2 fault 01:00 now uncertain",
+                "2 fault 01:00 now connection_lost",
                 "3 fault 01:00 02:00 certain",
                 "3 fault 02:00 03:00 connection_lost",
                 "3 normal 03:00 now certain",

@@ -13,7 +13,7 @@ use crate::source::clock;
 use crate::source::resync_settings::Resync;
 use crate::source::signin::{Credentials, Signin, SigninError, SigninLimit, StepMethod, excerpt};
 use crate::tls;
-use crate::transport::{Answer, Body, Method, Proxies, Request, exchange, is_login_page};
+use crate::transport::{Answer, Body, Method, Proxies, Request, Stage, exchange, is_login_page};
 
 /// What one request needs.
 pub(super) struct Question {
@@ -83,6 +83,7 @@ impl Question {
             cookies: credentials.cookies().clone(),
             tls: resync.tls.clone().unwrap_or_else(|| self.tls.clone()),
             proxies: Proxies::of_environment(),
+            stage: Stage::Snapshot,
             timeout: resync.timeout,
             body_bytes_max: resync.body_bytes_max,
         })

@@ -230,3 +230,122 @@ impl TopicResync {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::pipeline::{Mapping, StatusKey};
+    use crate::source::signin::StepMethod;
+
+    fn topic(every: Option<Duration>) -> TopicResync {
+        let resync = Resync {
+            url: "http://h/devices".parse().unwrap(),
+            method: StepMethod::Get,
+            headers: Vec::new(),
+            expect: None,
+            tls: None,
+            timeout: Duration::from_secs(30),
+            every,
+            body_bytes_max: 1,
+            redacted: Vec::new(),
+        };
+        let decoder = Decoder::new("map-1".into(), Mapping::default(), Arc::default());
+        TopicResync::new(resync, decoder)
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_700_000_000 + second).unwrap()
+    }
+
+    fn snapshot(devices: usize) -> Result<Snapshot, ResyncError> {
+        let key = StatusKey {
+            client_id: String::new(),
+            device_id: "1".to_owned(),
+            old_state: None,
+            new_state: "x".to_owned(),
+            event_key: None,
+            shared_hash: None,
+        };
+        Ok(Snapshot {
+            statuses: vec![("{}".into(), key); devices],
+            ..Snapshot::default()
+        })
+    }
+
+    #[test]
+    fn a_snapshot_is_of_its_request_and_no_later_than_the_last_sign_of_life() {
+        let now = Instant::now();
+        for (heard_since, last_byte, expected) in [
+            (0, 200, 100),
+            (0, 95, 95),
+            (0, 20, 40),
+            (70, 20, 70),
+            (101, 20, 101),
+        ] {
+            let mut topic = topic(None);
+            topic.heard(at(heard_since), now);
+            topic.asks(at(100));
+            assert_eq!(topic.answered(snapshot(1), now), None);
+            let (of, ..) = topic.part(9, at(last_byte)).unwrap();
+            assert_eq!(of, at(expected), "{heard_since} {last_byte}");
+        }
+    }
+
+    #[test]
+    fn the_first_snapshot_after_each_gap_confirms_and_the_others_do_not() {
+        let (now, every) = (Instant::now(), Duration::from_secs(600));
+        let mut topic = topic(Some(every));
+        assert_eq!(topic.due(), None, "it is not heard");
+        for gap in 0..2 {
+            topic.heard(at(0), now);
+            for unchanged in [Unchanged::Confirms, Unchanged::Dropped, Unchanged::Dropped] {
+                assert!(topic.due().is_some(), "{gap}");
+                topic.asks(at(1));
+                assert_eq!(topic.due(), None);
+                topic.answered(snapshot(3), now);
+                for (part, is_last) in [(2, false), (1, true)] {
+                    let (_, how, statuses) = topic.part(2, at(1)).unwrap();
+                    assert_eq!((how, statuses.len()), (unchanged, part));
+                    assert_eq!(topic.skipped(1, now), is_last);
+                }
+                assert_eq!(topic.due(), Some(now + every));
+                assert_eq!((topic.report.devices, topic.report.skipped), (3, 2));
+            }
+            topic.ceased();
+            assert_eq!(topic.due(), None);
+        }
+        assert_eq!(topic.report.successes_total, 6);
+    }
+
+    #[test]
+    fn a_failure_is_retried_as_late_as_the_server_asks_and_what_is_owed_stays() {
+        let now = Instant::now();
+        let mut topic = topic(None);
+        topic.heard(at(0), now);
+        for (after, wait_max) in [(None, 1), (Some(120), 120), (None, 300)] {
+            topic.asks(at(1));
+            let after = after.map(Duration::from_secs);
+            let error = ResyncError::Failed {
+                text: "no".to_owned(),
+                after,
+            };
+            let (wait, _) = topic.answered(Err(error), now).unwrap();
+            assert!(wait >= after.unwrap_or_default());
+            assert!(wait <= Duration::from_secs(wait_max), "{wait:?}");
+            assert_eq!(topic.due(), Some(now + wait));
+        }
+        assert_eq!(topic.report.failures, 3);
+        topic.asks(at(1));
+        topic.answered(snapshot(0), now);
+        let (_, unchanged, _) = topic.part(9, at(1)).unwrap();
+        assert_eq!(unchanged, Unchanged::Confirms);
+        assert!(topic.skipped(0, now), "an empty one is one, too");
+        assert_eq!((topic.due(), topic.report.failures), (None, 0));
+        // An answer that nobody waits for any longer.
+        topic.ceased();
+        assert_eq!(topic.answered(snapshot(1), now), None);
+        assert!(!topic.takes());
+    }
+}
