@@ -58,7 +58,7 @@ impl Context<'_> {
                 let name = test.name.clone();
                 let case = self.test(&path, index + 1, test, topics, sinks);
                 if let Some(name) = name {
-                    self.report.name(&path, &format!("test {name:?}"));
+                    self.report.name(&path, &format!("test `{name}`"));
                 }
                 case
             })

@@ -121,6 +121,8 @@ pub(super) struct Connection<'a> {
     unread: Option<Timestamp>,
     /// The session holds messages that the intake has had no room for.
     events_left: bool,
+    /// The stream has ended so, behind what is left.
+    end: Option<TransportError>,
 }
 
 /// A connection that stood for this long was live, though no message came.
@@ -269,6 +271,7 @@ impl<'a> Connection<'a> {
             rest: Rest::default(),
             unread: None,
             events_left: false,
+            end: None,
         })
     }
 
@@ -291,8 +294,11 @@ impl<'a> Connection<'a> {
             // A SUBSCRIBE may have been answered there.
             self.intake.pause_silences(clock::now());
         }
-        if self.events_left && !matches!(ended, DisconnectReason::Journal(_)) {
-            self.take_what_is_left();
+        if self.events_left
+            && !matches!(ended, DisconnectReason::Journal(_))
+            && let Err(error) = self.take_what_is_left(stop).await
+        {
+            ended = DisconnectReason::Journal(error);
         }
         let failed = !matches!(
             ended,
@@ -559,10 +565,7 @@ impl<'a> Connection<'a> {
             error => self.by_session(&error),
         });
         // What came before the silence was read too.
-        let taken = match &ended {
-            Ok(()) => self.take_events(),
-            Err(_) => self.take_all_events(),
-        };
+        let taken = self.take_events();
         ended.and(taken)?;
         self.watch_sockjs(now)
     }

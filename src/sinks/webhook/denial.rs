@@ -59,7 +59,7 @@ impl Denial {
             _ => "0",
         };
         format!(
-            "{server} answers {status} with {key:?}: {found} inside, and such events count as \
+            "{server} answers {status} with \"{key}\": {found} inside, and such events count as \
              delivered: if it refuses them so, set success = {{ \"/{key}\" = {well} }}, and \
              reject_when for what it never accepts"
         )

@@ -172,7 +172,7 @@ fn a_test_names_what_the_configuration_has() {
         );
         let error = error(&tests);
         let (_, named) = error.split_once("error: ").expect("an error");
-        assert!(named.starts_with("test \"a fault\": "), "{error}");
+        assert!(named.starts_with("test `a fault`: "), "{error}");
     }
     let text = format!("{SOURCE}{TOPIC}{WEBHOOK}[[tests]]\n{message}sinks = [\"w\"]\n");
     let plan = good(&text, &[]);
