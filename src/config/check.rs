@@ -133,10 +133,12 @@ fn checked<'a>(
     };
 
     let states = Arc::new(states(root.states));
-    let mut topics = check.topics(root.topics, &states, max_body);
+    let names = check.names(root.names);
+    let mut topics = check.topics(root.topics, &states, &names, max_body);
     let subscriptions = std::mem::take(&mut topics.topics);
     let silences = std::mem::take(&mut topics.silences);
-    let source = check.source(root.source, subscriptions, silences);
+    let resyncs = std::mem::take(&mut topics.resyncs);
+    let source = check.source(root.source, subscriptions, silences, resyncs);
     let commit_interval = check.commit_interval(root.journal.commit_interval.0);
     let journal = check.journal(root.journal, max_body);
     let sinks = root.sinks.unwrap_or_else(|| Value::from(Dict::new()));

@@ -22,7 +22,7 @@ use super::secret::Within;
 use super::topics::Topics;
 use super::units::{List, Retention};
 use super::webhook;
-use crate::delivery;
+use crate::delivery::{self, Confirmations};
 use crate::journal::Start;
 use crate::model::{EventKind, Omit};
 use crate::pipeline::{Expression, Mapping, States, Vocabulary};
@@ -203,17 +203,20 @@ fn with_retention(check: &mut Context<'_>, path: &Path, mut table: Dict) -> Dict
 struct Defaults {
     kinds: &'static [EventKind],
     start: Start,
+    confirmations: Confirmations,
 }
 
 /// A history is to have everything.
 const HISTORY: Defaults = Defaults {
     kinds: &EventKind::ALL,
     start: Start::Oldest,
+    confirmations: Confirmations::Wanted,
 };
 /// Elsewhere old news is none, and what the daemon observed is for those who ask for it.
 const OTHERS: Defaults = Defaults {
     kinds: &[EventKind::Status],
     start: Start::Newest,
+    confirmations: Confirmations::Filtered,
 };
 
 /// What every sink has: the kinds, topics and statuses that it wants, and where it begins when it
@@ -286,6 +289,7 @@ fn delivery(
         omit,
         start,
         retry,
+        confirmations: defaults.confirmations,
     }
 }
 
@@ -321,7 +325,7 @@ fn when(
 /// The columns that a sink does not get.
 fn omit(check: &mut Context<'_>, path: &Path, List(written): &List) -> Omit {
     Omit::read(written.iter().map(String::as_str)).unwrap_or_else(|name| {
-        let message = match EventKind::Status.columns().contains(&name) {
+        let message = match EventKind::Status.names().contains(&name) {
             true => format!("`{name}` is in every status"),
             false => unknown("column", name, Omit::COLUMNS.into_iter()),
         };
@@ -346,6 +350,9 @@ fn retry(check: &mut Context<'_>, path: &Path, written: &schema::Retry) -> Retry
     }
 }
 
+/// Who is neither the owner nor of the group may write.
+const OTHERS_WRITE: u32 = 0o002;
+
 fn sqlite(
     check: &mut Context<'_>,
     named: &Named<'_>,
@@ -362,6 +369,14 @@ fn sqlite(
     }
     files.push((path.clone(), format!("the sink `{}`", named.name)));
     check.database(&named.path.join("path"), &path);
+    if written.mode.0 & OTHERS_WRITE != 0 {
+        let message = format!(
+            "everybody on this machine may change this history: mode = \"{:04o}\" lets the same \
+             people read it",
+            written.mode.0 & !OTHERS_WRITE
+        );
+        check.report.warning(&named.path.join("mode"), message);
+    }
     let zone = zone(check, &named.path, &written.timezone);
     Settings::Sqlite(sqlite::Settings {
         name: named.name.to_string(),

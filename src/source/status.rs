@@ -12,6 +12,7 @@ use tracing::warn;
 
 use super::broker::{Broker, ConfigurationWarning};
 use super::refused_topics::RefusedTopic;
+use super::resync_report::ResyncReport;
 use super::topic_status::{TopicStatus, TopicTimes};
 use super::undeliverable::{BreakPoint, BreakPoints, Undeliverable};
 use super::unreadable::{Unreadable, UnreadableByTopic};
@@ -159,6 +160,7 @@ pub struct Status {
     delivery_counts: Mutex<BTreeMap<Arc<str>, u64>>,
     topics: Mutex<BTreeMap<Arc<str>, Arc<TopicTimes>>>,
     pub(super) unreadable: UnreadableByTopic,
+    resyncs: Mutex<BTreeMap<Arc<str>, ResyncReport>>,
     held_back: AtomicU64,
     leaving: Mutex<BTreeSet<Arc<str>>>,
     last_message_us: AtomicU64,
@@ -193,6 +195,7 @@ impl Default for Status {
             delivery_counts: Mutex::default(),
             topics: Mutex::default(),
             unreadable: UnreadableByTopic::default(),
+            resyncs: Mutex::default(),
             held_back: AtomicU64::new(0),
             leaving: Mutex::default(),
             last_message_us: AtomicU64::new(0),
@@ -275,6 +278,25 @@ impl Status {
     /// the topics of which everything was.
     pub fn unreadable(&self) -> BTreeMap<Arc<str>, Unreadable> {
         self.unreadable.read()
+    }
+
+    /// How the last snapshots of the topics ended that have any, by their names.
+    pub fn resyncs(&self) -> BTreeMap<Arc<str>, ResyncReport> {
+        self.resyncs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(super) fn resyncs_are(&self, reports: BTreeMap<Arc<str>, ResyncReport>) {
+        *self.resyncs.lock().unwrap_or_else(PoisonError::into_inner) = reports;
+    }
+
+    pub(super) fn resynced(&self, topic: &Arc<str>, report: ResyncReport) {
+        self.resyncs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(Arc::clone(topic), report);
     }
 
     /// The topics that are being left: what the server has sent of them is still being journaled and

@@ -250,6 +250,21 @@ pub(super) static TOPICS_HELD_BACK: Family = gauge(
     &[],
     "Topics that wait at the server for the journal's room",
 );
+pub(super) static RESYNCS: Family = counter(
+    "stomp_bridge_resyncs_total",
+    &["topic", "result"],
+    "Snapshots that were asked for, by how that ended: taken_in or failed",
+);
+pub(super) static RESYNC_LAST: Family = gauge(
+    "stomp_bridge_resync_last_success_timestamp_seconds",
+    &["topic"],
+    "When the topic's last snapshot was taken in, in seconds since 1970; 0: none since the start",
+);
+pub(super) static RESYNC_FAILING: Family = gauge(
+    "stomp_bridge_resync_failing",
+    &["topic"],
+    "1 while the topic's newest snapshot is one that failed; of other, of one",
+);
 // Statuses.
 
 pub(super) static ACCEPTED: Family = counter(
@@ -286,6 +301,11 @@ pub(super) static REPEATS: Family = counter(
     "stomp_bridge_repeats_total",
     &[],
     "Statuses that were received before, by their event key or by another topic",
+);
+pub(super) static RESYNCED: Family = counter(
+    "stomp_bridge_statuses_resynced_total",
+    &[],
+    "Statuses that snapshots brought, those that only confirm what was known included",
 );
 pub(super) static MISSED: Family = counter(
     "stomp_bridge_missed_transitions_total",
@@ -469,6 +489,9 @@ pub(super) static ALL: &[&Family] = &[
     &SILENCES,
     &TOPICS_REFUSED,
     &TOPICS_HELD_BACK,
+    &RESYNCS,
+    &RESYNC_LAST,
+    &RESYNC_FAILING,
     &ACCEPTED,
     &UNDECODABLE,
     &UNMAPPED,
@@ -476,6 +499,7 @@ pub(super) static ALL: &[&Family] = &[
     &UNREADABLE,
     &EMPTY,
     &REPEATS,
+    &RESYNCED,
     &MISSED,
     &DEVICES,
     &DEVICES_MAX,

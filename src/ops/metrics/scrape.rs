@@ -115,6 +115,21 @@ impl Scrape<'_> {
         self.one(&list::SILENCES, source.counters.silences.load(Relaxed));
         self.one(&list::TOPICS_REFUSED, source.refused_topics().len());
         self.one(&list::TOPICS_HELD_BACK, source.held_back());
+        let resyncs = source.resyncs();
+        let each = || resyncs.iter().map(|(name, resync)| (&**name, resync));
+        let add = |a: u64, b: u64| a + b;
+        let taken_in = labels.merged(each().map(|(name, it)| (name, it.successes_total)), add);
+        let failed = labels.merged(each().map(|(name, it)| (name, it.failures_total)), add);
+        let mut samples = self.out.family(&list::RESYNCS);
+        for (result, counts) in [("taken_in", taken_in), ("failed", failed)] {
+            for (topic, count) in counts {
+                samples.sample(&[topic, result], count);
+            }
+        }
+        let last = each().map(|(name, it)| (name, it.last_success.map_or(0.0, seconds)));
+        self.by_topic(&list::RESYNC_LAST, labels.merged(last, f64::max));
+        let failing = each().map(|(name, it)| (name, u8::from(it.trouble.is_some())));
+        self.by_topic(&list::RESYNC_FAILING, labels.merged(failing, u8::max));
     }
 
     fn statuses(&mut self) {
@@ -148,6 +163,7 @@ impl Scrape<'_> {
         self.by_topic(&list::EMPTY, labels.merged(empty, add));
         let status = self.view.journal.log.status();
         self.one(&list::REPEATS, status.repeats);
+        self.one(&list::RESYNCED, status.resynced);
         self.one(&list::MISSED, status.missed_transitions);
         self.one(&list::DEVICES, status.devices);
         self.one(&list::DEVICES_MAX, self.view.bounds.devices);

@@ -5,6 +5,7 @@
 //! - `session`: how transactions begin, so that a pooler may stand between; `migrations`: the tables
 //! - `store`: one transaction of a batch; `insert`, `look_up`: its statements; `upkeep`: what is done
 //!   beside the batches
+//! - `reader`: what a person asks
 //! - `failure`: what can go wrong, and what to do about it
 
 mod connect;
@@ -13,6 +14,8 @@ mod hosts;
 mod insert;
 mod look_up;
 mod migrations;
+mod operator;
+mod reader;
 mod server;
 mod session;
 mod store;
@@ -39,6 +42,8 @@ use self::failure::{Failure, Fault, bounded, fault};
 pub use self::hosts::urls;
 use self::insert::text_time;
 use self::migrations::migrate;
+pub(super) use self::operator::PostgresOperator;
+pub(super) use self::reader::{PostgresReader, Unread as PostgresUnread};
 pub use self::server::Exposure;
 use self::server::Server;
 use self::session::{Session, end, query, query_as, query_scalar};
@@ -49,6 +54,7 @@ use super::capabilities::CAPABILITIES;
 use super::newest::stored_newest;
 use super::recorder::Recorder;
 use super::retention::{Due, Pruned, Retention, TEND_MAX};
+use super::rows::rows_stored;
 use super::upkeep::{Before, Stepped, Upkeep};
 use crate::model::{Event, Position};
 use crate::secret::{Lifetime, Secret, protect_url};
@@ -138,6 +144,7 @@ pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
         next_step: None,
         undeleted: None,
         untended: None,
+        answer: None,
     };
     Ok(Built {
         sink: Box::new(sink),
@@ -170,6 +177,8 @@ struct PostgresHistory {
     undeleted: Option<String>,
     /// Why the upkeep does not go on.
     untended: Option<String>,
+    /// What the last attempt has stored.
+    answer: Option<String>,
 }
 
 impl Sink for PostgresHistory {
@@ -210,8 +219,9 @@ impl Sink for PostgresHistory {
                 self.way,
             );
             match bounded(STORE_TIMEOUT, stored).await {
-                Ok(next) => {
+                Ok((next, rows)) => {
                     self.way = next;
+                    self.answer = Some(rows_stored(rows, batch.events.len()));
                     let newest = batch.events.last().map(Event::received_at);
                     match self.tend(&mut connection, newest).await {
                         Ok(()) => self.connection = Some(connection),
@@ -251,6 +261,10 @@ impl Sink for PostgresHistory {
 
     fn newest(&self) -> Option<Newest> {
         self.newest
+    }
+
+    fn answer(&mut self) -> Option<String> {
+        self.answer.take()
     }
 
     fn warning(&self) -> Option<String> {

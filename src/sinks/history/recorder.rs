@@ -460,7 +460,7 @@ impl Recorder {
         let Some(device) = self.devices.get_mut(&id) else {
             self.last.device += 1;
             self.last.profile += 1;
-            let profile = profile_row(self.last.profile, month, status);
+            let profile = profile_row(self.last.profile, month, status, None);
             recording.profiles.push(profile.clone());
             row.device_key = self.last.device;
             row.profile_key = profile.key;
@@ -506,7 +506,8 @@ impl Recorder {
             row.profile_key = known.key;
         } else {
             self.last.profile += 1;
-            let profile = profile_row(self.last.profile, month, status);
+            let before = device.profile.profile.as_deref();
+            let profile = profile_row(self.last.profile, month, status, before);
             recording.profiles.push(profile.clone());
             row.profile_key = profile.key;
             if !is_late {
@@ -880,15 +881,11 @@ fn gap_of(event: &CoverageEvent) -> Gap {
     }
 }
 
-fn profile_row(key: i64, month: i64, status: &StatusEvent) -> ProfileRow {
-    let profile = Profile {
-        serial: status.serial.clone(),
-        place: status.place.clone(),
-    };
+fn profile_row(key: i64, month: i64, status: &StatusEvent, before: Option<&Profile>) -> ProfileRow {
     ProfileRow {
         key,
         month,
-        profile: Some(Arc::new(profile)),
+        profile: Some(Arc::new(Profile::after(before, status))),
     }
 }
 

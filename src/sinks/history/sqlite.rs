@@ -8,6 +8,8 @@
 mod file;
 mod insert;
 mod look_up;
+mod operator;
+mod reader;
 mod store;
 mod upkeep;
 mod wal;
@@ -31,6 +33,8 @@ use uuid::Uuid;
 
 use self::file::{Lost, Seen, is_whole, move_away, prepare};
 use self::insert::text_time;
+pub(super) use self::operator::SqliteOperator;
+pub(super) use self::reader::{SqliteReader, Unread as SqliteUnread};
 use self::store::store;
 use self::wal::Wal;
 use super::another_journal::warn_of_another_journal;
@@ -39,6 +43,7 @@ use super::migration::{ANOTHER_LAYOUT, MIGRATIONS_TABLE, migration_failure};
 use super::newest::stored_newest;
 use super::recorder::Recorder;
 use super::retention::{Pruned, Retention, TEND_MAX};
+use super::rows::rows_stored;
 use super::upkeep::{Before, Stepped, Upkeep};
 use super::words::words;
 use crate::model::{Event, Position};
@@ -104,6 +109,7 @@ pub(in crate::sinks) fn build(settings: Settings) -> Built {
             undeleted: None,
             untended: None,
             wal: Wal::new(WAL_GROWN_BYTES),
+            answer: None,
         }),
         driver: None,
         ending: CancellationToken::new(),
@@ -127,6 +133,8 @@ struct SqliteHistory {
     /// Why the upkeep does not go on.
     untended: Option<String>,
     wal: Wal,
+    /// What the last attempt has stored.
+    answer: Option<String>,
 }
 
 impl Sink for SqliteHistory {
@@ -169,7 +177,7 @@ impl Sink for SqliteHistory {
                 self.recorder.forget();
             }
             match stored {
-                Ok(()) => {
+                Ok(rows) => {
                     // Rows in a file that nobody can open are not stored.
                     let mut connection = self.still_there(connection).await?;
                     self.prune(&mut connection).await;
@@ -179,6 +187,7 @@ impl Sink for SqliteHistory {
                         self.next_step = Some(Instant::now() + STEP_INTERVAL);
                     }
                     self.connection = Some(connection);
+                    self.answer = Some(rows_stored(rows, batch.events.len()));
                     Ok(())
                 }
                 // The transaction was rolled back when it was dropped: the connection is as good as
@@ -219,6 +228,10 @@ impl Sink for SqliteHistory {
 
     fn newest(&self) -> Option<Newest> {
         self.newest
+    }
+
+    fn answer(&mut self) -> Option<String> {
+        self.answer.take()
     }
 
     fn warning(&self) -> Option<String> {

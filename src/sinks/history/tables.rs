@@ -10,7 +10,7 @@ use super::daily::{Counted, DailyKey};
 use super::device::{Device, ProfileRow};
 use super::gaps::Begins;
 use super::timeline::Piece;
-use crate::model::{Coordinates, CoverageCause, CoverageEvent, StatusEvent};
+use crate::model::{Coordinates, CoverageCause, CoverageEvent, StatusEvent, Via};
 
 /// What a column holds, with the function that reads it from a row.
 pub(super) enum Cell<Row: 'static> {
@@ -227,6 +227,7 @@ pub(super) static EVENT: Table<EventRow> = Table {
             Cell::Time(|row| Some(row.status.received_at)),
         ),
         ("placed_at", Cell::Time(|row| row.placed_at)),
+        ("via", Cell::Word(|row| own_via(&row.status))),
         ("payload_key", Cell::Key(|row| row.payload_key)),
         (
             "payload",
@@ -238,6 +239,11 @@ pub(super) static EVENT: Table<EventRow> = Table {
     ],
     on_conflict: "",
 };
+
+/// How it came, where not in a message.
+fn own_via(status: &StatusEvent) -> Option<&'static str> {
+    (status.via != Via::Live).then(|| status.via.as_str())
+}
 
 /// The event's id where it is not its origin.
 pub(super) fn own_id(status: &StatusEvent) -> Option<&str> {

@@ -29,21 +29,21 @@ pub(super) enum Way {
 }
 
 /// One transaction, and another one by INSERT where COPY is not the way. Gives the way for the next
-/// batch. `batch`: of the sink of this name.
+/// batch, and how many of the events are new rows. `batch`: of the sink of this name.
 pub(super) async fn store(
     connection: &mut PgConnection,
     session: &Session,
     recorder: &mut Recorder,
     batch: (&str, Batch<'_>),
     way: Way,
-) -> Result<Way, sqlx::Error> {
+) -> Result<(Way, usize), sqlx::Error> {
     match transact(connection, session, recorder, batch, way).await {
         Err(error) if way == Way::Copy && only_insert_can(&error) => {
-            transact(connection, session, recorder, batch, Way::Insert).await?;
-            Ok(Way::Insert)
+            let rows = transact(connection, session, recorder, batch, Way::Insert).await?;
+            Ok((Way::Insert, rows))
         }
         Err(error) => Err(error),
-        Ok(()) => Ok(way),
+        Ok(rows) => Ok((way, rows)),
     }
 }
 
@@ -54,14 +54,14 @@ async fn transact(
     recorder: &mut Recorder,
     batch: (&str, Batch<'_>),
     way: Way,
-) -> Result<(), sqlx::Error> {
+) -> Result<usize, sqlx::Error> {
     let mut transaction = session.begin(connection).await?;
     match fill(&mut transaction, recorder, batch, way).await {
-        Ok(()) => {
+        Ok(rows) => {
             faults::reach(Failpoint::InHistory);
             transaction.commit().await?;
             faults::reach(Failpoint::AfterHistory);
-            Ok(())
+            Ok(rows)
         }
         Err(error) => {
             recorder.forget();
@@ -71,22 +71,24 @@ async fn transact(
     }
 }
 
-/// Stores the rows and the cursor.
+/// Stores the rows and the cursor. Gives how many of the events are new rows.
 async fn fill(
     transaction: &mut PgConnection,
     recorder: &mut Recorder,
     (sink, batch): (&str, Batch<'_>),
     way: Way,
-) -> Result<(), sqlx::Error> {
+) -> Result<usize, sqlx::Error> {
     take_turn(transaction, recorder).await?;
     let rows = Rows::of(batch.events);
     let stored = recorder.maybe_covered(&rows.coverage);
     let stored = look_up::covered(transaction, stored).await?;
     let covered = recorder.cover(&rows.coverage, stored);
+    let mut stored_rows = covered.rows.len();
     cover(transaction, recorder, covered).await?;
     let wanted = recorder.prepare(&rows.statuses);
     let found = look_up::found(transaction, wanted).await?;
     let recording = recorder.record(&rows.statuses, found, batch.reason);
+    stored_rows += recording.events.len();
     write(transaction, recorder, recording, way).await?;
     let journal = batch.journal.simple().to_string();
     recorder.reach(&journal, batch.through.0);
@@ -98,8 +100,8 @@ async fn fill(
     .bind(sink)
     .bind(batch.through.0)
     .execute(transaction)
-    .await
-    .map(drop)
+    .await?;
+    Ok(stored_rows)
 }
 
 /// One transaction at a time writes. Where another daemon has written since, the recorder begins
