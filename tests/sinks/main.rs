@@ -12,6 +12,7 @@ mod mqtt;
 mod mqtt5;
 mod postgres;
 mod postgres_around;
+mod postgres_partitions;
 mod postgres_upkeep;
 mod questions;
 mod servers;
