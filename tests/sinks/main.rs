@@ -15,6 +15,7 @@ mod postgres_around;
 mod postgres_partitions;
 mod postgres_upkeep;
 mod questions;
+mod scale;
 mod servers;
 mod size;
 mod sqlite;
