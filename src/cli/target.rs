@@ -17,6 +17,7 @@ use super::print::{harmless, one_line, tell};
 use crate::config::{self, HistoryPlace, Place, Plan, Reading};
 use crate::journal::{self, Journal, Proof, Reader, ResetId, SinkAccounting, Start};
 use crate::ops::control::{Access, AdminCommand, Reply, execute, unknown};
+use crate::pipeline::Decoders;
 use crate::secret::{Lifetime, Secret, beginning, protect};
 use crate::tls;
 
@@ -177,7 +178,12 @@ impl Target {
         let plan = self.journal.is_none().then(|| self.plan());
         // A sink that is to be forgotten must not be in the configuration.
         let plan = match plan {
-            Some(Err(problems)) if matches!(command, AdminCommand::Forget { .. }) => {
+            Some(Err(problems))
+                if matches!(
+                    command,
+                    AdminCommand::Forget { .. } | AdminCommand::ForgetDevices { .. }
+                ) =>
+            {
                 return Err(problems);
             }
             plan => plan.and_then(Result::ok),
@@ -186,7 +192,8 @@ impl Target {
             Some(plan) => plan.journal.clone(),
             None => without_bounds(path),
         };
-        let (journal, writer) = match Journal::open(&settings).await {
+        let forgets = matches!(command, AdminCommand::ForgetDevices { .. });
+        let (journal, mut writer) = match Journal::open(&settings).await {
             Err(journal::Error::InUse { path }) => bail!(
                 "a stomp-bridge uses {}, but does not answer: name its address with --http, or wait until it has started",
                 path.display()
@@ -195,6 +202,12 @@ impl Target {
                 opened.with_context(|| format!("open the journal {}", settings.path.display()))?
             }
         };
+        if let Some(plan) = plan.as_ref().filter(|_| forgets) {
+            // What the last process has not saved would bring a device back.
+            let decoders = Decoders::new(plan.decoders.clone());
+            let key_of = |topic: &str, body: &[u8]| decoders.status_key(topic, body);
+            writer.catch_up(key_of).await?;
+        }
         let stop = CancellationToken::new();
         let work = async {
             let sinks: Option<Vec<(Arc<str>, Start)>> = match &plan {

@@ -80,7 +80,7 @@ mod writer;
 
 pub use accounting::{Accounting, Passed, SinkAccounting};
 pub use admin::Admin;
-pub use command::{Replay, Settled, Which};
+pub use command::{ForgottenDevice, Replay, Settled, Which};
 pub use coverage::Heard;
 pub use cursors::Cursors;
 pub use entry::{DeadLetter, Entry, EntryContent, Eviction, NewBatch, NewContent, NewEntry};

@@ -17,7 +17,8 @@ use super::error::failed;
 use super::row::{content, timestamp};
 use super::state::{CursorRow, State};
 use super::{
-    DeadLetter, DeliveryProof, Entry, Error, Eviction, dead_letters, disk, file, proof_rows,
+    DeadLetter, DeliveryProof, Entry, Error, Eviction, ForgottenDevice, dead_letters, disk, file,
+    last_state_rows, proof_rows,
 };
 use crate::model::Position;
 
@@ -144,6 +145,14 @@ impl Reader {
             }
         }
         Ok(found)
+    }
+
+    /// The devices of a name, `client/device` or the id alone, whose last states are known.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn devices_named(&mut self, name: &str) -> Result<Vec<ForgottenDevice>, Error> {
+        last_state_rows::named(&mut self.connection, name).await
     }
 
     /// The journal's id.

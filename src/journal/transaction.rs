@@ -68,6 +68,8 @@ pub(super) struct Written {
     pub(super) removed: u64,
     /// The bytes of the proofs that were removed.
     pub(super) proofs_bytes: u64,
+    /// How many of those below an operator wanted to be forgotten.
+    pub(super) forgotten: usize,
     /// The devices that were forgotten.
     pub(super) evicted: Vec<Row>,
 }
@@ -101,15 +103,21 @@ impl Transaction<'_> {
             last_state_rows::save_position(&mut transaction, self.head).await?;
         }
         coverage::keep(&mut transaction, self.entries).await?;
-        let evicted = match self.excess {
+        let mut evicted = match self.excess {
             0 => Vec::new(),
             excess => last_state_rows::evict(&mut transaction, excess).await?,
         };
         disk::save_cursors(&mut transaction, &statements.cursors, self.cursors).await?;
         let proofs_bytes =
             proof_rows::save(&mut transaction, &statements.proofs, self.proofs).await?;
-        let mut changed = Vec::new();
+        let (mut changed, mut forgotten) = (Vec::new(), Vec::new());
         for QueuedCommand { command, .. } in self.commands {
+            if let Command::ForgetDevices { devices } = command {
+                let rows = last_state_rows::forget(&mut transaction, devices).await?;
+                changed.push(rows.len() as u64);
+                forgotten.extend(rows);
+                continue;
+            }
             let write = command.write(&mut transaction, self.settings, self.head);
             changed.push(write.await?);
         }
@@ -127,10 +135,12 @@ impl Transaction<'_> {
             faults::reach(Failpoint::BeforeCommit);
         }
         transaction.commit().await.map_err(failed("commit"))?;
+        evicted.extend(forgotten.iter().cloned());
         Ok(Written {
             changed,
             removed,
             proofs_bytes,
+            forgotten: forgotten.len(),
             evicted,
         })
     }
@@ -175,7 +185,8 @@ impl Command {
         head: Position,
     ) -> Result<u64, Error> {
         let written = match self {
-            Command::Flush | Command::Fence => Ok(0),
+            // The devices are the transaction's own.
+            Command::Flush | Command::Fence | Command::ForgetDevices { .. } => Ok(0),
             Command::LinkProven { at } => {
                 coverage::keep_proof(connection, *at, head).await?;
                 Ok(0)

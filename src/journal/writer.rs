@@ -453,7 +453,7 @@ impl Writer {
         self.last_states.settle();
         self.state.tell_devices(
             self.last_states.size().rows,
-            written.evicted.len(),
+            written.evicted.len() - written.forgotten,
             resolved.met,
         );
         let on_its_way = WrittenGroup {
@@ -517,8 +517,14 @@ impl Writer {
         let is_save = self.due.is_save(now);
         let excess = self.last_states.excess();
         let with_cursors = is_save || truncation.is_some() || !group.commands.is_empty();
-        let with_last_states =
-            is_save || truncation.is_some() || excess > 0 || self.last_states.is_full();
+        let forgets =
+            |queued: &QueuedCommand| matches!(queued.command, Command::ForgetDevices { .. });
+        // What waits of such a device would bring it back.
+        let with_last_states = is_save
+            || truncation.is_some()
+            || excess > 0
+            || self.last_states.is_full()
+            || group.commands.iter().any(forgets);
         if with_cursors && with_last_states {
             self.due.saved();
         }
@@ -643,7 +649,10 @@ impl Writer {
         let counts_nothing = |queued: &QueuedCommand| {
             matches!(
                 queued.command,
-                Command::Flush | Command::LinkProven { .. } | Command::Judged { .. }
+                Command::Flush
+                    | Command::LinkProven { .. }
+                    | Command::Judged { .. }
+                    | Command::ForgetDevices { .. }
             )
         };
         if commands.iter().all(counts_nothing) {

@@ -1,7 +1,8 @@
-//! `stomp-bridge history`: questions to a SQL history, without changing anything.
+//! `stomp-bridge history`: questions to a SQL history, and what an operator does with one.
 //!
 //! - `verb`: the subcommands; `devices`, `events`, `faults`, `availability`, `gaps`, `export`: one
 //!   file each
+//! - `forget`, `prune`, `backup`: what changes a history, or copies it
 //! - `place`: which history; `filter`, `time`: which of its rows; `labels`: what its devices are
 //!   called
 //! - `answer`: from a question to what is printed; `rows`: tables of it; `format`: CSV, JSON and
@@ -9,16 +10,19 @@
 
 mod answer;
 mod availability;
+mod backup;
 mod bar;
 mod devices;
 mod events;
 mod export;
 mod faults;
 mod filter;
+mod forget;
 mod format;
 mod gaps;
 mod labels;
 mod place;
+mod prune;
 mod rows;
 mod table;
 mod time;

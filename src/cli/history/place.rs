@@ -1,6 +1,7 @@
 //! Which history a person asks: the first one of the configuration, the one of a name, or a file.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use clap::Args;
@@ -9,6 +10,7 @@ use super::labels::Labels;
 use crate::cli::print::tell;
 use crate::config::{self, HistoryPlace};
 use crate::model::Names;
+use crate::sinks::Settings;
 use crate::sinks::history::reader::{Reader, Store};
 
 #[derive(Debug, Args)]
@@ -42,7 +44,11 @@ impl PlaceArgs {
         Ok(History { reader, labels })
     }
 
-    fn store(&self) -> anyhow::Result<Store> {
+    /// Where it is.
+    ///
+    /// # Errors
+    /// There is none, or its place is not known.
+    pub(super) fn store(&self) -> anyhow::Result<Store> {
         if let Some(file) = &self.file {
             return Ok(Store::Sqlite(file.clone()));
         }
@@ -66,6 +72,25 @@ impl PlaceArgs {
                 "{config} has no sink of the type sqlite or postgres; --file names a SQLite history"
             ),
         }
+    }
+
+    /// How long the configuration keeps the statuses of this history, where all of it can be used.
+    pub(super) fn retention(&self) -> Option<Duration> {
+        if self.file.is_some() {
+            return None;
+        }
+        let plan = config::load(&self.config).ok()?;
+        let mut histories = plan.sinks.iter().filter_map(|(delivery, settings)| {
+            let retention = match settings {
+                Settings::Sqlite(settings) => settings.retention,
+                Settings::Postgres(settings) => settings.retention,
+                _ => return None,
+            };
+            Some((&*delivery.name, retention))
+        });
+        let first = config::histories(&self.config).ok()?.into_iter().next();
+        let name = self.sink.clone().or(first.map(|history| history.name))?;
+        histories.find(|(sink, _)| *sink == name)?.1
     }
 
     /// Without them the answers are still right.

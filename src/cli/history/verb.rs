@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use super::{availability, devices, events, export, faults, gaps};
+use super::{availability, backup, devices, events, export, faults, forget, gaps, prune};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct HistoryArgs {
@@ -45,6 +45,22 @@ enum Verb {
         after_help = "Example: stomp-bridge history export --since 2026-11-01 --until 2026-12-01 >november.csv"
     )]
     Export(export::ExportArgs),
+    /// Forget a device: its rows in every history of the configuration, its last state and its dead
+    /// letters. Beside the daemon or without one. Without --yes it only says what would go.
+    ///
+    /// What the journal keeps for a replay stays until journal.keep is over.
+    #[command(after_help = "Example: stomp-bridge history forget --device 1/7 --yes")]
+    Forget(forget::ForgetArgs),
+    /// Delete statuses that are too old, however many they are: by the configuration's retention, or
+    /// as --keep or --until says. Without --yes it only says how many would go.
+    ///
+    /// The daemon itself deletes no more than a tenth of the rows a day while it does not believe the
+    /// clock. Intervals, days and gaps stay.
+    #[command(after_help = "Example: stomp-bridge history prune --keep 90d --yes")]
+    Prune(prune::PruneArgs),
+    /// Copy a SQLite history to a file, as it is at one moment, while the daemon writes on.
+    #[command(after_help = "Example: stomp-bridge history backup /backup/history-2026-11-29.db")]
+    Backup(backup::BackupArgs),
 }
 
 pub(in crate::cli) async fn history(args: &HistoryArgs) -> anyhow::Result<ExitCode> {
@@ -55,6 +71,9 @@ pub(in crate::cli) async fn history(args: &HistoryArgs) -> anyhow::Result<ExitCo
         Verb::Availability(args) => availability::availability(args).await,
         Verb::Gaps(args) => gaps::gaps(args).await,
         Verb::Export(args) => export::export(args).await,
+        Verb::Forget(args) => return forget::forget(args).await,
+        Verb::Prune(args) => return prune::prune(args).await,
+        Verb::Backup(args) => return backup::backup(args).await,
     }?;
     Ok(ExitCode::SUCCESS)
 }

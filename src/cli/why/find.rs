@@ -39,6 +39,15 @@ pub(in crate::cli) struct Found {
     pub(in crate::cli) repeats: u64,
 }
 
+/// The statuses of a device that the journal has.
+#[derive(Debug, Default)]
+pub(in crate::cli) struct Kept {
+    pub(in crate::cli) statuses: u64,
+    pub(in crate::cli) newest: Option<Position>,
+    /// The time was over before all of the journal was looked at.
+    pub(in crate::cli) is_cut: bool,
+}
+
 /// A search through the journal.
 #[derive(Debug)]
 pub(in crate::cli) enum Search {
@@ -139,5 +148,36 @@ impl Readings {
             }
         }
         Ok(Search::Nowhere(oldest))
+    }
+
+    /// Counts a device's statuses, repeats included.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub(in crate::cli) async fn kept(
+        &self,
+        reader: &mut Reader,
+        device: &Device,
+    ) -> anyhow::Result<Kept> {
+        let began = Instant::now();
+        let mut kept = Kept::default();
+        let mut before = Position(reader.newest().await?.0.saturating_add(1));
+        let oldest = reader.read_after(Position::START, 1, 1).await?;
+        let oldest = oldest.first().map(|entry| entry.position);
+        while oldest.is_some_and(|oldest| before > oldest) && !kept.is_cut {
+            let page = reader.statuses_before(before, Timestamp::MAX, POSITIONS_MAX, BYTES_MAX);
+            let page = page.await?;
+            for entry in page
+                .entries
+                .iter()
+                .filter(|entry| self.is_of(entry, device))
+            {
+                kept.statuses += 1;
+                kept.newest.get_or_insert(entry.position);
+            }
+            before = page.reached;
+            kept.is_cut = began.elapsed() > SEARCH_MAX;
+        }
+        Ok(kept)
     }
 }

@@ -15,4 +15,6 @@ mod text;
 mod verb;
 mod way;
 
+pub(super) use device::Device;
+pub(super) use find::{Kept, Readings};
 pub(super) use verb::{WhyArgs, why};

@@ -186,7 +186,7 @@ impl Reader {
     }
 }
 
-fn of_sqlite(name: &str, path: PathBuf, error: SqliteUnread) -> ReadError {
+pub(super) fn of_sqlite(name: &str, path: PathBuf, error: SqliteUnread) -> ReadError {
     let name = name.to_owned();
     match error {
         SqliteUnread::Missing => ReadError::Missing(path),

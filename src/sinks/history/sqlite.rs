@@ -8,6 +8,7 @@
 mod file;
 mod insert;
 mod look_up;
+mod operator;
 mod reader;
 mod store;
 mod upkeep;
@@ -32,6 +33,7 @@ use uuid::Uuid;
 
 use self::file::{Lost, Seen, is_whole, move_away, prepare};
 use self::insert::text_time;
+pub(super) use self::operator::SqliteOperator;
 pub(super) use self::reader::{SqliteReader, Unread as SqliteUnread};
 use self::store::store;
 use self::wal::Wal;
