@@ -13,8 +13,8 @@ use proptest::prelude::*;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 use stomp_bridge::journal::{
-    Bound, DlqWhenFull, Entry, EntryContent, Error, Journal, NewBatch, NewContent, NewEntry,
-    Passed, Reader, Settings, SinkStatus, Start, WhenFull, Which,
+    Bound, DlqWhenFull, Entry, EntryContent, Error, ForgottenDevice, Journal, NewBatch, NewContent,
+    NewEntry, Passed, Reader, Settings, SinkStatus, Start, WhenFull, Which,
 };
 use stomp_bridge::model::Position;
 use stomp_bridge::pipeline::StatusKey;
@@ -605,6 +605,31 @@ async fn process_that_cannot_decode_leaves_the_last_states_to_the_next_one() {
     for (number, expected) in [(0, true), (29, true), (30, false)] {
         assert_eq!(is_repeat(&running, number).await, expected, "{number}");
     }
+    running.close().await;
+}
+
+#[tokio::test]
+async fn forgotten_device_counts_as_never_seen_also_after_a_crash() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let running = Running::open(&settings).await;
+    let statuses = (0..30).map(keyed).collect();
+    running.journal.log.append(batch(statuses)).await.unwrap();
+    assert!(is_repeat(&running, 29).await);
+    let (stream, key) = key_of("", b"0").unwrap();
+    let device = |device_id: &str| ForgottenDevice {
+        stream: stream.to_string(),
+        client_id: key.client_id.clone(),
+        device_id: device_id.to_owned(),
+    };
+    let devices = vec![device(&key.device_id), device("never seen")];
+    let forgotten = running.journal.admin.forget_devices(devices).await;
+    assert_eq!(forgotten.unwrap(), 1);
+    // What the log has of it is not read again.
+    running.crash().await;
+    let running = Running::open_and_decode(&settings, key_of).await;
+    assert!(!is_repeat(&running, 29).await, "it was brought back");
+    assert!(is_repeat(&running, 29).await, "it is known from now on");
     running.close().await;
 }
 

@@ -156,6 +156,8 @@ async fn events_are_posted_in_order_over_one_connection() {
     }
     let peers: HashSet<SocketAddr> = requests.iter().map(|request| request.peer).collect();
     assert_eq!(peers.len(), 1, "{peers:?}");
+    assert_eq!(sink.answer().as_deref(), Some("HTTP 204"));
+    assert_eq!(sink.answer(), None, "it is of the last attempt");
 }
 
 #[tokio::test]

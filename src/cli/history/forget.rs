@@ -82,7 +82,7 @@ pub(super) async fn forget(args: &ForgetArgs) -> anyhow::Result<ExitCode> {
     known.wait(&mut reader).await?;
     known.forget(&args.target).await?;
     say!(
-        "device {} is forgotten: its next status begins anew",
+        "device {} is forgotten: its next status is that of a new device",
         names[0]
     );
     Ok(ExitCode::SUCCESS)

@@ -20,7 +20,7 @@ const TELL_INTERVAL: Duration = Duration::from_secs(5);
 pub(super) struct PruneArgs {
     #[command(flatten)]
     place: PlaceArgs,
-    /// Delete what is older than this, such as 90d; by default the retention of the configuration.
+    /// Delete statuses older than this, such as 90d; by default, than the retention of the configuration.
     #[arg(long, value_name = "AGE", value_parser = age, conflicts_with = "until")]
     keep: Option<When>,
     /// Delete what was received before this time of the history's zone.

@@ -41,7 +41,7 @@ pub(super) enum Fate {
     },
     /// The sink began behind it.
     Before { started: Position },
-    /// The sink is past it, and there is no proof any more.
+    /// The sink is past it, and no proof is kept.
     Passed,
     /// The sink comes to it later.
     Waits {

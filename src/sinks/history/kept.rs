@@ -30,7 +30,7 @@ pub(super) struct Beside {
 
 /// What is left after a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Leftover {
+pub(super) enum Left {
     Much,
     /// No more than one step's.
     Little,

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
-use super::kept::{KeptDevice, Leftover, STEP_ROWS};
+use super::kept::{KeptDevice, Left, STEP_ROWS};
 use super::postgres::PostgresOperator;
 use super::reader::{ReadError, Store, of_sqlite};
 use super::sqlite::SqliteOperator;
@@ -102,7 +102,7 @@ impl Operator {
         loop {
             let began = Instant::now();
             let left = either!(self, store => store.forget_some(key))?;
-            if left == Leftover::Little {
+            if left == Left::Little {
                 break;
             }
             tokio::time::sleep(began.elapsed()).await;
@@ -118,7 +118,7 @@ impl Operator {
         either!(self, store => store.older(before))
     }
 
-    /// Deletes the statuses that were received before a time. `tell` is told how many have gone so
+    /// Deletes the statuses that were received before a time. `tell` hears how many have gone so
     /// far. Gives how many there were.
     ///
     /// # Errors

@@ -2,19 +2,24 @@
 //! transaction of its own, which takes its turn as a daemon's does: so the daemon sees that somebody
 //! else has written, and begins with the rows that are there.
 
+use std::path::Path;
+use std::time::Duration;
+
 use jiff::Timestamp;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Postgres, Row, Transaction};
-use std::path::Path;
 use tracing::subscriber::NoSubscriber;
 
 use super::connect::connect;
 use super::failure::bounded;
 use super::insert::text_time;
 use super::server::Server;
-use super::session::{Session, abandon, query, query_scalar};
+use super::session::{Session, end, query, query_scalar};
 use super::{DELETE_OLD, UPKEEP_TIMEOUT};
-use crate::sinks::history::kept::{Beside, KeptDevice, Leftover, STEP_ROWS};
+use crate::sinks::history::kept::{Beside, KeptDevice, Left, STEP_ROWS};
+
+/// A look at all events; longer than the server's own limit, so that its error is seen.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(100);
 
 /// A connection that writes.
 #[derive(Debug)]
@@ -81,13 +86,8 @@ impl PostgresOperator {
     ) -> Result<T, String> {
         let transacted = async {
             let mut transaction = self.session.begin_upkeep(&mut self.connection).await?;
-            match work(&mut transaction).await {
-                Ok(done) => transaction.commit().await.map(|()| done),
-                Err(error) => {
-                    abandon(transaction).await;
-                    Err(error)
-                }
-            }
+            let done = work(&mut transaction).await;
+            end(transaction, done).await
         };
         let done = bounded(UPKEEP_TIMEOUT, transacted).await;
         done.map_err(|failure| failure.of_upkeep())
@@ -120,27 +120,26 @@ impl PostgresOperator {
         .await
     }
 
-    /// What the device's events refer to, and no other device's: it goes with them.
+    /// What the device's events refer to, and no other device's: it goes with them. It looks at all
+    /// events, and changes nothing.
     pub(in crate::sinks::history) async fn beside(
         &mut self,
         device: i64,
     ) -> Result<Beside, String> {
-        self.transact(async |transaction| {
-            let through = "SELECT coalesce(max(sequence), 0)::bigint FROM event";
-            Ok(Beside {
-                through: query_scalar(through).fetch_one(&mut **transaction).await?,
-                payloads: alone(transaction, "payload_key", device).await?,
-                profiles: alone(transaction, "profile_key", device).await?,
-            })
-        })
-        .await
+        let looked = async {
+            let mut transaction = self.session.begin_reading(&mut self.connection).await?;
+            let looked = beside(&mut transaction, device).await;
+            end(transaction, looked).await
+        };
+        let looked = bounded(LOOK_TIMEOUT, looked).await;
+        looked.map_err(|failure| failure.with_advice())
     }
 
-    /// Deletes some of the device's rows; `None`: what is left is few.
+    /// Deletes some of the device's rows; says whether more than one step is left.
     pub(in crate::sinks::history) async fn forget_some(
         &mut self,
         device: i64,
-    ) -> Result<Leftover, String> {
+    ) -> Result<Left, String> {
         const EVENTS: &str = "DELETE FROM event WHERE device_key = $1 AND sequence IN \
              (SELECT sequence FROM event WHERE device_key = $1 LIMIT $2)";
         const PIECES: &str = "DELETE FROM state_interval_row WHERE device_key = $1 \
@@ -152,10 +151,10 @@ impl PostgresOperator {
                 let delete = query(text).bind(device).bind(i64::from(STEP_ROWS));
                 let deleted = delete.execute(&mut **transaction).await?;
                 if deleted.rows_affected() >= u64::from(STEP_ROWS) {
-                    return Ok(Leftover::Much);
+                    return Ok(Left::Much);
                 }
             }
-            Ok(Leftover::Little)
+            Ok(Left::Little)
         })
         .await
     }
@@ -223,6 +222,18 @@ impl PostgresOperator {
         })
         .await
     }
+}
+
+async fn beside(
+    transaction: &mut Transaction<'_, Postgres>,
+    device: i64,
+) -> Result<Beside, sqlx::Error> {
+    let through = "SELECT coalesce(max(sequence), 0)::bigint FROM event";
+    Ok(Beside {
+        through: query_scalar(through).fetch_one(&mut **transaction).await?,
+        payloads: alone(transaction, "payload_key", device).await?,
+        profiles: alone(transaction, "profile_key", device).await?,
+    })
 }
 
 /// The values of a column of `event` that only this device's events have.

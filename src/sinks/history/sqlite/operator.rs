@@ -14,7 +14,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 use super::insert::text_time;
 use super::reader::{SqliteReader, Unread};
 use super::{BUSY_TIMEOUT, DELETE_OLD};
-use crate::sinks::history::kept::{Beside, KeptDevice, Leftover, STEP_ROWS};
+use crate::sinks::history::kept::{Beside, KeptDevice, Left, STEP_ROWS};
 
 /// A copy is its owner's alone.
 const COPY_MODE: u32 = 0o600;
@@ -106,11 +106,11 @@ impl SqliteOperator {
             .collect())
     }
 
-    /// Deletes some of the device's rows; `None`: what is left is few.
+    /// Deletes some of the device's rows; says whether more than one step is left.
     pub(in crate::sinks::history) async fn forget_some(
         &mut self,
         device: i64,
-    ) -> Result<Leftover, sqlx::Error> {
+    ) -> Result<Left, sqlx::Error> {
         const EVENTS: &str = "DELETE FROM event WHERE sequence IN \
              (SELECT sequence FROM event WHERE device_key = ? LIMIT ?)";
         const PIECES: &str = "DELETE FROM state_interval_row WHERE device_key = ?1 \
@@ -123,10 +123,10 @@ impl SqliteOperator {
                 .execute(&mut self.connection)
                 .await?;
             if deleted.rows_affected() >= u64::from(STEP_ROWS) {
-                return Ok(Leftover::Much);
+                return Ok(Left::Much);
             }
         }
-        Ok(Leftover::Little)
+        Ok(Left::Little)
     }
 
     /// Deletes all that is left of it.
