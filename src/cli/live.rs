@@ -1,5 +1,5 @@
 //! The live line of one status, as `demo` and `tap` print it:
-//! `12:03:04 map-1 device 1/1 5223…  normal -> fault`.
+//! `12:03:04 map-1 device 1/1 5223…  normal -> fault`, with the device's name where it has one.
 
 use std::io::Write;
 
@@ -37,8 +37,10 @@ fn line(event: &StatusEvent, decoder: &Decoder) -> String {
         .map_or("-", |old| decoder.state_name(old));
     let mark = if event.changed { "->" } else { " =" };
     let (topic, client, device) = (&event.topic, &event.client_id, &event.device_id);
+    let name = event.label.as_ref().and_then(|label| label.name.as_deref());
+    let name = name.map(|name| format!(" {name}")).unwrap_or_default();
     printable(&format!(
-        "{time} {topic} device {client}/{device} {serial}…  {old} {mark} {}",
+        "{time} {topic} device {client}/{device}{name} {serial}…  {old} {mark} {}",
         event.state
     ))
 }

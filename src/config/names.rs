@@ -25,6 +25,9 @@ const LABEL_CHARS_MAX: usize = 200;
 /// Findings that are named one by one.
 const FINDINGS_MAX: usize = 10;
 
+/// Characters of a line that are shown.
+const SHOWN_CHARS_MAX: usize = 100;
+
 /// What stands in a cell that ends the line of heads wrongly, and what should.
 const OTHER_COMMAS: [(char, &str); 3] = [
     (';', "semicolons"),
@@ -39,12 +42,21 @@ struct Unusable {
     help: String,
 }
 
+/// A line that is not used, or not as it stands.
+#[derive(Debug, PartialEq, Eq)]
+struct Finding {
+    line: usize,
+    /// Its text.
+    source: String,
+    message: String,
+}
+
 /// What a file gives.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Found {
     names: Names,
-    /// What is wrong, with the line.
-    findings: Vec<String>,
+    /// What is wrong.
+    findings: Vec<Finding>,
     /// How much more is wrong.
     more: usize,
 }
@@ -100,7 +112,8 @@ impl Context<'_> {
                 more,
             }) => {
                 for finding in findings {
-                    self.report.warning(&path, finding);
+                    let at = (finding.line, finding.source);
+                    self.report.line_warning(&path, &file, at, finding.message);
                 }
                 if more > 0 {
                     let message =
@@ -198,21 +211,32 @@ fn parse(file: &str, text: &str) -> Result<Found, Unusable> {
     let mut found = Found::default();
     for (count, (line, cells)) in lines.enumerate() {
         if count == LINES_MAX {
-            let message = format!(
-                "{file}:{line} and what follows is left out: there are more than {LINES_MAX} lines"
-            );
-            found.findings.push(message);
+            let message = format!("there are more than {LINES_MAX} lines: the rest is left out");
+            found.findings.push(Finding::of(text, line, message));
             break;
         }
-        let wrong = found.add(&columns, &cells);
-        if let Some(wrong) = wrong {
+        if let Some(message) = found.add(&columns, &cells) {
             match found.findings.len() < FINDINGS_MAX {
-                true => found.findings.push(format!("{file}:{line} {wrong}")),
+                true => found.findings.push(Finding::of(text, line, message)),
                 false => found.more += 1,
             }
         }
     }
     Ok(found)
+}
+
+impl Finding {
+    fn of(text: &str, line: usize, message: String) -> Finding {
+        let source = text.lines().nth(line - 1).unwrap_or_default();
+        let shown = source.chars().take(SHOWN_CHARS_MAX);
+        Finding {
+            line,
+            source: shown
+                .map(|c| if c.is_control() { ' ' } else { c })
+                .collect(),
+            message,
+        }
+    }
 }
 
 impl Found {
@@ -229,11 +253,11 @@ impl Found {
         let is_long = |text: &str| text.chars().count() > LABEL_CHARS_MAX;
         if name.into_iter().chain(group).any(|text| is_long(text)) {
             return Some(format!(
-                "is left out: a name has at most {LABEL_CHARS_MAX} characters"
+                "the line is left out: a name has at most {LABEL_CHARS_MAX} characters"
             ));
         }
         if name.is_none() && group.is_none() {
-            return Some("is left out: it has neither name nor group".to_owned());
+            return Some("the line is left out: it has neither name nor group".to_owned());
         }
         let label = Label {
             name: name.map(Arc::from),
@@ -241,10 +265,10 @@ impl Found {
         };
         let keys = (cell(columns.device), cell(columns.serial));
         let named: Vec<Named<'_>> = match keys {
-            (None, None) => return Some("is left out: it names no device".to_owned()),
+            (None, None) => return Some("the line is left out: it names no device".to_owned()),
             (Some(device), _) if !device.contains('/') => {
                 return Some(format!(
-                    "is left out: `{device}` is no client/device such as 1/7; serial numbers have the head `serial`"
+                    "the line is left out: `{device}` is no client/device such as 1/7; serial numbers have the head `serial`"
                 ));
             }
             (device, serial) => {
@@ -260,7 +284,7 @@ impl Found {
             if !self.names.add(key, label.clone()) {
                 let (Named::Device(key) | Named::Serial(key)) = key;
                 twice = Some(format!(
-                    "names {key} for the second time: the first line counts"
+                    "{key} is named for the second time: the first line counts"
                 ));
             }
         }
@@ -348,7 +372,7 @@ mod tests {
         let found = found(
             "Serial,device,city,NAME,group\r\n,1/7,x,\"泵站, \"\"北\"\"\",江苏\r\nsn-1,,,二号,\r\n\r\n",
         );
-        assert_eq!(found.findings, [""; 0]);
+        assert!(found.findings.is_empty());
         assert_eq!(name(&found, "1", "7", None), "泵站, \"北\" 江苏");
         assert_eq!(name(&found, "2", "1", Some("sn-1")), "二号 -");
         assert_eq!(name(&found, "2", "1", None), "- -");
@@ -362,19 +386,18 @@ mod tests {
         );
         let found = found(&text);
         let expected = [
-            ("names.csv:4 ", "`7` is no client/device"),
-            ("names.csv:5 ", "names no device"),
-            ("names.csv:6 ", "neither name nor group"),
-            ("names.csv:7 ", "for the second time"),
-            ("names.csv:8 ", "at most 200"),
+            (4, "`7` is no client/device"),
+            (5, "names no device"),
+            (6, "neither name nor group"),
+            (7, "1/1 is named for the second time"),
+            (8, "at most 200"),
         ];
         assert_eq!(found.findings.len(), expected.len(), "{:?}", found.findings);
         for (finding, (line, words)) in found.findings.iter().zip(expected) {
-            assert!(
-                finding.starts_with(line) && finding.contains(words),
-                "{finding}"
-            );
+            assert_eq!(finding.line, line, "{finding:?}");
+            assert!(finding.message.contains(words), "{finding:?}");
         }
+        assert_eq!(found.findings[0].source, "7,seven,");
         assert_eq!(name(&found, "1", "1", None), "a\nb -");
         assert_eq!(name(&found, "1", "4", None), "four -");
     }

@@ -75,6 +75,29 @@ impl<'a> Report<'a> {
         self.add(Level::Warning, path, Part::Key, message.into(), None);
     }
 
+    /// A line of another file deserves a look.
+    pub(super) fn line_warning(
+        &mut self,
+        path: &Path,
+        file: &std::path::Path,
+        (line, source): (usize, String),
+        message: String,
+    ) {
+        self.problems.push(Problem {
+            level: Level::Warning,
+            place: Location::File {
+                file: file.to_owned(),
+                line,
+                column: 1,
+                width: source.chars().count().max(1),
+                source,
+            },
+            path: path.to_string(),
+            message,
+            help: None,
+        });
+    }
+
     /// A variable that does nothing.
     pub(super) fn idle_variable(&mut self, name: &str, meant: &str) {
         self.problems.push(Problem {

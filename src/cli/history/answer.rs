@@ -177,15 +177,26 @@ pub(super) fn heading(name: &str, zone: &str, filter: &Filter, view: &View<'_>) 
 /// Says where an answer was cut.
 pub(super) fn say_cut(count: usize, limit: Option<usize>, noun: &str) {
     if let Some(limit) = limit.filter(|limit| count > *limit) {
-        tell!("there are more {noun} than these {limit}: --limit shows more");
+        tell_wrapped(&format!(
+            "cut at {limit}: there are more {noun}, which --limit shows"
+        ));
     }
 }
 
 /// Says what a narrow terminal does not show.
 pub(super) fn say_left_out(left_out: &[&str]) {
-    if !left_out.is_empty() {
-        let names = left_out.join(", ");
-        tell!("left out, since the terminal is narrow: {names}; --format csv has all");
+    if left_out.is_empty() {
+        return;
+    }
+    let names = left_out.join(", ");
+    let words = format!("left out, since the terminal is narrow: {names}; --format csv has all");
+    tell_wrapped(&words);
+}
+
+/// A remark, beside the answer.
+fn tell_wrapped(words: &str) {
+    for line in wrapped(words, columns()) {
+        tell!("{line}");
     }
 }
 

@@ -315,29 +315,40 @@ async fn bars(
     let (Some(since), Some(until)) = (filter.since, filter.until) else {
         return Ok(HashMap::new());
     };
-    let empty = Bar::new(since, until, parts);
-    let mut bars: HashMap<DeviceKey, Bar> = keys
-        .iter()
-        .map(|key| (key.clone(), empty.clone()))
-        .collect();
-    let wanted = Filter {
-        devices: Devices::Keys(keys.to_vec()),
-        since: filter.since,
-        until: filter.until,
-        ..Filter::default()
-    };
     let question = Question::Intervals;
-    let mut each = |values: Vec<Value>| {
-        let row = Row::new(question.fields(), &values);
-        if let (Some(bar), Some(since)) = (bars.get_mut(&row.device()), row.time("since")) {
-            bar.add(row.severity(), row.is("certain"), since, row.time("until"));
-        }
-    };
-    history
-        .reader
-        .each(&question, &wanted, None, &mut each)
-        .await?;
+    let mut bars = HashMap::new();
+    // One by one: each is found by an index in both databases.
+    for key in keys {
+        let wanted = Filter {
+            devices: Devices::one(key),
+            stream: Some(key.stream.clone()),
+            since: filter.since,
+            until: filter.until,
+            ..Filter::default()
+        };
+        let mut bar = Bar::new(since, until, parts);
+        let mut each =
+            |values: Vec<Value>| add_piece(&mut bar, &Row::new(question.fields(), &values));
+        let asked = history.reader.each(&question, &wanted, None, &mut each);
+        asked.await?;
+        bars.insert(key.clone(), bar);
+    }
     Ok(bars)
+}
+
+/// Adds a piece. One that lasts is certain up to the first gap since its device was heard.
+fn add_piece(bar: &mut Bar, row: &Row<'_>) {
+    let Some(since) = row.time("since") else {
+        return;
+    };
+    let (severity, until) = (row.severity(), row.time("until"));
+    match row.time("certain_until") {
+        Some(gap) => {
+            bar.add(severity, true, since, Some(gap));
+            bar.add(severity, false, gap, until);
+        }
+        None => bar.add(severity, row.is("certain"), since, until),
+    }
 }
 
 /// The sums of the devices of each group.

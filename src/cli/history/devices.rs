@@ -38,7 +38,7 @@ pub(super) async fn devices(args: &DevicesArgs) -> anyhow::Result<()> {
             head("NAME", 1),
             head("STATE", 0),
             head("SINCE", 2),
-            head("SURE", 3),
+            head("CERTAIN", 3),
             head("HEARD", 4),
             head("GROUP", 5),
             head("CITY", 6),

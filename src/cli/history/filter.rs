@@ -75,7 +75,7 @@ impl DeviceArgs {
             if !chosen.is_known {
                 bail!(no_group(group, &history.labels));
             }
-            filter.devices = Devices::Listed(chosen.devices);
+            filter.devices = listed(chosen.devices);
         }
         if let Some(device) = &self.device {
             filter.devices = named(device, history.labels.named(device));
@@ -114,9 +114,20 @@ pub(super) enum Serials {
     LookedUp,
 }
 
+/// One of them is found by an index.
+fn listed(devices: Vec<(String, String)>) -> Devices {
+    match <[(String, String); 1]>::try_from(devices) {
+        Ok([(client_id, device_id)]) => Devices::One {
+            client_id: Some(client_id),
+            device_id,
+        },
+        Err(devices) => Devices::Listed(devices),
+    }
+}
+
 fn named(device: &str, chosen: Chosen) -> Devices {
     if chosen.is_known {
-        return Devices::Listed(chosen.devices);
+        return listed(chosen.devices);
     }
     match device.split_once('/') {
         Some((client, device)) => Devices::One {
@@ -201,7 +212,10 @@ mod tests {
         assert_eq!(named("7", unknown()), one(None, "7"));
         assert_eq!(named("/7", unknown()), one(Some(""), "7"));
         assert_eq!(named("1/a/b", unknown()), one(Some("1"), "a/b"));
-        let devices = vec![("1".to_owned(), "7".to_owned())];
+        let devices = vec![
+            ("1".to_owned(), "7".to_owned()),
+            ("2".to_owned(), "9".to_owned()),
+        ];
         let chosen = Chosen {
             is_known: true,
             devices: devices.clone(),

@@ -4,7 +4,9 @@
 use std::io::{IsTerminal, stdout};
 
 use clap::ValueEnum;
-use serde_json::{Map, Value as Json, json};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::value::RawValue;
+use serde_json::{Value as Json, json};
 
 use super::labels::Labels;
 use super::rows::Row;
@@ -65,7 +67,10 @@ impl<'a> Printer<'a> {
         match self.format {
             Format::Csv => self.buffer += &(shown(csv(row, self.labels)) + "\r\n"),
             Format::Json | Format::Table => {
-                self.buffer += &(Json::from(object(row, self.labels)).to_string() + "\n");
+                self.buffer += &(json(&Object {
+                    row: *row,
+                    labels: self.labels,
+                }) + "\n");
             }
             Format::Geojson => {
                 self.buffer += if self.rows == 0 { "\n" } else { ",\n" };
@@ -138,28 +143,51 @@ fn quoted(text: &str) -> String {
     }
 }
 
-fn object(row: &Row<'_>, labels: &Labels) -> Map<String, Json> {
-    let mut object = Map::new();
-    for (name, value) in row.pairs() {
-        let value = match value {
-            // A payload is JSON already.
-            Value::Text(text) if name == "payload" => {
-                serde_json::from_str(text).unwrap_or_else(|_| json!(text))
+/// A row as JSON, its keys in the order of the columns.
+struct Object<'a> {
+    row: Row<'a>,
+    labels: &'a Labels,
+}
+
+impl Serialize for Object<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Object { row, labels } = self;
+        let mut object = serializer.serialize_map(None)?;
+        for (name, value) in row.pairs() {
+            match value {
+                Value::Text(text) if name == "payload" => {
+                    object.serialize_entry(name, &payload(text))?
+                }
+                Value::Null => object.serialize_entry(name, &())?,
+                Value::Number(number) => object.serialize_entry(name, number)?,
+                Value::Integer(integer) => object.serialize_entry(name, integer)?,
+                Value::Boolean(boolean) => object.serialize_entry(name, boolean)?,
+                Value::Text(_) | Value::Time(_) => object.serialize_entry(name, &text(value))?,
             }
-            Value::Null => Json::Null,
-            Value::Number(number) => json!(number),
-            Value::Integer(integer) => json!(integer),
-            Value::Boolean(boolean) => json!(boolean),
-            Value::Text(_) | Value::Time(_) => json!(text(value)),
-        };
-        object.insert(name.to_owned(), value);
+        }
+        if row.value("device_id").is_some() && !labels.are_absent() {
+            let label = labels.of_row(row).cloned().unwrap_or_default();
+            object.serialize_entry("name", &label.name.as_deref())?;
+            object.serialize_entry("group", &label.group.as_deref())?;
+        }
+        object.end()
     }
-    if row.value("device_id").is_some() && !labels.are_absent() {
-        let label = labels.of_row(row).cloned().unwrap_or_default();
-        object.insert("name".to_owned(), json!(label.name.as_deref()));
-        object.insert("group".to_owned(), json!(label.group.as_deref()));
+}
+
+/// A payload is JSON already, and stays as the device wrote it where that is one line.
+fn payload(text: &str) -> Box<RawValue> {
+    let as_text = || serde_json::value::to_raw_value(text).unwrap_or_default();
+    if text.contains(['\n', '\r']) {
+        let parsed = serde_json::from_str::<Json>(text);
+        return parsed
+            .and_then(|parsed| serde_json::value::to_raw_value(&parsed))
+            .unwrap_or_else(|_| as_text());
     }
-    object
+    RawValue::from_string(text.to_owned()).unwrap_or_else(|_| as_text())
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 /// A device on the map, in WGS-84 as RFC 7946 wants it; without a place its geometry is null.
@@ -175,7 +203,7 @@ fn feature(row: &Row<'_>, labels: &Labels) -> Json {
         "type": "Feature",
         "id": format!("{}/{id}", row.text("stream")),
         "geometry": geometry,
-        "properties": object(row, labels),
+        "properties": Object { row: *row, labels },
     })
 }
 
@@ -212,11 +240,24 @@ mod tests {
             csv(&row, &labels),
             "\"a,\"\"b\"\"\r\n故障\",\"{\"\"x\"\":1}\","
         );
-        let object = Json::from(object(&row, &labels));
-        assert_eq!(
-            object,
-            json!({ "device_id": "a,\"b\"\r\n故障", "payload": { "x": 1 }, "seconds": null })
-        );
+        let object = json(&Object {
+            row,
+            labels: &labels,
+        });
+        let expected = r#"{"device_id":"a,\"b\"\r\n故障","payload":{"x":1},"seconds":null}"#;
+        assert_eq!(object, expected);
+    }
+
+    #[test]
+    fn a_payload_is_one_line_and_else_as_it_came() {
+        for (text, expected) in [
+            (r#"{"b": 1.50, "a":1e400}"#, r#"{"b": 1.50, "a":1e400}"#),
+            ("{\n\"a\": [1,\r\n2]}", r#"{"a":[1,2]}"#),
+            ("no JSON", r#""no JSON""#),
+            ("1e400\n", r#""1e400\n""#),
+        ] {
+            assert_eq!(payload(text).get(), expected);
+        }
     }
 
     #[test]

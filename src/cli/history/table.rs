@@ -133,8 +133,8 @@ impl Table {
         }
     }
 
-    /// A row of its own under a table that is shown already, in the widths of that one.
-    pub(super) fn is_empty(&self, column: usize) -> bool {
+    /// Whether no row has a text in a column.
+    fn is_empty(&self, column: usize) -> bool {
         self.rows.iter().all(|row| row[column].long.is_empty())
     }
 
@@ -143,7 +143,8 @@ impl Table {
         let has_text = |index: &usize| {
             self.rows.is_empty() || self.heads[*index].rank == 0 || !self.is_empty(*index)
         };
-        let shown = (0..self.heads.len()).filter(has_text).collect();
+        let shown: Vec<usize> = (0..self.heads.len()).filter(has_text).collect();
+        let whole = shown.clone();
         let mut layout = Layout {
             widths: Vec::new(),
             shown,
@@ -153,7 +154,7 @@ impl Table {
         loop {
             layout.widths = self.widths(&layout);
             if total(&layout.widths) <= columns {
-                return layout;
+                return self.with_more(layout, &whole, columns);
             }
             let last = layout
                 .shown
@@ -169,6 +170,27 @@ impl Table {
             }
         }
         squeeze(&mut layout.widths, columns);
+        layout
+    }
+
+    /// With those columns for which there is still room: one that was left out may have been wide.
+    fn with_more(&self, mut layout: Layout, whole: &[usize], columns: usize) -> Layout {
+        let mut missing: Vec<usize> = whole.to_vec();
+        missing.retain(|index| !layout.shown.contains(index));
+        missing.sort_by_key(|index| self.heads[*index].rank);
+        for index in missing {
+            let mut more = Layout {
+                shown: layout.shown.clone(),
+                widths: Vec::new(),
+                length: layout.length,
+            };
+            more.shown.push(index);
+            more.shown.sort_unstable();
+            more.widths = self.widths(&more);
+            if total(&more.widths) <= columns {
+                layout = more;
+            }
+        }
         layout
     }
 
@@ -268,6 +290,9 @@ pub(super) fn wrapped(text: &str, columns: Option<usize>) -> Vec<String> {
         }
     }
     lines
+        .iter()
+        .map(|line| line.trim_end().to_owned())
+        .collect()
 }
 
 #[cfg(test)]

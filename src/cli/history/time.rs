@@ -57,7 +57,7 @@ impl When {
             }
             When::Ago(ago) => {
                 let time = now.checked_sub(ago).ok();
-                time.context("there was no time so long ago")
+                time.context("no calendar goes back that far")
             }
         }
     }

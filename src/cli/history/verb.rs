@@ -14,7 +14,7 @@ pub(in crate::cli) struct HistoryArgs {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// The newest state of each device: what is in trouble first.
+    /// The newest state of each device; those in trouble come first.
     #[command(
         after_help = "Examples:\n  stomp-bridge history devices --severity critical\n  \
                       stomp-bridge history devices --format geojson >map.json"

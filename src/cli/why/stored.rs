@@ -96,6 +96,7 @@ async fn ask(
     let store = history.store.as_ref().map_err(Clone::clone)?;
     let asked = async {
         let mut reader = Reader::open(store).await?;
+        reader.set_limit(PATIENCE);
         let question = Question::Events(Order::Newest);
         reader.rows(&question, filter, Some(limit)).await
     };

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::kept::{KeptDevice, Left, STEP_ROWS};
 use super::postgres::PostgresOperator;
-use super::reader::{ReadError, Store, of_sqlite};
+use super::reader::{ReadError, STATEMENT_MAX, Store, of_sqlite};
 use super::sqlite::SqliteOperator;
 use super::words::words;
 
@@ -59,7 +59,8 @@ impl Operator {
             Store::Sqlite(path) => {
                 let name = path.display().to_string();
                 let opened = SqliteOperator::open(path).await;
-                let store = opened.map_err(|error| of_sqlite(&name, path.clone(), error))?;
+                let store =
+                    opened.map_err(|error| of_sqlite(&name, path.clone(), error, STATEMENT_MAX))?;
                 let store = Open::Sqlite(store);
                 Ok(Operator { name, store })
             }

@@ -75,6 +75,16 @@ pub enum Devices {
     Keys(Vec<DeviceKey>),
 }
 
+impl Devices {
+    /// A device, in whichever stream.
+    pub fn one(key: &DeviceKey) -> Devices {
+        Devices::One {
+            client_id: Some(key.client_id.clone()),
+            device_id: key.device_id.clone(),
+        }
+    }
+}
+
 /// Which rows are asked for. What a question has no column for is ignored by it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Filter {
@@ -261,7 +271,17 @@ const INTERVALS: &[Field] = &[
     field("since", Kind::Time),
     field("until", Kind::Time),
     field("certain", Kind::Boolean),
+    field(CERTAIN_UNTIL, Kind::Time),
 ];
+
+/// Of a piece that lasts: the first gap since its device was heard.
+const CERTAIN_UNTIL: &str = "certain_until";
+const GAP_SINCE_HEARD: &str = "CASE WHEN until IS NULL AND NOT certain THEN ( \
+     SELECT min(g.since) FROM device_current AS d JOIN coverage_gap AS g \
+         ON g.topic = d.topic AND g.since >= d.last_seen \
+     WHERE d.stream = state_interval.stream AND d.client_id = state_interval.client_id \
+         AND d.device_id = state_interval.device_id \
+     ) END";
 
 const BY_DEVICE: &[Field] = &[
     field("stream", Kind::Text),
@@ -564,6 +584,7 @@ impl Asked {
     }
 
     /// The states that last, as rows of `state_daily`: from midnight on they are not in it yet.
+    /// They are certain up to the first gap since their devices were heard.
     fn lasting(
         &mut self,
         day: Date,
@@ -571,34 +592,51 @@ impl Asked {
         now: Timestamp,
         filter: &Filter,
     ) -> String {
+        let (day, midnight, now) = (self.date(day), self.time(midnight), self.time(now));
         self.of_device(filter);
-        self.conditions.push("until IS NULL".to_owned());
-        let (midnight, now) = (self.time(midnight), self.time(now));
-        self.before_end(&now);
+        self.conditions
+            .push(format!("until IS NULL AND since < {now}"));
         let conditions = std::mem::take(&mut self.conditions).join(" AND ");
-        let day = self.date(day);
-        let seconds = match self.dialect {
-            Dialect::Sqlite => {
-                format!("(julianday({now}) - julianday(max(since, {midnight}))) * 86400")
-            }
-            Dialect::Postgres => {
-                format!("extract(epoch FROM {now} - greatest(since, {midnight}))::double precision")
-            }
-        };
+        let (least, most) = self.dialect.least_and_most();
+        let gap = format!(
+            "coalesce((SELECT min(g.since) FROM coverage_gap AS g \
+             WHERE g.topic = d.topic AND g.since >= d.last_seen), {now})"
+        );
+        let pieces = format!(
+            "SELECT stream, client_id, device_id, i.severity, {most}(i.since, {midnight}) AS begins, \
+             {least}({gap}, {now}) AS gap \
+             FROM state_interval AS i JOIN device_current AS d USING (stream, client_id, device_id) \
+             WHERE {conditions}"
+        );
+        let later = format!("{most}(begins, gap)");
+        let certain = self.dialect.seconds("begins", &later);
+        let uncertain = self.dialect.seconds(&later, &now);
         format!(
-            "SELECT {day} AS day, stream, client_id, device_id, severity, \
-             CASE WHEN certain THEN {seconds} ELSE 0 END, \
-             CASE WHEN certain THEN 0 ELSE {seconds} END, 0 \
-             FROM state_interval WHERE {conditions}"
+            "SELECT {day} AS day, stream, client_id, device_id, severity, {certain}, {uncertain}, 0 \
+             FROM ({pieces}) AS pieces"
         )
-    }
-
-    fn before_end(&mut self, end: &str) {
-        self.conditions.push(format!("since < {end}"));
     }
 }
 
 impl Dialect {
+    /// The functions that give the earliest and the latest of some times.
+    fn least_and_most(self) -> (&'static str, &'static str) {
+        match self {
+            Dialect::Sqlite => ("min", "max"),
+            Dialect::Postgres => ("least", "greatest"),
+        }
+    }
+
+    /// The seconds between two times.
+    fn seconds(self, from: &str, to: &str) -> String {
+        match self {
+            Dialect::Sqlite => format!("(julianday({to}) - julianday({from})) * 86400"),
+            Dialect::Postgres => {
+                format!("extract(epoch FROM {to} - {from})::double precision")
+            }
+        }
+    }
+
     /// A parameter; Postgres asks for its type.
     fn typed(self, place: usize, kind: &str) -> String {
         match (self, kind) {
@@ -612,7 +650,10 @@ impl Dialect {
     /// A column so that both databases give the same. It has no name of its own: Postgres would
     /// order by that and not by the view's column.
     fn read(self, field: Field) -> String {
-        let name = field.name;
+        let name = match field.name {
+            CERTAIN_UNTIL => GAP_SINCE_HEARD,
+            name => name,
+        };
         match (self, field.kind) {
             (Dialect::Sqlite, Kind::Number) => format!("CAST({name} AS REAL)"),
             (Dialect::Postgres, Kind::Text) => format!("{name}::text"),

@@ -13,8 +13,8 @@ use super::words::words;
 use crate::pipeline::Mapping;
 use crate::secret::Secret;
 
-/// The longest time of a statement; Postgres keeps it itself (`postgres::session`).
-const STATEMENT_MAX: Duration = Duration::from_secs(30);
+/// The longest time of a statement.
+pub(super) const STATEMENT_MAX: Duration = Duration::from_secs(30);
 
 /// The zone of the default mapping.
 const ZONE_DEFAULT: &str = "Asia/Shanghai";
@@ -43,14 +43,19 @@ pub enum ReadError {
         "there is no history {0}: the sink makes it when it stores its first status; --file names another"
     )]
     Missing(PathBuf),
+    /// This user may not read the file.
+    #[error(
+        "this user may not read {0}: run this as the daemon's user, or let the sink's `mode` open it to a group"
+    )]
+    Denied(String),
     /// It has not the views of a history.
     #[error(
         "{0} is no history of this version: it has no view status_event, or none of the others that `docs/sql.md` names"
     )]
     Foreign(String),
     /// A statement was given up.
-    #[error("{0} did not answer within 30 s: ask for less, by --device, --since or --limit")]
-    Slow(String),
+    #[error("{name} did not answer within {limit} s: ask for less, by --device, --since or --limit", name = .0, limit = .1.as_secs())]
+    Slow(String, Duration),
     /// The database's own words, and what to do about them.
     #[error("read {name}: {why}")]
     Failed {
@@ -68,6 +73,7 @@ pub struct Reader {
     name: String,
     store: Open,
     zone: Option<String>,
+    limit: Duration,
 }
 
 #[derive(Debug)]
@@ -85,13 +91,14 @@ impl Reader {
         match store {
             Store::Sqlite(path) => {
                 let name = path.display().to_string();
-                let said = |error| of_sqlite(&name, path.clone(), error);
+                let said = |error| of_sqlite(&name, path.clone(), error, STATEMENT_MAX);
                 let mut reader = SqliteReader::open(path).await.map_err(said)?;
                 let zone = reader.zone().await.map_err(said)?;
                 Ok(Reader {
                     store: Open::Sqlite(reader),
                     name,
                     zone,
+                    limit: STATEMENT_MAX,
                 })
             }
             Store::Postgres {
@@ -101,8 +108,8 @@ impl Reader {
             } => {
                 let url = url.expose_secret();
                 let reader = PostgresReader::open(url, folder, schema.as_deref()).await;
-                let mut reader =
-                    reader.map_err(|error| of_postgres("the Postgres history", error))?;
+                let mut reader = reader
+                    .map_err(|error| of_postgres("the Postgres history", error, STATEMENT_MAX))?;
                 let name = match schema {
                     Some(schema) => format!("{} (schema {schema})", reader.server()),
                     None => reader.server().to_owned(),
@@ -110,14 +117,20 @@ impl Reader {
                 let zone = reader
                     .zone()
                     .await
-                    .map_err(|error| of_postgres(&name, error))?;
+                    .map_err(|error| of_postgres(&name, error, STATEMENT_MAX))?;
                 Ok(Reader {
                     store: Open::Postgres(Box::new(reader)),
                     name,
                     zone,
+                    limit: STATEMENT_MAX,
                 })
             }
         }
+    }
+
+    /// Statements end within this time, which is 30 s at first.
+    pub fn set_limit(&mut self, limit: Duration) {
+        self.limit = limit;
     }
 
     /// What to call it: its path, or its server without user and password.
@@ -174,24 +187,31 @@ impl Reader {
         match &mut self.store {
             Open::Sqlite(reader) => {
                 let statement = question.statement(Dialect::Sqlite, filter, limit);
-                let asked = reader.ask(statement, STATEMENT_MAX, each).await;
-                asked.map_err(|error| of_sqlite(&self.name, PathBuf::from(&self.name), error))
+                let asked = reader.ask(statement, self.limit, each).await;
+                let path = || PathBuf::from(&self.name);
+                asked.map_err(|error| of_sqlite(&self.name, path(), error, self.limit))
             }
             Open::Postgres(reader) => {
                 let statement = question.statement(Dialect::Postgres, filter, limit);
-                let asked = reader.ask(statement, STATEMENT_MAX, each).await;
-                asked.map_err(|error| of_postgres(&self.name, error))
+                let asked = reader.ask(statement, self.limit, each).await;
+                asked.map_err(|error| of_postgres(&self.name, error, self.limit))
             }
         }
     }
 }
 
-pub(super) fn of_sqlite(name: &str, path: PathBuf, error: SqliteUnread) -> ReadError {
+pub(super) fn of_sqlite(
+    name: &str,
+    path: PathBuf,
+    error: SqliteUnread,
+    limit: Duration,
+) -> ReadError {
     let name = name.to_owned();
     match error {
         SqliteUnread::Missing => ReadError::Missing(path),
+        SqliteUnread::Denied => ReadError::Denied(name),
         SqliteUnread::Foreign => ReadError::Foreign(name),
-        SqliteUnread::Slow => ReadError::Slow(name),
+        SqliteUnread::Slow => ReadError::Slow(name, limit),
         SqliteUnread::Sql(error) => ReadError::Failed {
             name,
             why: words(&error),
@@ -199,11 +219,11 @@ pub(super) fn of_sqlite(name: &str, path: PathBuf, error: SqliteUnread) -> ReadE
     }
 }
 
-fn of_postgres(name: &str, error: PostgresUnread) -> ReadError {
+fn of_postgres(name: &str, error: PostgresUnread, limit: Duration) -> ReadError {
     let name = name.to_owned();
     match error {
         PostgresUnread::Foreign => ReadError::Foreign(name),
-        PostgresUnread::Slow => ReadError::Slow(name),
+        PostgresUnread::Slow => ReadError::Slow(name, limit),
         PostgresUnread::Failed(why) => ReadError::Failed { name, why },
     }
 }

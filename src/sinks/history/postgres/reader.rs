@@ -134,7 +134,11 @@ impl PostgresReader {
         let fields = statement.fields;
         let asked = async {
             let mut transaction = self.session.begin_reading(&mut self.connection).await?;
+            let timeout = format!("SET LOCAL statement_timeout = {}", limit.as_millis());
             let asked = async {
+                sqlx::raw_sql(AssertSqlSafe(timeout))
+                    .execute(&mut *transaction)
+                    .await?;
                 let query = query_with(AssertSqlSafe(statement.sql), arguments);
                 let mut rows = query.fetch(&mut *transaction);
                 while let Some(row) = rows.try_next().await? {

@@ -1,5 +1,7 @@
 //! Reads a SQLite history beside the daemon that writes it. It cannot write.
 
+use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -37,6 +39,8 @@ pub(in crate::sinks::history) struct SqliteReader {
 pub(in crate::sinks::history) enum Unread {
     /// There is no such file.
     Missing,
+    /// This user may not read it.
+    Denied,
     /// It is no SQLite database, or has none of the views.
     Foreign,
     /// A statement took too long.
@@ -59,6 +63,9 @@ impl SqliteReader {
     pub(in crate::sinks::history) async fn open(path: &Path) -> Result<SqliteReader, Unread> {
         if !path.try_exists().unwrap_or(true) {
             return Err(Unread::Missing);
+        }
+        if File::open(path).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied) {
+            return Err(Unread::Denied);
         }
         let mut connection = connect(path).await?;
         let views: i64 = sqlx::query_scalar(VIEWS).fetch_one(&mut connection).await?;
