@@ -110,9 +110,12 @@ pub(super) fn lacks_partition(error: &sqlx::Error) -> bool {
     code(error).is_some_and(|code| code == "23514") && named(error).is_none()
 }
 
+/// What PostgreSQL says where another session holds a lock.
+pub(super) const LOCKED: &str = "55P03";
+
 /// Another session holds a lock.
 pub(super) fn is_locked(failure: &Failure) -> bool {
-    state(failure).as_deref() == Some("55P03")
+    state(failure).as_deref() == Some(LOCKED)
 }
 
 /// Whose fault it is that rows are refused, which another attempt cannot mend.

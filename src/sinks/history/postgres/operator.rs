@@ -10,13 +10,13 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Postgres, Row, Transaction};
 use tracing::subscriber::NoSubscriber;
 
+use super::UPKEEP_TIMEOUT;
 use super::connect::connect;
-use super::failure::{bounded, is_locked};
+use super::failure::{LOCKED, bounded, code};
 use super::insert::text_time;
 use super::partitions::{Partitions, count, drop_before};
 use super::server::Server;
 use super::session::{Session, end, query, query_scalar};
-use super::UPKEEP_TIMEOUT;
 use crate::sinks::history::kept::{Beside, KeptDevice, Left, STEP_ROWS};
 
 /// A look at all events; longer than the server's own limit, so that its error is seen.
@@ -248,7 +248,7 @@ impl PostgresOperator {
             };
             match drop_before(transaction, before).await {
                 Ok(_) => Ok(Some(rows)),
-                Err(error) if is_locked(&error) => Ok(None),
+                Err(error) if code(&error).as_deref() == Some(LOCKED) => Ok(None),
                 Err(error) => Err(error),
             }
         })
