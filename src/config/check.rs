@@ -142,7 +142,7 @@ fn checked<'a>(
     let commit_interval = check.commit_interval(root.journal.commit_interval.0);
     let journal = check.journal(root.journal, max_body);
     let sinks = root.sinks.unwrap_or_else(|| Value::from(Dict::new()));
-    let sinks = sinks::check(&mut check, sinks, &topics, &states, &journal.path);
+    let sinks = sinks::check(&mut check, sinks, &topics, &states, &journal);
     let names: Vec<&str> = sinks.iter().map(|(delivery, _)| &*delivery.name).collect();
     let tests = check.tests(root.tests, &topics, &names);
     let http = check.http(root.http);

@@ -23,7 +23,7 @@ use super::topics::Topics;
 use super::units::{List, Retention};
 use super::webhook;
 use crate::delivery::{self, Confirmations};
-use crate::journal::Start;
+use crate::journal::{self, Start};
 use crate::model::{EventKind, Omit};
 use crate::pipeline::{Expression, Mapping, States, Vocabulary};
 use crate::retry::Retry;
@@ -43,6 +43,9 @@ const POSTGRES_NAME_BYTES_MAX: usize = 63;
 /// Room for a status of the platform.
 const MQTT_PACKET_BYTES_MIN: u64 = 1024;
 
+/// A server delivers again what was not acknowledged when a connection ended, such as over night.
+const EVENT_KEYS_MIN: Duration = Duration::from_secs(86_400);
+
 /// The shortest first wait of a sink: below it trouble is a flood.
 const RETRY_MIN: Duration = Duration::from_millis(10);
 
@@ -52,7 +55,7 @@ pub(super) fn check(
     written: Value,
     topics: &Topics,
     states: &States,
-    journal: &std::path::Path,
+    journal: &journal::Settings,
 ) -> Vec<(delivery::Settings, Option<Settings>)> {
     let path = Path::from("sinks");
     let Some(tables) = written.into_dict() else {
@@ -72,7 +75,7 @@ pub(super) fn check(
         states,
         topics: &names,
     };
-    let mut files = vec![(journal.to_owned(), "the journal".to_owned())];
+    let mut files = vec![(journal.path.clone(), "the journal".to_owned())];
     let mut sinks = Vec::new();
     for (name, table) in tables {
         let path = path.join(&name);
@@ -89,6 +92,7 @@ pub(super) fn check(
                 name: Arc::from(name),
                 topics,
                 vocabulary,
+                event_keys: journal.keep.max(EVENT_KEYS_MIN),
                 has_body: table.contains_key("body"),
             },
             table,
@@ -104,6 +108,8 @@ struct Named<'a> {
     name: Arc<str>,
     topics: &'a Topics,
     vocabulary: Vocabulary<'a>,
+    /// How long a history that forgets event keys keeps them.
+    event_keys: Duration,
     /// It sends only what its `body` names.
     has_body: bool,
 }
@@ -441,6 +447,7 @@ fn postgres(
         folder: check.folders.config.clone(),
         retention: written.retention.statuses.0,
         intervals: written.retention.intervals.0,
+        event_keys: named.event_keys,
         zone: zone(check, &named.path, &written.timezone),
     };
     match postgres::exposure(&settings) {

@@ -680,7 +680,7 @@ async fn forgotten_device_counts_as_never_seen_also_after_a_crash() {
     let statuses = (0..30).map(keyed).collect();
     running.journal.log.append(batch(statuses)).await.unwrap();
     assert!(is_repeat(&running, 29).await);
-    let (stream, key) = key_of("", b"0").unwrap();
+    let (stream, key) = key_of("", Via::Live, b"29").unwrap();
     let device = |device_id: &str| ForgottenDevice {
         stream: stream.to_string(),
         client_id: key.client_id.clone(),

@@ -121,14 +121,14 @@ async fn both_databases_answer_the_same() {
         "events --since 2026-01-02T06:00 --until 2026-01-02T12:00 --format csv",
         "events --topic map-1 --stream platform --severity critical --limit 3 --format json",
         "faults --until 2026-01-03 --format csv",
-        "faults --serial sn-7 --format json",
+        "faults --serial sn-7 --json",
         "gaps --format csv",
         "gaps --topic other --format csv",
         "availability --since 2026-01-02 --until 2026-01-03 --format csv",
         "availability --by day --since 2026-01-02 --until 2026-01-03 --format csv",
         "availability --by group --since 2026-01-02 --until 2026-01-03 --format csv",
         "export --format csv",
-        "export --format json --group 江苏",
+        "export --json --group 江苏",
     ] {
         let [a, b] = [&folders[0], &folders[1]].map(|folder| answer(folder.path(), args));
         assert_eq!(a, b, "{args}");

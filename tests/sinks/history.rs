@@ -82,6 +82,8 @@ impl Database {
                 folder: PathBuf::new(),
                 retention,
                 intervals: None,
+                // What tests store is old.
+                event_keys: Duration::from_secs(3650 * 86_400),
                 zone: jiff::tz::TimeZone::UTC,
             }),
         }
@@ -508,7 +510,12 @@ async fn rows_past_the_retention_are_deleted_and_devices_stay() {
         // More than a piece, so that the round has to go on with the next batch.
         let old = events(1..=2500);
         sink.attempt(batch(&old)).await.unwrap();
-        assert_eq!(database.count("status_event").await, 500);
+        // A row of SQLite goes by itself, one of Postgres with its partition.
+        let left = match database {
+            Database::Sqlite { .. } => 500,
+            Database::Postgres { .. } => 0,
+        };
+        assert_eq!(database.count("status_event").await, left);
         sink.attempt(batch(&[young(event(2501))])).await.unwrap();
         assert_eq!(database.count("status_event").await, 1);
         assert_eq!(database.count("device_row").await, 2501);
@@ -584,7 +591,12 @@ async fn two_starts_with_a_clock_five_years_ahead_delete_no_history_of_a_year() 
         database.execute("DELETE FROM bridge_clock").await;
         let mut sink = start(database.settings(year));
         sink.open(JOURNAL).await.unwrap();
-        sink.idle().await.unwrap();
+        for _ in 0..100 {
+            sink.idle().await.unwrap();
+            if database.count("status_event").await == 6 {
+                break;
+            }
+        }
         assert_eq!(database.count("status_event").await, 6);
     }
 }

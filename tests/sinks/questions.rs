@@ -281,7 +281,7 @@ async fn postgres_says_what_every_table_view_and_column_holds() {
         .texts(
             "SELECT c.relname || '.' || a.attname FROM pg_class AS c \
              JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 \
-             WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v') \
+             WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v') \
              AND c.relname <> 'bridge_migration' \
              AND (col_description(c.oid, a.attnum) IS NULL OR obj_description(c.oid, 'pg_class') IS NULL)",
         )

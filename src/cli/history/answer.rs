@@ -26,17 +26,28 @@ const ROWS_MAX: usize = 100_000;
 pub(super) struct OutputArgs {
     /// How to print it.
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Table)]
-    pub(super) format: Format,
+    format: Format,
+    /// The same as --format json.
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
     /// At most this number of rows; by default 100 in a table, and all in other formats.
     #[arg(long, value_name = "N")]
     pub(super) limit: Option<NonZeroUsize>,
 }
 
 impl OutputArgs {
+    /// How to print it.
+    pub(super) fn format(&self) -> Format {
+        match self.json {
+            true => Format::Json,
+            false => self.format,
+        }
+    }
+
     /// The most rows.
     pub(super) fn limit(&self) -> Option<usize> {
         let limit = self.limit.map(NonZeroUsize::get);
-        match self.format {
+        match self.format() {
             Format::Table => Some(limit.unwrap_or(ROWS_DEFAULT).min(ROWS_MAX)),
             Format::Csv | Format::Json | Format::Geojson => limit,
         }
@@ -45,7 +56,7 @@ impl OutputArgs {
     /// # Errors
     /// GeoJSON is asked for, and there are no places.
     pub(super) fn without_places(&self) -> anyhow::Result<()> {
-        if self.format == Format::Geojson {
+        if self.format() == Format::Geojson {
             bail!("--format geojson is for `history devices`: only these have a place");
         }
         Ok(())
@@ -95,9 +106,9 @@ pub(super) async fn print(
     let History { reader, labels } = history;
     // One more says that there are more.
     let asked = limit.map(|limit| limit + 1);
-    if output.format != Format::Table {
+    if output.format() != Format::Table {
         let fields = question.fields();
-        let mut printer = Printer::begin(output.format, fields, labels);
+        let mut printer = Printer::begin(output.format(), fields, labels);
         let mut each = |values: Vec<Value>| {
             if limit.is_none_or(|limit| printer.rows() < limit) {
                 printer.row(&Row::new(fields, &values));

@@ -36,9 +36,10 @@ const BY_GROUP: &[Field] = &[
 
 /// The days where nobody says it, with today.
 const DAYS_DEFAULT: i32 = 7;
-/// The fewest and the most signs of a bar.
+/// The fewest and the most signs of a bar. It gets a quarter of the terminal at least.
 const BAR_MIN: usize = 10;
 const BAR_MAX: usize = 60;
+const BAR_PART: usize = 4;
 /// Bars of one table: more of them are nothing to look at.
 const BARS_MAX: usize = 1000;
 /// Between the table and the bar.
@@ -144,8 +145,8 @@ async fn rows(
     rows.truncate(limit.unwrap_or(usize::MAX));
     let is_by_device = matches!(question, Question::Availability(_, By::Device));
     let noun = if is_by_device { "devices" } else { "days" };
-    if output.format != Format::Table {
-        print_rows(output.format, question, &rows, history);
+    if output.format() != Format::Table {
+        print_rows(output.format(), question, &rows, history);
     } else if is_by_device {
         print_devices(history, question, filter, &rows).await?;
     } else {
@@ -268,7 +269,7 @@ async fn print_devices(
         return Ok(());
     };
     let narrow = Look {
-        columns: Some(columns - BAR_MIN - GAP.len()),
+        columns: Some(columns - BAR_MIN.max(columns / BAR_PART) - GAP.len()),
         ..look
     };
     let lines = table.lines(&narrow);
@@ -380,7 +381,7 @@ async fn by_group(
         zone: reader.zone(),
         look: look(),
     };
-    match output.format {
+    match output.format() {
         Format::Table => {
             heading(reader.name(), &reader.zone_name(), filter, &view);
             let rows = groups.iter().map(|(group, (devices, figures))| {

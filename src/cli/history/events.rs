@@ -116,7 +116,7 @@ async fn follow(history: &mut History, filter: Filter, output: &OutputArgs) -> a
         zone: reader.zone(),
         look: look(),
     };
-    let mut printer = match output.format {
+    let mut printer = match output.format() {
         Format::Table => {
             heading(reader.name(), &reader.zone_name(), &filter, &view);
             None

@@ -27,10 +27,17 @@ pub(super) struct ExportArgs {
     /// csv, or json for one object a line.
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Csv)]
     format: Format,
+    /// The same as --format json.
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
 }
 
 pub(super) async fn export(args: &ExportArgs) -> anyhow::Result<()> {
-    if !matches!(args.format, Format::Csv | Format::Json) {
+    let format = match args.json {
+        true => Format::Json,
+        false => args.format,
+    };
+    if !matches!(format, Format::Csv | Format::Json) {
         bail!("`history export` writes --format csv or json");
     }
     let mut history = args.place.open().await?;
@@ -49,7 +56,7 @@ pub(super) async fn export(args: &ExportArgs) -> anyhow::Result<()> {
         .map(|values| Row::new(Question::Sequences.fields(), values));
     let bounds = sequences.and_then(|row| row.integer("first").zip(row.integer("last")));
     let fields = Question::EventsBetween(0, 0).fields();
-    let mut printer = Printer::begin(args.format, fields, labels);
+    let mut printer = Printer::begin(format, fields, labels);
     if let Some((first, last)) = bounds {
         let mut after = first - 1;
         while after < last {

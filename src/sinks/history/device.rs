@@ -89,6 +89,8 @@ pub(super) struct Device {
     pub(super) position: i64,
     pub(super) sequence: i64,
     pub(super) profile: ProfileRow,
+    /// When the newest status was received, by the clock of then.
+    pub(super) received_at: Timestamp,
     pub(super) first_seen: Timestamp,
     pub(super) open: Open,
     pub(super) swept: Option<Swept>,
@@ -120,6 +122,7 @@ pub(super) struct DeviceText {
     state_key: i64,
     state: String,
     severity: String,
+    received_at: String,
     first_seen: String,
     last_seen: String,
     piece_since: String,
@@ -134,6 +137,7 @@ pub(super) struct DeviceText {
 /// `time` writes a time as a text.
 pub(super) fn select(from: &str, time: fn(&str) -> String) -> String {
     let times = [
+        "received_at",
         "first_seen",
         "last_seen",
         "piece_since",
@@ -208,6 +212,7 @@ impl DeviceText {
                 month: self.month,
                 profile: Some(Arc::new(profile)),
             },
+            received_at: time(&self.received_at)?,
             first_seen: time(&self.first_seen)?,
             open: Open {
                 state: state(self.state_key, &self.state, &self.severity),

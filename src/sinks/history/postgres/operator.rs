@@ -10,12 +10,13 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Postgres, Row, Transaction};
 use tracing::subscriber::NoSubscriber;
 
+use super::UPKEEP_TIMEOUT;
 use super::connect::connect;
-use super::failure::bounded;
+use super::failure::{LOCKED, bounded, code};
 use super::insert::text_time;
+use super::partitions::{Partitions, count, drop_before};
 use super::server::Server;
 use super::session::{Session, end, query, query_scalar};
-use super::{DELETE_OLD, UPKEEP_TIMEOUT};
 use crate::sinks::history::kept::{Beside, KeptDevice, Left, STEP_ROWS};
 
 /// A look at all events; longer than the server's own limit, so that its error is seen.
@@ -208,17 +209,48 @@ impl PostgresOperator {
         Ok(older.unsigned_abs())
     }
 
-    /// Deletes some of them; gives how many.
+    /// Deletes some of them; gives how many. A partition of which all is older goes whole.
     pub(in crate::sinks::history) async fn prune_some(
         &mut self,
         before: Timestamp,
     ) -> Result<u64, String> {
+        const DELETE_OLD: &str = "DELETE FROM event AS e USING (SELECT received_at, sequence \
+             FROM event WHERE received_at < $1::timestamptz ORDER BY received_at LIMIT $2) AS old \
+             WHERE e.received_at = old.received_at AND e.sequence = old.sequence";
+        let mut dropped = 0;
+        while let Some(rows) = self.drop_oldest(before).await? {
+            dropped += rows;
+        }
         self.transact(async |transaction| {
             let delete = query(DELETE_OLD).bind(text_time(before));
             let deleted = delete
                 .bind(i64::from(STEP_ROWS))
                 .execute(&mut **transaction);
-            Ok(deleted.await?.rows_affected())
+            Ok(dropped + deleted.await?.rows_affected())
+        })
+        .await
+    }
+
+    /// Drops the oldest partition, if all in it was received before; gives its rows. `None`: there
+    /// is none, or somebody reads it, and its rows go one by one.
+    async fn drop_oldest(&mut self, before: Timestamp) -> Result<Option<u64>, String> {
+        self.transact(async |transaction| {
+            query(TURN).execute(&mut **transaction).await?;
+            let mut partitions = Partitions::new(None);
+            partitions.load(transaction).await?;
+            let oldest = partitions.oldest_before(before);
+            if oldest.is_none() && !partitions.has_payloads_before(before) {
+                return Ok(None);
+            }
+            let rows = match &oldest {
+                Some(oldest) => count(transaction, oldest).await?,
+                None => 0,
+            };
+            match drop_before(transaction, before).await {
+                Ok(_) => Ok(Some(rows)),
+                Err(error) if code(&error).as_deref() == Some(LOCKED) => Ok(None),
+                Err(error) => Err(error),
+            }
         })
         .await
     }
