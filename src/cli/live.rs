@@ -1,8 +1,9 @@
 //! The live line of one status, as `demo` and `tap` print it:
 //! `12:03:04 map-1 device 1/1 5223…  normal -> fault`.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 
+use super::terminal::has_colours;
 use crate::model::{Severity, StatusEvent};
 use crate::pipeline::Decoder;
 
@@ -10,7 +11,7 @@ use crate::pipeline::Decoder;
 pub(super) fn print(event: &StatusEvent, decoder: &Decoder) -> std::io::Result<()> {
     let text = line(event, decoder);
     let mut out = std::io::stdout();
-    if event.changed && out.is_terminal() {
+    if event.changed && has_colours() {
         writeln!(out, "{}{text}\x1b[0m", colour(event.severity))
     } else {
         writeln!(out, "{text}")
@@ -18,7 +19,7 @@ pub(super) fn print(event: &StatusEvent, decoder: &Decoder) -> std::io::Result<(
 }
 
 /// Both states in the vocabulary's words, where it has them.
-fn line(event: &StatusEvent, decoder: &Decoder) -> String {
+pub(super) fn line(event: &StatusEvent, decoder: &Decoder) -> String {
     let time = event
         .received_at
         .to_zoned(jiff::tz::TimeZone::system())

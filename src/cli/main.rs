@@ -2,21 +2,26 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use super::args::{Cli, Verb};
 use super::print::tell;
 use super::runtime::runtime;
-use super::{check, config, demo, dlq, journal, replay, send, sinks, source, status, tap};
+use super::{
+    check, config, demo, dlq, doctor, generated, init, journal, replay, send, sinks, source,
+    status, tap,
+};
 
 /// Runs the verb that the command line names.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     match cli.verb {
         Verb::Run(args) => super::run::run(&args.config, cli.log.as_deref()),
-        Verb::Check(args) => check::check(&args.config),
+        Verb::Check(args) => check::check(&args, cli.log.as_deref()),
         Verb::Config(args) => ask(config::config(&args)),
         Verb::Demo(args) => demo::demo(&args, cli.log.as_deref()),
+        Verb::Init(args) => init::init(&args, cli.log.as_deref()),
+        Verb::Doctor(args) => doctor::doctor(&args, cli.log.as_deref()),
         Verb::Status(args) => ask(status::status(&args)),
         Verb::Dlq(args) => ask(dlq::dlq(&args)),
         Verb::Replay(args) => ask(replay::replay(&args)),
@@ -24,6 +29,8 @@ pub fn run() -> ExitCode {
         Verb::Source(args) => ask(source::source(&args)),
         Verb::Journal(args) => ask(journal::journal(&args)),
         Verb::Tap(args) => tap::tap(&args, cli.log.as_deref()),
+        Verb::Completions(args) => ask(async { generated::completions(&args, Cli::command()) }),
+        Verb::Man(args) => ask(async { generated::man(&args, Cli::command()) }),
         Verb::Send(args) => send::send(&args, cli.log.as_deref()),
     }
 }

@@ -16,6 +16,7 @@
 //! | `test_case` | messages with what is to become of them, for `config test` |
 //! | `spelling` | URLs of other clients, and what they are called here |
 //! | `plan` | what comes out |
+//! | `json_schema`, `written` | what a configuration may say, for editors; what one says, and where |
 //! | `place` | where the journal lies, whatever else is wrong |
 //! | `reading` | how entries are read and which of them a sink wants, whatever else is wrong |
 
@@ -26,6 +27,7 @@ mod environment;
 mod events;
 mod foreign;
 mod http;
+mod json_schema;
 mod kinds;
 mod line;
 mod load;
@@ -48,11 +50,14 @@ mod test_case;
 mod topics;
 mod units;
 mod webhook;
+mod written;
 
 pub use environment::Environment;
+pub use json_schema::json_schema;
 pub use load::{load, load_in, parse, reading};
 pub use place::{Place, place, place_in};
 pub use plan::Plan;
 pub use problem::{Level, Location, Problem, Problems};
 pub use reading::Reading;
 pub use test_case::{TestCase, TestMessage};
+pub use written::{Written, written};

@@ -72,6 +72,8 @@ const WRAPPED: &[(&str, &[&str])] = &[
         ],
     ),
     ("clap::", &["cli"]),
+    ("clap_complete::", &["cli/generated"]),
+    ("clap_mangen::", &["cli/generated"]),
     ("minijinja::", &["pipeline"]),
     ("prometheus_client::", &["ops"]),
     ("sd_notify::", &["ops"]),
