@@ -4,12 +4,20 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{config, demo, dlq, history, journal, replay, send, sinks, source, status, tap, why};
+use super::{
+    check, config, demo, dlq, doctor, generated, history, init, journal, replay, send, sinks,
+    source, status, tap, why,
+};
 
 /// Carry device status messages from STOMP to MQTT, SQL history and webhooks. Nothing is lost once
 /// it is received.
 #[derive(Debug, Parser)]
-#[command(name = "stomp-bridge", version, about, max_term_width = 100)]
+#[command(
+    name = "stomp-bridge",
+    version = env!("STOMP_BRIDGE_VERSION"),
+    about,
+    max_term_width = 100
+)]
 pub(super) struct Cli {
     #[command(subcommand)]
     pub(super) verb: Verb,
@@ -27,14 +35,38 @@ pub(super) enum Verb {
     Run(ConfigArgs),
     /// Validate the configuration, and build all that `run` builds short of connecting; the exit
     /// code is 78 if it has errors.
-    #[command(after_help = "Example: stomp-bridge check --config config.toml")]
-    Check(ConfigArgs),
+    #[command(
+        after_help = "Examples:\n  stomp-bridge check --config config.toml\n  stomp-bridge check --connect"
+    )]
+    Check(check::CheckArgs),
     /// Show what the configuration makes of a message, or run its tests.
     Config(config::ConfigVerbArgs),
     /// Try everything without any set-up: a small STOMP broker, simulated devices, and the daemon
     /// with a SQLite history.
     #[command(after_help = "Example: stomp-bridge demo --dir ./demo")]
     Demo(demo::DemoArgs),
+    /// Write a configuration from the first messages of a server.
+    ///
+    /// The command asks on a terminal for all that is not given. It connects, subscribes, listens, and
+    /// proposes where the values of a status stand and what the states mean. A file that is there
+    /// is kept unless --force is given. A passcode that is typed goes to a file of its own.
+    #[command(
+        after_help = "Examples:\n  stomp-bridge init\n  stomp-bridge init --url \
+                            http://platform.example.com/webSocketServer --topic /topic/state/1"
+    )]
+    Init(init::InitArgs),
+    /// Try each layer on the way to the server (DNS, TCP, TLS, WebSocket or SockJS, CONNECTED, the
+    /// topics, their first messages), then each sink; the exit code is 1 where one fails.
+    ///
+    /// The command changes nothing: it acknowledges no message, reads no queue, publishes and
+    /// stores nothing. Where the configuration has a sign-in and a daemon runs, it makes no
+    /// connection of its own unless --own-connection is given: a platform that allows an account
+    /// one session would end the daemon's.
+    #[command(
+        after_help = "Examples:\n  stomp-bridge doctor --config /etc/stomp-bridge/config.toml\n  \
+                            stomp-bridge doctor --json | jq '.checks[] | select(.outcome == \"failed\")'"
+    )]
+    Doctor(doctor::DoctorArgs),
     /// Show the running daemon's link, its journal and each sink's lag; the exit code is 1 where it
     /// is not ready.
     #[command(after_help = "Example: stomp-bridge status --config /etc/stomp-bridge/config.toml")]
@@ -60,9 +92,9 @@ pub(super) enum Verb {
     /// Deliver a slice of the journal to one sink again, with the same event ids.
     #[command(after_help = "Example: stomp-bridge replay site --since 2h --device 7 --dry-run")]
     Replay(replay::ReplayArgs),
-    /// Deliver to a sink now, or forget one that was removed from the configuration.
+    /// List the sinks, deliver to one now, or forget one that was removed from the configuration.
     #[command(
-        after_help = "Examples:\n  stomp-bridge sinks retry oncall\n  stomp-bridge sinks forget oncall"
+        after_help = "Examples:\n  stomp-bridge sinks list\n  stomp-bridge sinks retry oncall\n  stomp-bridge sinks forget oncall"
     )]
     Sinks(sinks::SinksArgs),
     /// Connect to the source's server now.
@@ -73,16 +105,18 @@ pub(super) enum Verb {
         after_help = "Example: stomp-bridge journal reset-id --config /etc/stomp-bridge/config.toml"
     )]
     Journal(journal::JournalArgs),
-    /// Show the topics' messages as they arrive, over a connection of its own; the daemon need not
-    /// run.
+    /// Show the topics' messages as they arrive; the daemon need not run.
     ///
-    /// The command subscribes to each topic with ack auto and without the headers of a durable
-    /// subscription: the daemon misses nothing. It refuses queues unless --force is given: a queue
-    /// gives each message to one consumer only. It does not reconnect; Ctrl-C ends it.
+    /// Where a daemon runs on the configuration's journal, the command shows what the daemon
+    /// journals, and makes no connection. Else, and with --frames, --force or --own-connection, it
+    /// connects to the server. It then subscribes to each topic with ack auto and without the
+    /// headers of a durable subscription: the daemon misses nothing. It refuses queues unless
+    /// --force is given: a queue gives each message to one consumer only. It does not reconnect;
+    /// Ctrl-C ends it.
     ///
-    /// Where the configuration has a sign-in, the command signs in with the daemon's account: a
-    /// platform that allows an account one session ends the daemon's, and the daemon's next sign-in
-    /// ends this one. Use a configuration with another account there.
+    /// Where it connects and the configuration has a sign-in, the command signs in with the
+    /// daemon's account: a platform that allows an account one session ends the daemon's, and the
+    /// daemon's next sign-in ends this one. Use a configuration with another account there.
     #[command(
         after_help = "Examples:\n  stomp-bridge tap --topic map-1\n  stomp-bridge tap --frames --count 3\n  \
                             stomp-bridge tap --json | jq .state"
@@ -99,6 +133,16 @@ pub(super) enum Verb {
                             content-type:application/json --receipt"
     )]
     Send(send::SendArgs),
+    /// Print the completions of a shell.
+    #[command(
+        after_help = "Example: stomp-bridge completions bash > /etc/bash_completion.d/stomp-bridge"
+    )]
+    Completions(generated::CompletionsArgs),
+    /// Print the manual's page, or write the page of each verb.
+    #[command(
+        after_help = "Examples:\n  stomp-bridge man | man -l -\n  stomp-bridge man --dir /usr/local/share/man/man1"
+    )]
+    Man(generated::ManArgs),
 }
 
 /// The arguments of a verb that needs nothing but the configuration.

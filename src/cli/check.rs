@@ -3,12 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::Args;
 use rustix::fs::{Access, access};
+use serde::Serialize;
 
-use super::exit::BAD_CONFIGURATION;
-use super::print::{say, tell};
+use super::connection::verb_code;
+use super::doctor::{self, Form, Looks, Report};
+use super::exit::{BAD_CONFIGURATION, fail, refuse};
+use super::log;
+use super::print::{json, say, tell};
+use super::target::Target;
 use crate::app::try_build;
-use crate::config::{self, Plan};
+use crate::config::{self, Level, Location, Plan, Problem, Problems};
 use crate::sinks::Settings;
 use crate::source::{guarantees, in_short};
 
@@ -41,37 +47,193 @@ fn forbidden(file: &Path) -> Option<PathBuf> {
     Some(place.to_owned())
 }
 
-pub(super) fn check(config: &Path) -> ExitCode {
-    match config::load(config) {
-        Ok(plan) => {
-            // Certificates and clients are made as `run` makes them.
-            if let Err(error) = try_build(&plan) {
-                tell!("{}: {error:#}", config.display());
-                return ExitCode::from(BAD_CONFIGURATION);
-            }
-            for warning in &plan.warnings {
-                tell!("{warning}\n");
-            }
-            for (key, place) in unwritable(&plan) {
-                tell!(
-                    "warning: this user may not write to {} ({key}); the daemon's user must be \
-                     able to: run this as that user, give it the folder, or name another path\n",
-                    place.display()
-                );
-            }
-            let (topics, sinks) = (plan.source.topics.len(), plan.sinks.len());
-            say!("{}: ok, {topics} topics, {sinks} sinks", config.display());
-            // Which server it is, nobody knows before it has answered.
-            for guarantee in guarantees(&plan.source.topics, plan.journal.when_full) {
-                let servers = guarantee.servers.join(", ");
-                let (topics, line) = (in_short(&guarantee.topics), guarantee.line);
-                say!("guarantee, if the server is {servers}: {topics}: {line}");
-            }
-            ExitCode::SUCCESS
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    /// The configuration file.
+    #[arg(short, long, value_name = "FILE", default_value = "config.toml")]
+    config: PathBuf,
+    /// Then try the server and the sinks, as `doctor` does.
+    #[arg(long)]
+    connect: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn check(args: &CheckArgs, option: Option<&str>) -> ExitCode {
+    let found = Found::of(&args.config);
+    let form = match args.json {
+        true => Form::Json,
+        false => Form::Text,
+    };
+    if form == Form::Text {
+        found.print();
+    }
+    let (true, Some(plan)) = (args.connect, &found.plan) else {
+        return found.end(form, None);
+    };
+    // What a part would log of its trouble is the answer.
+    let _log = match log::start(option, "off") {
+        Ok(log) => log,
+        Err(error) => return refuse(&error),
+    };
+    verb_code(async {
+        let target = Target::of(&args.config);
+        let report = doctor::connect(&target, plan, &Looks::default(), form).await?;
+        Ok(match report {
+            Some(report) => found.end(form, Some(&report)),
+            None => ExitCode::FAILURE,
+        })
+    })
+}
+
+/// As `check` without any option, for one who knows which server it is.
+pub(super) fn validate(config: &Path) -> ExitCode {
+    let found = Found::of(config);
+    found.print_problems();
+    found.end(Form::Text, None)
+}
+
+/// What a configuration comes to.
+struct Found {
+    config: PathBuf,
+    /// `None`: it cannot be used.
+    plan: Option<Plan>,
+    /// Errors, or what deserves a look.
+    problems: Problems,
+}
+
+/// One problem, for a program.
+#[derive(Serialize)]
+struct Line<'a> {
+    level: &'static str,
+    place: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<usize>,
+    key: &'a str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    help: Option<&'a str>,
+}
+
+impl<'a> Line<'a> {
+    fn of(problem: &'a Problem) -> Line<'a> {
+        let (line, column) = match &problem.place {
+            Location::File { line, column, .. } => (Some(*line), Some(*column)),
+            Location::Variable(_) | Location::Whole(_) => (None, None),
+        };
+        Line {
+            level: match problem.level {
+                Level::Error => "error",
+                Level::Warning => "warning",
+            },
+            place: problem.place.to_string(),
+            line,
+            column,
+            key: &problem.path,
+            message: &problem.message,
+            help: problem.help.as_deref(),
         }
-        Err(problems) => {
-            tell!("{problems}");
-            ExitCode::from(BAD_CONFIGURATION)
+    }
+}
+
+impl Found {
+    fn of(config: &Path) -> Found {
+        let whole = |level, path: &str, message: String, help: Option<String>| Problem {
+            level,
+            place: Location::Whole(config.to_owned()),
+            path: path.to_owned(),
+            message,
+            help,
+        };
+        let (plan, problems) = match config::load(config) {
+            // Certificates and clients are made as `run` makes them.
+            Ok(plan) => match try_build(&plan) {
+                Ok(()) => {
+                    let mut warnings = plan.warnings.clone();
+                    warnings.extend(unwritable(&plan).into_iter().map(|(key, place)| {
+                        let place = place.display();
+                        let message = format!("this user may not write to {place}");
+                        let help = "the daemon's user must be able to: run this as that user, give \
+                                    it the folder, or name another path";
+                        whole(Level::Warning, &key, message, Some(help.to_owned()))
+                    }));
+                    (Some(plan), Problems(warnings))
+                }
+                Err(error) => {
+                    let error = whole(Level::Error, "", format!("{error:#}"), None);
+                    (None, Problems(vec![error]))
+                }
+            },
+            Err(problems) => (None, problems),
+        };
+        Found {
+            config: config.to_owned(),
+            plan,
+            problems,
+        }
+    }
+
+    fn print(&self) {
+        self.print_problems();
+        let Some(plan) = &self.plan else {
+            return;
+        };
+        // Which server it is, nobody knows before it has answered.
+        for guarantee in guarantees(&plan.source.topics, plan.journal.when_full) {
+            let servers = guarantee.servers.join(", ");
+            let (topics, line) = (in_short(&guarantee.topics), guarantee.line);
+            say!("guarantee, if the server is {servers}: {topics}: {line}");
+        }
+    }
+
+    fn print_problems(&self) {
+        let Some(plan) = &self.plan else {
+            tell!("{}", self.problems);
+            return;
+        };
+        for warning in &self.problems.0 {
+            tell!("{warning}\n");
+        }
+        let (topics, sinks) = (plan.source.topics.len(), plan.sinks.len());
+        let config = self.config.display();
+        say!("{config}: ok, {topics} topics, {sinks} sinks");
+    }
+
+    /// Prints the JSON, and gives the exit code.
+    fn end(&self, form: Form, connected: Option<&Report>) -> ExitCode {
+        #[derive(Serialize)]
+        struct Whole<'a> {
+            ok: bool,
+            problems: Vec<Line<'a>>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            topics: Option<usize>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            sinks: Option<usize>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            connect: Option<&'a Report>,
+        }
+        let is_connected = connected.is_none_or(Report::ok);
+        let code = match (&self.plan, is_connected) {
+            (None, _) => ExitCode::from(BAD_CONFIGURATION),
+            (Some(_), true) => ExitCode::SUCCESS,
+            (Some(_), false) => ExitCode::FAILURE,
+        };
+        if form == Form::Text {
+            return code;
+        }
+        let whole = Whole {
+            ok: self.plan.is_some() && is_connected,
+            problems: self.problems.0.iter().map(Line::of).collect(),
+            topics: self.plan.as_ref().map(|plan| plan.source.topics.len()),
+            sinks: self.plan.as_ref().map(|plan| plan.sinks.len()),
+            connect: connected,
+        };
+        match json(&whole) {
+            Ok(()) => code,
+            Err(error) => fail(&error),
         }
     }
 }

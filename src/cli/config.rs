@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 use unicode_width::UnicodeWidthChar;
 
+use super::config_written::{self, ShowArgs};
 use super::exit::BAD_CONFIGURATION;
 use super::print::{self, harmless, say, table, tell};
 use super::route::{AtSink, Found, Routed, Sent, route};
@@ -78,6 +79,18 @@ enum Action {
     /// Run the `[[tests]]` of the configuration; the exit code is 1 if one fails.
     #[command(after_help = "Example: stomp-bridge config test --config config.toml")]
     Test(TestArgs),
+    /// Show every value that the file and the environment set, with where it stands; secrets are
+    /// masked.
+    #[command(
+        after_help = "Example: stomp-bridge config show --config /etc/stomp-bridge/config.toml"
+    )]
+    Show(ShowArgs),
+    /// Print the JSON Schema of the configuration, for editors.
+    ///
+    /// An editor with a TOML language server completes and checks a file that begins with
+    /// `#:schema ./config.schema.json`, where that file holds the schema.
+    #[command(after_help = "Example: stomp-bridge config schema > config.schema.json")]
+    Schema,
 }
 
 #[derive(Debug, Args)]
@@ -110,20 +123,25 @@ struct TestArgs {
 }
 
 pub(super) async fn config(args: &ConfigVerbArgs) -> anyhow::Result<ExitCode> {
-    let file = match &args.action {
-        Action::Route(args) => &args.config,
-        Action::Test(args) => &args.config,
-    };
-    let plan = match config::load(file) {
-        Ok(plan) => plan,
+    match &args.action {
+        Action::Route(args) => with_plan(&args.config, |plan| show(args, plan)),
+        Action::Test(args) => with_plan(&args.config, |plan| test(args, plan)),
+        Action::Show(args) => config_written::show(args),
+        Action::Schema => config_written::schema(),
+    }
+}
+
+/// Does something with a configuration that has no errors.
+fn with_plan(
+    file: &Path,
+    work: impl FnOnce(&Plan) -> anyhow::Result<ExitCode>,
+) -> anyhow::Result<ExitCode> {
+    match config::load(file) {
+        Ok(plan) => work(&plan),
         Err(problems) => {
             tell!("{problems}");
-            return Ok(ExitCode::from(BAD_CONFIGURATION));
+            Ok(ExitCode::from(BAD_CONFIGURATION))
         }
-    };
-    match &args.action {
-        Action::Route(args) => show(args, &plan),
-        Action::Test(args) => test(args, &plan),
     }
 }
 

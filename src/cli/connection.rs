@@ -30,13 +30,18 @@ pub(super) fn plan(config: &Path, option: Option<&str>) -> Result<(Plan, Log), E
 
 /// Runs a verb to its end.
 pub(super) fn verb(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
+    verb_code(async { work.await.map(|()| ExitCode::SUCCESS) })
+}
+
+/// The same of one that has an exit code of its own.
+pub(super) fn verb_code(work: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode {
     let outcome = runtime().and_then(|runtime| {
         let outcome = runtime.block_on(work);
         runtime.shutdown_background();
         outcome
     });
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             tell!("stomp-bridge: {error:#}");
             ExitCode::FAILURE

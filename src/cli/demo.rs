@@ -1,7 +1,7 @@
 //! `stomp-bridge demo`: a small STOMP broker, simulated devices and the whole daemon; nothing else
 //! needed.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, IsTerminal};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -83,12 +83,17 @@ async fn show(args: &DemoArgs) -> anyhow::Result<()> {
     );
     say!("config   {}", config.display());
     say!(
-        "devices  12, drifting between 正常 (normal), 故障 (fault) and 离线 (offline); Ctrl-C ends it\n"
+        "devices  12, drifting between 正常 (normal), 故障 (fault) and 离线 (offline); Ctrl-C ends it"
+    );
+
+    say!(
+        "try      stomp-bridge status --watch --config {0}\n         stomp-bridge tap --changed --config {0}\n",
+        config.display()
     );
 
     let stop = CancellationToken::new();
     let mut app = start(plan, &config).await?;
-    let (publisher, url) = (broker.publisher(), broker.url_sockjs());
+    let publisher = broker.publisher();
     let token = stop.clone();
     app.accompany("demo broker", async move {
         broker.run(token).await;
@@ -117,7 +122,7 @@ async fn show(args: &DemoArgs) -> anyhow::Result<()> {
     let outcome = app.run(signals).await;
     stop.cancel();
     outcome?;
-    farewell(&dir, url.as_str());
+    farewell(&dir);
     Ok(())
 }
 
@@ -206,6 +211,9 @@ async fn print_live(
     let mut reader = journal.log.reader().await?;
     let mut position = *head.borrow();
     let mut left = count.unwrap_or(u64::MAX);
+    // A program, or one who has asked for a number, gets every line.
+    let is_watched = count.is_none() && std::io::stdout().is_terminal();
+    let mut pace = is_watched.then(Pace::default);
     loop {
         for entry in reader.read_after(position, ENTRIES_MAX, BYTES_MAX).await? {
             position = entry.position;
@@ -227,7 +235,17 @@ async fn print_live(
             if let Ok(event) =
                 decoder.event(&entry.body, origin, entry.received_at, previous.as_deref())
             {
-                live::print(&event, decoder)?;
+                match pace
+                    .as_mut()
+                    .map_or(Line::Shown, |pace| pace.next(event.changed))
+                {
+                    Line::Shown => live::print(&event, decoder)?,
+                    Line::LastOfAll => {
+                        live::print(&event, decoder)?;
+                        say!("… from here on only changes are shown");
+                    }
+                    Line::Skipped => {}
+                }
                 left -= 1;
                 if left == 0 {
                     return Ok(position);
@@ -236,6 +254,36 @@ async fn print_live(
         }
         if *head.borrow_and_update() <= position {
             head.changed().await?;
+        }
+    }
+}
+
+/// On a terminal every status is shown at first, then changes alone: nobody reads thirty lines a
+/// second.
+#[derive(Debug, Default)]
+struct Pace {
+    lines: u32,
+}
+
+/// What becomes of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Line {
+    Shown,
+    /// It is shown, and changes alone after it.
+    LastOfAll,
+    Skipped,
+}
+
+/// The head of the demo is still on a screen of 24 lines.
+const LINES_OF_ALL: u32 = 12;
+
+impl Pace {
+    fn next(&mut self, changed: bool) -> Line {
+        self.lines = self.lines.saturating_add(1);
+        match self.lines {
+            LINES_OF_ALL => Line::LastOfAll,
+            lines if lines < LINES_OF_ALL || changed => Line::Shown,
+            _ => Line::Skipped,
         }
     }
 }
@@ -264,7 +312,7 @@ async fn stored(journal: &Journal, last: Position) -> anyhow::Result<()> {
         })
 }
 
-fn farewell(dir: &Path, url: &str) {
+fn farewell(dir: &Path) {
     let history = dir.join("history.db");
     say!("\nThe history stays in {}. Try:\n", history.display());
     let queries = [
@@ -276,8 +324,24 @@ fn farewell(dir: &Path, url: &str) {
         say!("  sqlite3 {} \"{query}\"", history.display());
     }
     say!(
-        "\nYour own platform: put its URL in place of {url} in {config}, then\n  \
-         stomp-bridge run --config {config}",
-        config = dir.join("config.toml").display()
+        "\nYour own platform: `stomp-bridge init` writes a configuration from its first messages; then \
+         `stomp-bridge run`. That of this demo: stomp-bridge run --config {}",
+        dir.join("config.toml").display()
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_the_first_lines_only_changes_are_shown() {
+        let mut pace = Pace::default();
+        let lines: Vec<Line> = (0..LINES_OF_ALL).map(|_| pace.next(false)).collect();
+        let (last, first) = lines.split_last().expect("lines");
+        assert!(first.iter().all(|line| *line == Line::Shown));
+        assert_eq!(*last, Line::LastOfAll);
+        assert_eq!(pace.next(false), Line::Skipped);
+        assert_eq!(pace.next(true), Line::Shown);
+    }
 }

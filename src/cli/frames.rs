@@ -14,7 +14,7 @@ use crate::stomp::{Command, Decoder, Frame, HEARTBEAT, Limits, Version};
 /// How it is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
-    /// `>>> SUBSCRIBE`, headers, an empty line, the body, an empty line.
+    /// The time and `>>> SUBSCRIBE`, headers, an empty line, the body, an empty line.
     Console,
     /// One JSON object a line.
     Json,
@@ -90,9 +90,10 @@ impl<W: Write> Frames<W> {
     }
 
     fn heartbeat(&mut self, direction: Direction) -> io::Result<()> {
+        let at = time();
         match (self.form, direction) {
-            (Form::Console, Direction::Sent) => writeln!(self.out, ">>> PING\n"),
-            (Form::Console, Direction::Received) => writeln!(self.out, "<<< PONG\n"),
+            (Form::Console, Direction::Sent) => writeln!(self.out, "{at} >>> PING\n"),
+            (Form::Console, Direction::Received) => writeln!(self.out, "{at} <<< PONG\n"),
             (Form::Json, _) => self.json(direction, "HEARTBEAT", Vec::new(), "", 0),
         }
     }
@@ -123,7 +124,7 @@ impl<W: Write> Frames<W> {
             Direction::Sent => ">>>",
             Direction::Received => "<<<",
         };
-        writeln!(self.out, "{arrow} {}", frame.command)?;
+        writeln!(self.out, "{} {arrow} {}", time(), frame.command)?;
         for (name, value) in headers {
             writeln!(self.out, "{}:{}", printable(&name), printable(&value))?;
         }
@@ -172,6 +173,12 @@ impl<W: Write> Frames<W> {
         serde_json::to_writer(&mut self.out, &line)?;
         writeln!(self.out)
     }
+}
+
+/// The local time of day, with its milliseconds: what belongs together is seen by it.
+fn time() -> String {
+    let now = jiff::Zoned::now();
+    now.strftime("%H:%M:%S%.3f").to_string()
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde wants it so.
@@ -240,7 +247,20 @@ mod tests {
             }
         }
         let text = paper.0.lock().unwrap().clone();
-        String::from_utf8(text).unwrap()
+        without_times(&String::from_utf8(text).unwrap())
+    }
+
+    /// Each arrow has a time before it.
+    fn without_times(text: &str) -> String {
+        let line = |line: &str| {
+            let time = line.split_once(' ').filter(|(time, rest)| {
+                let is_arrow = rest.starts_with(">>>") || rest.starts_with("<<<");
+                is_arrow && jiff::civil::Time::strptime("%H:%M:%S%.f", time).is_ok()
+            });
+            assert!(time.is_some() || !line.starts_with(['>', '<']), "{line}");
+            time.map_or(line, |(_, rest)| rest).to_owned()
+        };
+        text.split('\n').map(line).collect::<Vec<_>>().join("\n")
     }
 
     fn credentials() -> Credentials {

@@ -19,7 +19,7 @@ pub(super) fn print(event: &StatusEvent, decoder: &Decoder) -> std::io::Result<(
 }
 
 /// Both states in the vocabulary's words, where it has them.
-fn line(event: &StatusEvent, decoder: &Decoder) -> String {
+pub(super) fn line(event: &StatusEvent, decoder: &Decoder) -> String {
     let time = event
         .received_at
         .to_zoned(jiff::tz::TimeZone::system())

@@ -2,13 +2,14 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use super::args::{Cli, Verb};
 use super::print::tell;
 use super::runtime::runtime;
 use super::{
-    check, config, demo, dlq, history, journal, replay, send, sinks, source, status, tap, why,
+    check, config, demo, dlq, doctor, generated, history, init, journal, replay, send, sinks,
+    source, status, tap, why,
 };
 
 /// Runs the verb that the command line names.
@@ -16,9 +17,11 @@ pub fn run() -> ExitCode {
     let cli = Cli::parse();
     match cli.verb {
         Verb::Run(args) => super::run::run(&args.config, cli.log.as_deref()),
-        Verb::Check(args) => check::check(&args.config),
+        Verb::Check(args) => check::check(&args, cli.log.as_deref()),
         Verb::Config(args) => ask(config::config(&args)),
         Verb::Demo(args) => demo::demo(&args, cli.log.as_deref()),
+        Verb::Init(args) => init::init(&args, cli.log.as_deref()),
+        Verb::Doctor(args) => doctor::doctor(&args, cli.log.as_deref()),
         Verb::Status(args) => ask(status::status(&args)),
         Verb::Dlq(args) => ask(dlq::dlq(&args)),
         Verb::History(args) => ask(history::history(&args)),
@@ -28,6 +31,8 @@ pub fn run() -> ExitCode {
         Verb::Source(args) => ask(source::source(&args)),
         Verb::Journal(args) => ask(journal::journal(&args)),
         Verb::Tap(args) => tap::tap(&args, cli.log.as_deref()),
+        Verb::Completions(args) => ask(async { generated::completions(&args, Cli::command()) }),
+        Verb::Man(args) => ask(async { generated::man(&args, Cli::command()) }),
         Verb::Send(args) => send::send(&args, cli.log.as_deref()),
     }
 }

@@ -2,39 +2,50 @@
 //!
 //! - `main`: the way to a verb; `args`: which there are; `exit`: how one fails
 //! - `run`, `check`, `config`, `demo`: those that read the configuration as the daemon does;
-//!   `route`: what a message becomes
+//!   `route`: what a message becomes; `config_written`: what the file says, and may say
 //! - `status`, `dlq`, `replay`, `sinks`, `source`, `journal`: those that ask the running daemon, or change
-//!   its journal; `target`: where that is
+//!   its journal; `target`: where that is; `sink_list`: of `sinks list`
 //! - `history`: questions to a SQL history, by its place alone
 //! - `why`: the way of one event, in a folder of its own
-//! - `tap`, `send`: those with a connection of their own, which is `connection`; `live`, `frames`:
-//!   what they print
+//! - `tap`, `send`: those with a connection of their own, which is `connection`; `received`: what comes
+//!   over it; `journal_tap`: what a daemon has journaled; `live`, `tap_line`, `frames`: what they print
+//! - `doctor`: each layer of that connection, and each sink; `init`: a configuration from what comes
+//!   over it
+//! - `generated`: completions and manual pages
 //! - `print`, `terminal`, `log`, `redacted`, `runtime`: what all of them need
 
 mod args;
 mod check;
 mod config;
+mod config_written;
 mod connection;
 mod demo;
 mod dlq;
+mod doctor;
 mod exit;
 mod frames;
+mod generated;
 mod history;
+mod init;
 mod journal;
+mod journal_tap;
 mod live;
 mod log;
 mod main;
 mod print;
+mod received;
 mod redacted;
 mod replay;
 mod route;
 mod run;
 mod runtime;
 mod send;
+mod sink_list;
 mod sinks;
 mod source;
 mod status;
 mod tap;
+mod tap_line;
 mod target;
 mod terminal;
 mod why;

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
 use super::print::{age, say};
+use super::sink_list::{ListArgs, list};
 use super::target::Target;
 use crate::ops::control::AdminCommand;
 
@@ -17,6 +18,11 @@ pub(super) struct SinksArgs {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// List the sinks: type, state, lag and dead letters.
+    #[command(
+        after_help = "Example: stomp-bridge sinks list --config /etc/stomp-bridge/config.toml"
+    )]
+    List(ListArgs),
     /// Forget a sink that was removed from the configuration: its cursor, its dead letters, and the
     /// entries that only this sink needs.
     Forget {
@@ -38,6 +44,7 @@ enum Verb {
 
 pub(super) async fn sinks(args: &SinksArgs) -> anyhow::Result<ExitCode> {
     match &args.verb {
+        Verb::List(args) => list(args).await?,
         Verb::Forget { target, sink } => {
             let sink = sink.clone();
             target

@@ -1,7 +1,9 @@
 //! `stomp-bridge status`: what a running daemon says of itself.
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
@@ -26,12 +28,24 @@ const TOPICS_SHOWN_MAX: usize = 10;
 pub(super) struct StatusArgs {
     #[command(flatten)]
     target: Target,
+    /// Show it again every two seconds, until Ctrl-C or, in a pipe, until nobody reads.
+    #[arg(long, conflicts_with = "json")]
+    watch: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
 }
 
+/// How often `--watch` looks: a look costs the daemon little, and nobody reads faster.
+const WATCH_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Moves to the top and clears the rest of the screen.
+const CLEAR: &str = "\x1b[H\x1b[J";
+
 pub(super) async fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
+    if args.watch {
+        watch(args).await?;
+    }
     let report: Report = args.target.get("/status").await?;
     if args.json {
         json(&report)?;
@@ -42,6 +56,23 @@ pub(super) async fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     })
+}
+
+/// Shows it until the process is ended. A daemon that does not answer may be about to start.
+async fn watch(args: &StatusArgs) -> anyhow::Result<()> {
+    let clear = match std::io::stdout().is_terminal() {
+        true => CLEAR,
+        false => "",
+    };
+    loop {
+        let shown = match args.target.get::<Report>("/status").await {
+            Ok(report) => text(&report),
+            Err(error) => format!("{error:#}\n"),
+        };
+        let at = jiff::Zoned::now().strftime("%H:%M:%S").to_string();
+        say!("{clear}{at}\n{}\n", shown.trim_end());
+        tokio::time::sleep(WATCH_INTERVAL).await;
+    }
 }
 
 fn text(report: &Report) -> String {

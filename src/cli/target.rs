@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,6 +62,27 @@ pub(super) struct Target {
 }
 
 impl Target {
+    /// That of a configuration, and nothing else about it.
+    pub(super) fn of(config: &Path) -> Target {
+        Target {
+            config: config.to_owned(),
+            journal: None,
+            http: None,
+            token_file: None,
+        }
+    }
+
+    /// The configuration's file.
+    pub(super) fn config(&self) -> &Path {
+        &self.config
+    }
+
+    /// Whether a daemon has left beside the journal how it is reached: one runs, or was killed.
+    pub(super) fn may_run(&self) -> bool {
+        let place = self.place();
+        place.is_ok_and(|place| !matches!(Access::read(&place.journal), Ok(None)))
+    }
+
     /// The configuration.
     ///
     /// # Errors

@@ -4,6 +4,8 @@
 use std::env;
 use std::io::{IsTerminal, stdout};
 
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
 use crate::model::Severity;
 
 /// What ends a colour.
@@ -53,9 +55,69 @@ pub(super) fn colour(severity: Severity) -> &'static str {
     }
 }
 
+/// The text in lines of at most that width, broken at spaces where that is possible; each line
+/// but the first begins with the indent.
+pub(super) fn wrapped(text: &str, indent: usize, columns: usize) -> Vec<String> {
+    let room = columns.saturating_sub(indent).max(1);
+    if text.width() <= room {
+        return vec![text.to_owned()];
+    }
+    let mut lines = vec![String::new()];
+    let mut used = 0;
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
+        let width = word.width();
+        let gap = usize::from(used > 0);
+        if used + gap + width <= room {
+            if let Some(line) = lines.last_mut() {
+                line.push_str(&" ".repeat(gap));
+                line.push_str(word);
+            }
+            used += gap + width;
+            continue;
+        }
+        if used > 0 {
+            lines.push(String::new());
+            used = 0;
+        }
+        for character in word.chars() {
+            let width = character.width().unwrap_or(0);
+            if used + width > room {
+                lines.push(String::new());
+                used = 0;
+            }
+            lines
+                .last_mut()
+                .into_iter()
+                .for_each(|line| line.push(character));
+            used += width;
+        }
+    }
+    let indented = |(index, line): (usize, String)| match index {
+        0 => line,
+        _ => " ".repeat(indent) + &line,
+    };
+    lines.into_iter().enumerate().map(indented).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_break_at_spaces_and_keep_to_the_columns() {
+        let check = |text: &str, indent, columns, expected: &[&str]| {
+            assert_eq!(wrapped(text, indent, columns), expected, "{text}");
+        };
+        check("a bc def", 2, 6, &["a bc", "  def"]);
+        check("", 2, 6, &[""]);
+        check("abcdefgh ij", 2, 6, &["abcd", "  efgh", "  ij"]);
+        check("x 射阳县人", 2, 8, &["x", "  射阳县", "  人"]);
+        check("a  b", 2, usize::MAX, &["a  b"]);
+        check("a  b cd", 2, 7, &["a b", "  cd"]);
+        for columns in 0..8 {
+            assert!(!wrapped("故障 fault", 4, columns).is_empty());
+        }
+    }
 
     #[test]
     fn a_locale_says_its_character_set() {

@@ -117,6 +117,12 @@ impl Document {
         self.masking.is_masked(path)
     }
 
+    /// Whether a value must not be shown. One outside the schema may hold a URL, too.
+    pub(super) fn hides(&self, path: &Path, text: Option<&str>) -> bool {
+        let is_url = |text: &str| text.contains("://") && may_hold_credentials(text);
+        self.masking.hides(path, text) || text.is_some_and(is_url)
+    }
+
     fn at(&self, span: &Range<usize>) -> Location {
         let start = self.text[..span.start.min(self.text.len())]
             .rfind('\n')

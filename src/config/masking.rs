@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::path::Path;
 
 /// The keyword that marks a type in a schema, and what it says.
-const MARK: &str = "x-mask";
+pub(super) const MARK: &str = "x-mask";
 const ALWAYS: &str = "always";
 const CREDENTIALS: &str = "credentials";
 

@@ -16,6 +16,7 @@
 //! | `test_case` | messages with what is to become of them, for `config test` |
 //! | `spelling` | URLs of other clients, and what they are called here |
 //! | `plan` | what comes out |
+//! | `json_schema`, `written` | what a configuration may say, for editors; what one says, and where |
 //! | `place` | where the journal lies, whatever else is wrong |
 //! | `names` | the file that says what devices are called |
 //! | `histories` | where the SQL histories are, whatever else is wrong |
@@ -29,6 +30,7 @@ mod events;
 mod foreign;
 mod histories;
 mod http;
+mod json_schema;
 mod kinds;
 mod line;
 mod load;
@@ -53,9 +55,11 @@ mod test_case;
 mod topics;
 mod units;
 mod webhook;
+mod written;
 
 pub use environment::Environment;
 pub use histories::{HistoryPlace, histories, histories_in};
+pub use json_schema::json_schema;
 pub use load::{load, load_in, parse, reading};
 pub use names::{names, names_in};
 pub use place::{Place, place, place_in};
@@ -63,3 +67,4 @@ pub use plan::Plan;
 pub use problem::{Level, Location, Problem, Problems};
 pub use reading::Reading;
 pub use test_case::{TestCase, TestMessage};
+pub use written::{Written, written};

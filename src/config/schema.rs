@@ -12,7 +12,7 @@ use figment::value::Value;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::{Map, Value as Json};
+use serde_json::{Map, Value as Json, json};
 
 use super::units::{
     Each, List, Mode, MqttProtocol, Plain, Rate, Retention, SecretTable, Size, Span, UrlText,
@@ -325,7 +325,7 @@ pub(super) enum Ack {
 pub(super) struct State {
     /// The word itself where absent.
     pub(super) name: Option<String>,
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("enum" = Severity::ALL.map(Severity::as_str)))]
     pub(super) severity: Severity,
 }
 
@@ -457,10 +457,10 @@ type SinkSchema = fn(&mut SchemaGenerator) -> Schema;
 
 /// The values of a sink's `type`, each with the keys that it has beside [`Delivery`]'s.
 const SINK_TYPES: &[(&str, SinkSchema)] = &[
-    ("sqlite", SchemaGenerator::subschema_for::<Sqlite>),
-    ("postgres", SchemaGenerator::subschema_for::<Postgres>),
-    ("mqtt", SchemaGenerator::subschema_for::<Mqtt>),
-    ("webhook", SchemaGenerator::subschema_for::<Webhook>),
+    ("sqlite", Sqlite::json_schema),
+    ("postgres", Postgres::json_schema),
+    ("mqtt", Mqtt::json_schema),
+    ("webhook", Webhook::json_schema),
 ];
 
 /// The values of a sink's `type`.
@@ -477,9 +477,18 @@ impl JsonSchema for AnySink {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let mut schemas = vec![generator.subschema_for::<Delivery>()];
-        schemas.extend(SINK_TYPES.iter().map(|(_, keys)| keys(generator)));
-        json_schema!({ "anyOf": schemas })
+        let types = SINK_TYPES.iter().map(|(name, keys)| {
+            let mut table = keys(generator).to_value();
+            let delivery = Delivery::json_schema(generator).to_value();
+            let all = delivery["properties"].as_object().into_iter().flatten();
+            for (key, schema) in all {
+                table["properties"][key] = schema.clone();
+            }
+            table["properties"]["type"] = json!({ "const": name });
+            table["required"] = json!(["type"]);
+            table
+        });
+        json_schema!({ "anyOf": types.collect::<Vec<_>>() })
     }
 }
 

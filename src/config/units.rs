@@ -64,6 +64,7 @@ impl FromStr for Span {
 
 /// A number of bytes: `"1GiB"`, `"64 KiB"`, `1048576`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(extend("type" = ["string", "integer"]))]
 pub(super) struct Size(#[schemars(with = "String")] pub(super) u64);
 
 impl FromStr for Size {

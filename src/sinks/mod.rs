@@ -8,6 +8,7 @@
 //! - `health`: whether the sink is up
 //! - `history`, `mqtt`, `webhook`: one folder for each kind
 //! - `preview`: what a sink would send, without sending it
+//! - `probe`: whether it would be taken, without sending it
 //! - `settings`, `error`: from the settings of any kind to its sink, or to what is wrong with them
 
 mod batch;
@@ -18,6 +19,7 @@ pub mod history;
 pub mod mqtt;
 mod newest;
 mod preview;
+mod probe;
 mod settings;
 mod sink;
 mod trouble;
@@ -29,6 +31,7 @@ pub use error::BuildError;
 pub use health::{Health, HealthReport};
 pub use newest::Newest;
 pub use preview::Preview;
+pub use probe::probe;
 pub use settings::{Settings, build};
 pub use sink::{Built, Sink};
 pub use trouble::{By, Trouble, Undelivered};

@@ -7,10 +7,11 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio::time::sleep_until;
 
-use super::broker;
+use super::broker::{self, Broker, ConfigurationWarning, Detection};
 use super::clock;
 use super::settings::Settings;
 use super::signin::{Address, Credentials, SigninError};
+use super::sockjs_heartbeats::SockJsPeriod;
 use super::topic::Topic;
 use super::writer::Writer;
 use crate::paced::Interval;
@@ -77,6 +78,8 @@ pub struct Client {
     writer: Writer,
     watch: Observer,
     credentials: Credentials,
+    /// What notices a dead link where the server sends no heart-beats.
+    detection: Detection,
     /// The server has closed the stream; what came before may not be polled yet.
     closed: Option<TransportError>,
 }
@@ -123,6 +126,13 @@ impl Client {
         let (receiver, sender) = dial(&attempt.target)
             .await
             .map_err(|error| ClientError::from(error).redacted(&credentials))?;
+        let detection = match (sender.sockjs_transport(), sender.can_probe()) {
+            (Some(_), _) => Detection::SockJs(SockJsPeriod::default().patience()),
+            (None, true) => Detection::Pings(settings.probe_interval()),
+            (None, false) => settings
+                .silence
+                .map_or(Detection::KeepAlive, Detection::Silence),
+        };
         let session = Session::new(attempt.options, clock::now());
         let mut client = Client {
             session,
@@ -130,6 +140,7 @@ impl Client {
             writer: Writer::new(sender),
             watch: watch(&credentials),
             credentials,
+            detection,
             closed: None,
         };
         loop {
@@ -137,6 +148,23 @@ impl Client {
                 return Ok((client, connected));
             }
         }
+    }
+
+    /// What the daemon would warn of on this server.
+    pub fn warnings(
+        &self,
+        settings: &Settings,
+        connected: &Connected,
+    ) -> Vec<ConfigurationWarning> {
+        let broker = Broker::of(connected.server.as_deref(), connected.session.as_deref());
+        let mut warnings = broker.warnings(&settings.topics);
+        if settings.heartbeat.is_zero() {
+            warnings.push(ConfigurationWarning::HeartbeatsOff(self.detection));
+            warnings.extend(broker.warning_without_heartbeats());
+        } else if connected.heartbeat.incoming.is_none() {
+            warnings.push(ConfigurationWarning::NoHeartbeats(self.detection));
+        }
+        warnings
     }
 
     /// The subscription for a topic of the settings, on this connection.

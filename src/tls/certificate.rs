@@ -58,6 +58,11 @@ const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
 const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
 
+/// Until when a certificate holds; `None`: it is damaged.
+pub fn not_after(der: &CertificateDer<'_>) -> Option<Timestamp> {
+    Some(Certificate::read(der)?.not_after)
+}
+
 impl Certificate {
     /// Reads a certificate; `None` where it is damaged.
     pub(super) fn read(der: &CertificateDer<'_>) -> Option<Certificate> {

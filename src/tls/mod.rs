@@ -20,6 +20,7 @@ mod server;
 mod untrusted;
 mod verifier;
 
+pub use certificate::not_after;
 pub use client::{Settings, client_config, trusting_nobody};
 pub use error::Error;
 pub use explained::{Names, explained, handshake_problem, refusal};

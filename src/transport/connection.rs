@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use super::error::{DialError, TransportError};
 use super::peer::{Deadline, Framing, Peer};
 use super::target::{SockJsTransport, Target};
-use super::{plain, sockjs, split, stream, websocket};
+use super::{plain, sockjs, split, stream, survey, websocket};
 use crate::paced::Pacing;
 
 /// Connects to `target`: one attempt, over when [`Target::timeout`] is.
@@ -38,6 +38,10 @@ pub async fn dial(target: &Target) -> Result<(Receiver, Sender), DialError> {
             (Incoming::WebSocket(receiver), Outgoing::WebSocket(sender))
         }
         Framing::SockJs => {
+            // Its HTTP client shows no layer below HTTP.
+            if survey::is_wanted() {
+                drop(stream::connect(&peer, target, deadline).await?);
+            }
             let (receiver, sender, transport) = sockjs::dial(target, &peer, deadline).await?;
             sockjs = Some(transport);
             (Incoming::SockJs(receiver), Outgoing::SockJs(sender))

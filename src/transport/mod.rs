@@ -12,6 +12,7 @@
 //! - `exchange`, `http`: one HTTP exchange; `headers`, `cookies`: what goes with every request;
 //!   `cookie_date`: the dates in them; `gateway`: an answer of 200 that refuses;
 //!   `login_page`: a redirect that does
+//! - `survey`: what an attempt has met, for one who asks
 
 mod connection;
 mod cookie_date;
@@ -30,6 +31,7 @@ mod reframed;
 mod sockjs;
 mod split;
 mod stream;
+mod survey;
 mod target;
 mod upgrade;
 mod websocket;
@@ -40,4 +42,5 @@ pub use error::{DialError, Stage, TransportError};
 pub use exchange::{Answer, Body, Content, Method, Request, exchange};
 pub use login_page::is_login_page;
 pub use proxy::Proxies;
+pub use survey::{Survey, surveyed};
 pub use target::{SockJsTransport, Target};

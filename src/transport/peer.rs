@@ -8,6 +8,7 @@ use tracing::debug;
 use url::Url;
 
 use super::error::{DialError, Stage};
+use super::survey;
 
 /// What runs on top of the byte stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,14 +131,21 @@ impl Deadline {
         match timeout_at(self.at, work).await {
             Ok(result) => {
                 let took_ms = began.elapsed().as_millis() as u64;
+                match result {
+                    Ok(_) => survey::done(stage, began.elapsed()),
+                    Err(_) => survey::failed(stage),
+                }
                 debug!(%peer, %stage, took_ms, failed = result.is_err(), "stage of the attempt done");
                 result
             }
-            Err(_) => Err(DialError::Timeout {
-                peer: peer.to_string(),
-                stage,
-                after: self.at - self.since,
-            }),
+            Err(_) => {
+                survey::failed(stage);
+                Err(DialError::Timeout {
+                    peer: peer.to_string(),
+                    stage,
+                    after: self.at - self.since,
+                })
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rustls::pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -18,6 +19,7 @@ use tokio_rustls::client::TlsStream;
 use super::error::{DialError, Stage};
 use super::peer::{Deadline, Peer, Security};
 use super::proxy::Proxy;
+use super::survey;
 use super::target::Target;
 use crate::paced::{PacedStream, Pacing, TcpAcks};
 use crate::tls;
@@ -97,7 +99,10 @@ async fn connect_tcp(peer: &Peer, deadline: Deadline) -> Result<TcpStream, DialE
             .bound(peer, Stage::Connect, connect_address(peer, *address))
             .await
         {
-            Ok(tcp) => return Ok(tcp),
+            Ok(tcp) => {
+                survey::note(|survey| survey.address = Some(address.to_string()));
+                return Ok(tcp);
+            }
             Err(error) => failure = Some(error),
         }
     }
@@ -168,9 +173,14 @@ async fn encrypt(
                 .to_owned(),
     })?;
     let connected = TlsConnector::from(config).connect(name, tcp).await;
-    connected
-        .map(|stream| Stream::Tls(Box::new(stream)))
-        .map_err(|error| tls_error(peer, error))
+    let stream = connected.map_err(|error| tls_error(peer, error))?;
+    survey::note(|survey| survey.certificate_ends = certificate_ends(&stream));
+    Ok(Stream::Tls(Box::new(stream)))
+}
+
+fn certificate_ends(stream: &TlsStream<PacedStream>) -> Option<Timestamp> {
+    let chain = stream.get_ref().1.peer_certificates()?;
+    tls::not_after(chain.first()?)
 }
 
 /// What failed in a TLS handshake, told apart from the network below it.

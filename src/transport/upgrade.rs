@@ -20,6 +20,7 @@ use super::gateway;
 use super::http;
 use super::peer::{Peer, shown};
 use super::stream::Stream;
+use super::survey;
 use crate::secret::{beginning, beginning_bytes};
 
 /// What the server has accepted.
@@ -87,6 +88,8 @@ pub(super) async fn upgrade(
             },
         }
     };
+    let date = response.headers().get(header::DATE);
+    survey::date(date.map(HeaderValue::as_bytes));
     if response.status().as_u16() != 101 {
         return Err(refusal(url, &response, stream, read).await);
     }

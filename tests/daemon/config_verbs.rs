@@ -101,7 +101,7 @@ fn check_warns_of_a_folder_that_this_user_may_not_write_to() {
     let told = check();
     let place = folder.path().display();
     for key in ["journal.path", "sinks.history.path"] {
-        let warning = format!("this user may not write to {place} ({key})");
+        let warning = format!("this user may not write to {place}\n --> config.toml ({key})\n");
         assert!(told.contains(&warning), "{told}");
     }
     allow(0o777);
@@ -124,4 +124,97 @@ fn config_test_ends_with_1_where_a_test_fails_and_with_78_where_the_configuratio
         assert_eq!(output.status.code(), Some(code), "{more}: {output:?}");
         assert!(text.contains(expected), "{more}: {text}");
     }
+}
+
+#[test]
+fn show_says_where_each_value_stands_and_no_secret() {
+    let folder = folder("[sinks.site]\ntype = \"mqtt\"\npassword = \"hunter2\"\n");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stomp-bridge"));
+    command.current_dir(folder.path()).args(["config", "show"]);
+    let output = command
+        .env("STOMP_BRIDGE_JOURNAL__PATH", "j.db")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let line = |key: &str| {
+        let line = text.lines().find(|line| line.starts_with(key));
+        let words = line
+            .unwrap_or_else(|| panic!("{key}: {text}"))
+            .split_whitespace();
+        words.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(
+        line("source.url"),
+        "source.url = \"ws://h\" # config.toml:3:1"
+    );
+    assert!(line("journal.path").ends_with("# environment variable STOMP_BRIDGE_JOURNAL__PATH"));
+    assert!(line("sinks.site.password").contains("= … #"));
+    assert!(!text.contains("hunter2"), "{text}");
+}
+
+#[test]
+fn schema_completions_and_the_manual_are_printed() {
+    let folder = folder("");
+    let schema = run(folder.path(), &["config", "schema"]);
+    let schema: serde_json::Value = serde_json::from_slice(&schema.stdout).unwrap();
+    assert!(schema["properties"]["source"].is_object());
+    for (args, expected) in [
+        (&["completions", "bash"][..], "_stomp__bridge()"),
+        (&["completions", "zsh"], "#compdef stomp-bridge"),
+        (&["completions", "fish"], "complete -c stomp-bridge"),
+        (&["man"], ".TH stomp-bridge"),
+    ] {
+        let output = run(folder.path(), args);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains(expected), "{args:?}: {text}");
+    }
+    let output = run(folder.path(), &["man", "--dir", "man1"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    for page in [
+        "stomp-bridge.1",
+        "stomp-bridge-doctor.1",
+        "stomp-bridge-dlq-list.1",
+    ] {
+        assert!(folder.path().join("man1").join(page).exists(), "{page}");
+    }
+}
+
+#[test]
+fn check_prints_json_and_tries_the_servers_if_it_is_asked_to() {
+    let folder = folder("");
+    let json = |args: &[&str]| {
+        let output = run(folder.path(), args);
+        let shown: serde_json::Value =
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+        (shown, output.status.code())
+    };
+    let (shown, code) = json(&["check", "--json"]);
+    assert_eq!(
+        (code, &shown["ok"], &shown["sinks"]),
+        (Some(0), &true.into(), &2.into())
+    );
+    // The source's server is not there.
+    let wrong = CONFIGURATION.replace("ws://h", "ws://127.0.0.1:1");
+    fs::write(folder.path().join("config.toml"), &wrong).unwrap();
+    let (shown, code) = json(&["check", "--connect", "--json"]);
+    assert_eq!((code, &shown["ok"]), (Some(1), &false.into()), "{shown}");
+    assert_eq!(shown["problems"], serde_json::json!([]));
+    assert_eq!(shown["connect"]["checks"][1]["step"], "TCP", "{shown}");
+    fs::write(
+        folder.path().join("config.toml"),
+        format!("{wrong}[sorce]\n"),
+    )
+    .unwrap();
+    let (shown, code) = json(&["check", "--connect", "--json"]);
+    assert_eq!((code, &shown["ok"]), (Some(78), &false.into()), "{shown}");
+    let problem = &shown["problems"][0];
+    assert_eq!(
+        (&problem["level"], &problem["key"]),
+        (&"error".into(), &"sorce".into())
+    );
+    assert!(
+        problem["line"].is_u64() && shown["connect"].is_null(),
+        "{shown}"
+    );
 }

@@ -4,11 +4,14 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 mod accounting;
+mod beside;
 mod brokers;
 mod config_verbs;
 mod demo;
 mod demo_stompjs;
+mod doctor;
 mod history;
+mod init;
 mod live;
 mod live_peers;
 mod run;

@@ -337,7 +337,7 @@ async fn what_a_server_repeats_of_the_sign_in_is_not_logged() {
     );
     assert_discreet(&daemon.log());
     // tap does not say it either.
-    let mut tap = start(&folder, &["tap", "--count", "1"]);
+    let mut tap = start(&folder, &["tap", "--own-connection", "--count", "1"]);
     assert_eq!(tap.ended(PATIENCE).await.code(), Some(1), "{}", tap.log());
     assert!(
         tap.log().contains("no access to /topic/{{ signin.code }}/"),

@@ -72,6 +72,8 @@ const WRAPPED: &[(&str, &[&str])] = &[
         ],
     ),
     ("clap::", &["cli"]),
+    ("clap_complete::", &["cli/generated"]),
+    ("clap_mangen::", &["cli/generated"]),
     ("minijinja::", &["pipeline"]),
     ("sd_notify::", &["ops"]),
     ("notify::", &["app/watch"]),

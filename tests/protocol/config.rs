@@ -2,6 +2,7 @@
 
 mod conditions;
 mod resyncs;
+mod schema;
 mod signins;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,7 +62,9 @@ fn read(text: &str, variables: &[(&str, &str)]) -> Result<Plan, Problems> {
 }
 
 fn good(text: &str, variables: &[(&str, &str)]) -> Plan {
-    read(text, variables).unwrap_or_else(|problems| panic!("{problems}\n{text}"))
+    let plan = read(text, variables).unwrap_or_else(|problems| panic!("{problems}\n{text}"));
+    schema::accepts(text);
+    plan
 }
 
 fn mqtt_of(plan: &Plan) -> &mqtt::Settings {

@@ -19,6 +19,7 @@ mod look_up;
 mod migrations;
 mod operator;
 mod partitions;
+mod probe;
 mod reader;
 mod server;
 mod session;
@@ -123,6 +124,17 @@ pub fn exposure(settings: &Settings) -> Result<Option<Exposure>, String> {
     })?;
     server.check_files().map_err(|error| error.to_string())?;
     Ok(server.exposure())
+}
+
+/// Whether the server would store rows now, without changing anything on it.
+///
+/// # Errors
+/// Why not, and what to do.
+pub(in crate::sinks) async fn probe(settings: &Settings) -> Result<String, String> {
+    let server = Server::parse(settings.url.expose_secret(), &settings.folder)?;
+    let found = probe::probe(&server, settings.schema.as_deref()).await;
+    let found = found.map_err(|failure| format!("{server}: {}", failure.with_advice()))?;
+    Ok(format!("{server}: {found}"))
 }
 
 /// See [`crate::sinks::build`].

@@ -9,13 +9,14 @@ mod file;
 mod insert;
 mod look_up;
 mod operator;
+mod probe;
 mod reader;
 mod store;
 mod upkeep;
 mod wal;
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -113,6 +114,30 @@ pub(in crate::sinks) fn build(settings: Settings) -> Built {
         }),
         driver: None,
         ending: CancellationToken::new(),
+    }
+}
+
+/// Whether the file could be used now, without changing it.
+///
+/// # Errors
+/// Why not, and what to do.
+pub(in crate::sinks) async fn probe(settings: &Settings) -> Result<String, String> {
+    let path = &settings.path;
+    let found = probe::probe(path).await;
+    let found = found.map_err(|error| in_words(path, &error))?;
+    Ok(format!("{}: {found}", path.display()))
+}
+
+/// The mistake of the file, and what to do.
+fn in_words(path: &Path, error: &sqlx::Error) -> String {
+    let path = path.display();
+    match advice(error) {
+        _ if matches!(error, sqlx::Error::Migrate(_)) => format!(
+            "{path}: {ANOTHER_LAYOUT}: begin a new file, by moving this one away or by another \
+             `path`; the journal fills it as far as it reaches"
+        ),
+        Some(advice) => format!("{path}: {}; {advice}", words(error)),
+        None => format!("{path}: {}", words(error)),
     }
 }
 
@@ -413,15 +438,7 @@ impl SqliteHistory {
     }
 
     fn pause(&self, error: &sqlx::Error) -> Trouble {
-        let path = self.settings.path.display();
-        let error = match advice(error) {
-            _ if matches!(error, sqlx::Error::Migrate(_)) => format!(
-                "{path}: {ANOTHER_LAYOUT}: begin a new file, by moving this one away or by another \
-                 `path`; the journal fills it as far as it reaches"
-            ),
-            Some(advice) => format!("{path}: {}; {advice}", words(error)),
-            None => format!("{path}: {}", words(error)),
-        };
+        let error = in_words(&self.settings.path, error);
         Trouble::Retry { error, after: None }
     }
 

@@ -12,7 +12,7 @@ use crate::transport::error::DialError;
 use crate::transport::peer::{Peer, shown};
 use crate::transport::target::Target;
 use crate::transport::upgrade::{BODY_READ_BYTES, shown_text};
-use crate::transport::{headers, http};
+use crate::transport::{headers, http, survey};
 
 /// One host's HTTP side, shared by both halves of a connection.
 #[derive(Clone)]
@@ -68,6 +68,8 @@ impl Http {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .store(url, answer.headers());
+        let date = answer.headers().get(header::DATE);
+        survey::date(date.map(|date| date.as_bytes()));
         Ok(answer)
     }
 }

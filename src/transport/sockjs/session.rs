@@ -17,7 +17,7 @@ use crate::transport::error::{DialError, Stage, TransportError};
 use crate::transport::peer::{Deadline, Peer, shown};
 use crate::transport::reframed::Payloads;
 use crate::transport::target::{SockJsTransport, Target};
-use crate::transport::{stream, upgrade, websocket};
+use crate::transport::{stream, survey, upgrade, websocket};
 
 pub(in crate::transport) struct Receiver {
     wire: Wire,
@@ -69,6 +69,8 @@ pub(in crate::transport) async fn dial(
         match attempt.dial(*transport, share).await {
             Ok((receiver, sender)) => {
                 if !failures.is_empty() {
+                    let fallback = (transport.to_string(), told(&failures));
+                    survey::note(|survey| survey.fallback = Some(fallback));
                     info!(url = shown(&info.base), %transport, tried = told(&failures), "SockJS fell back to another transport");
                 }
                 return Ok((receiver, sender, *transport));

@@ -23,10 +23,7 @@ pub(super) async fn migrate(
     session: &Session,
     schema: Option<&str>,
 ) -> Result<(), Failure> {
-    let mut transaction = session.begin(connection).await?;
-    let applied = applied(&mut transaction).await;
-    transaction.commit().await?;
-    if missing(applied?.as_ref())?.is_empty() {
+    if is_complete(connection, session).await? {
         return Ok(());
     }
     let mut transaction = session.begin_migration(connection).await?;
@@ -37,6 +34,20 @@ pub(super) async fn migrate(
             Err(failure)
         }
     }
+}
+
+/// Whether nothing is missing.
+///
+/// # Errors
+/// The tables are another version's, or the server does not say.
+pub(super) async fn is_complete(
+    connection: &mut PgConnection,
+    session: &Session,
+) -> Result<bool, Failure> {
+    let mut transaction = session.begin(connection).await?;
+    let applied = applied(&mut transaction).await;
+    transaction.commit().await?;
+    Ok(missing(applied?.as_ref())?.is_empty())
 }
 
 async fn make(connection: &mut PgConnection, schema: Option<&str>) -> Result<(), Failure> {

@@ -1,0 +1,68 @@
+//! `stomp-bridge completions` and `stomp-bridge man`: made from the list of verbs, so that they
+//! cannot differ from it.
+
+use std::io::{self, ErrorKind, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Command};
+use clap_complete::Shell;
+use clap_mangen::Man;
+
+/// The program's name.
+const NAME: &str = "stomp-bridge";
+
+#[derive(Debug, Args)]
+pub(super) struct CompletionsArgs {
+    /// The shell that reads them.
+    shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ManArgs {
+    /// Write the page of each verb into this folder; without it, the program's page goes to
+    /// standard output.
+    #[arg(long, value_name = "FOLDER")]
+    dir: Option<PathBuf>,
+}
+
+/// Prints the completions of a shell.
+pub(super) fn completions(
+    args: &CompletionsArgs,
+    mut command: Command,
+) -> anyhow::Result<ExitCode> {
+    let mut text = Vec::new();
+    clap_complete::generate(args.shell, &mut command, NAME, &mut text);
+    print(&text)
+}
+
+/// Prints the manual's page, or writes all of them.
+pub(super) fn man(args: &ManArgs, command: Command) -> anyhow::Result<ExitCode> {
+    match &args.dir {
+        Some(folder) => {
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("make the folder {}", folder.display()))?;
+            clap_mangen::generate_to(command, folder)
+                .with_context(|| format!("write the pages into {}", folder.display()))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        None => {
+            let mut page = Vec::new();
+            Man::new(command)
+                .render(&mut page)
+                .context("make the page")?;
+            print(&page)
+        }
+    }
+}
+
+/// A reader that has enough is no failure.
+fn print(text: &[u8]) -> anyhow::Result<ExitCode> {
+    match io::stdout().write_all(text) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error).context("write to standard output")
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}

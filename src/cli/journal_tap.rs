@@ -1,0 +1,106 @@
+//! `tap` beside a running daemon: what it has journaled, as it comes. No connection is made, so that
+//! nobody's session ends, and queues are seen, too.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::connection::Interrupt;
+use super::print::tell;
+use super::received::Found;
+use super::tap_line::{Lines, QUIET};
+use super::target::Target;
+use crate::journal::EntryContent;
+use crate::model::Origin;
+use crate::ops::status;
+use crate::pipeline::Decoder;
+
+/// How often the journal is looked at while nothing comes, and how many times until the daemon is
+/// looked for.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+const LOOKS_MAX: u32 = 25;
+
+/// Entries that are read at once, and their bytes.
+const ENTRIES_MAX: usize = 256;
+const BYTES_MAX: usize = 1 << 20;
+
+/// The daemon's status; `None`: none runs on this journal.
+pub(super) async fn daemon(target: &Target) -> Option<status::Report> {
+    if !target.may_run() {
+        return None;
+    }
+    target.get("/status").await.ok()
+}
+
+/// Prints what comes, until enough has come or the daemon has gone.
+pub(super) async fn follow(
+    target: &Target,
+    report: &status::Report,
+    lines: &mut Lines<'_>,
+    decoders: &HashMap<Arc<str>, Decoder>,
+    interrupt: &mut Interrupt,
+) -> anyhow::Result<()> {
+    let mut reader = target.reader().await?;
+    let journal = report.journal.uuid.parse().unwrap_or_default();
+    let mut position = report.journal.head;
+    let (mut looks, mut is_quiet) = (0_u32, true);
+    while lines.wants_more() {
+        let entries = reader.read_after(position, ENTRIES_MAX, BYTES_MAX).await?;
+        if entries.is_empty() {
+            tokio::select! {
+                () = sleep(LOOK_INTERVAL) => {}
+                () = interrupt.asked() => return Ok(()),
+            }
+            looks = looks.wrapping_add(1);
+            if is_quiet && LOOK_INTERVAL.saturating_mul(looks) >= QUIET {
+                is_quiet = false;
+                lines.nothing_yet(&format!("the daemon's link is {}", report.link.state));
+            }
+            if looks.is_multiple_of(LOOKS_MAX) && !target.may_run() {
+                tell!("the daemon has stopped; its journal gets nothing more");
+                return Ok(());
+            }
+            continue;
+        }
+        is_quiet = false;
+        for entry in entries {
+            position = entry.position;
+            let Some(decoder) = decoders.get(&entry.topic) else {
+                continue;
+            };
+            let origin = Origin { journal, position };
+            let read = |decoder: &Decoder, previous: Option<&str>| match decoder.event(
+                &entry.body,
+                origin,
+                entry.received_at,
+                previous,
+            ) {
+                Ok(event) => Found::Status(Box::new(event)),
+                Err(error) => Found::Nothing {
+                    error: error.to_string(),
+                    body: (&entry.body[..]).into(),
+                },
+            };
+            let found = match &entry.content {
+                EntryContent::Status {
+                    previous,
+                    repeat: false,
+                } => read(decoder, previous.as_deref()),
+                EntryContent::Resync { previous, .. } => {
+                    read(&decoder.of_snapshots(), previous.as_deref())
+                }
+                EntryContent::Undecodable { reason } => Found::Nothing {
+                    error: reason.to_string(),
+                    body: (&entry.body[..]).into(),
+                },
+                EntryContent::Status { .. } | EntryContent::Coverage | EntryContent::Alarm => {
+                    continue;
+                }
+            };
+            lines.print(&entry.topic, decoder, &found)?;
+        }
+    }
+    Ok(())
+}
