@@ -172,9 +172,10 @@ impl Resyncs {
         now: Instant,
     ) {
         while self.due().is_some_and(|due| due <= now) {
-            let mut topics = self.topics.iter_mut();
-            let is_due = |topic: &TopicResync| topic.due().is_some_and(|due| due <= now);
-            let Some((name, topic)) = topics.find(|(_, topic)| is_due(topic)) else {
+            // The one that has waited longest: those that fail come again soon.
+            let topics = self.topics.iter_mut();
+            let due = topics.filter_map(|(name, topic)| Some((topic.due()?, name, topic)));
+            let Some((_, name, topic)) = due.min_by_key(|(due, ..)| *due) else {
                 return;
             };
             topic.asks(Timestamp::now());
