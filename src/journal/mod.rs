@@ -45,6 +45,7 @@ mod command_sender;
 mod coverage;
 mod cursors;
 mod dead_letters;
+mod device_states;
 mod disk;
 mod dlq_watch;
 mod due;
@@ -79,10 +80,14 @@ pub use admin::Admin;
 pub use command::{Replay, Settled, Which};
 pub use coverage::Heard;
 pub use cursors::Cursors;
-pub use entry::{DeadLetter, Entry, EntryContent, Eviction, NewBatch, NewContent, NewEntry};
+pub use device_states::{Change, StateCount};
+pub use entry::{
+    DeadLetter, Entry, EntryContent, Eviction, Letter, NewBatch, NewContent, NewEntry,
+};
 pub use error::{Error, Taken};
 pub use file::real_path;
 pub use handle::Journal;
+pub use last_state_rows::KnownDevice;
 pub use log::{Log, Queued};
 pub use reader::Reader;
 pub use reset_id::{Proof, ResetId, reset_id};

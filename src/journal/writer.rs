@@ -208,7 +208,8 @@ impl Writer {
         }
         self.due.waits(Instant::now());
         let devices = self.last_states.size().rows;
-        self.state.tell_devices(devices, 0, Met::default());
+        self.state
+            .tell_devices(&mut self.last_states, 0, Met::default());
         info!(
             after = from.0,
             head = self.state.head().0,
@@ -447,11 +448,8 @@ impl Writer {
         }
         self.last_states.evicted(&written.evicted);
         self.last_states.settle();
-        self.state.tell_devices(
-            self.last_states.size().rows,
-            written.evicted.len(),
-            resolved.met,
-        );
+        self.state
+            .tell_devices(&mut self.last_states, written.evicted.len(), resolved.met);
         let on_its_way = WrittenGroup {
             entries: resolved.entries,
             group,

@@ -554,6 +554,7 @@ mod tests {
         let topic = |second: i64| TopicStatus {
             last_message: jiff::Timestamp::from_second(second).ok(),
             silent_since: None,
+            messages: 0,
         };
         let mut topics: BTreeMap<Arc<str>, TopicStatus> = (0..500)
             .map(|number| (format!("map-{number:03}").into(), topic(number)))

@@ -21,7 +21,7 @@ use super::pointer::Finder;
 use super::scalar::{characters, excerpt, number, text, time};
 use super::undecodable::Undecodable;
 use super::{Field, Mapping, States};
-use crate::model::{Coordinates, Origin, Place, StatusEvent};
+use crate::model::{Coordinates, Origin, Place, Severity, StatusEvent};
 use crate::secret::beginning;
 
 /// Statuses in one body. A larger array, such as one of scalars in a frame of many MiB, would cost
@@ -219,7 +219,12 @@ impl Decoder {
         &self.stream
     }
 
-    /// The vocabulary's name of a state as sent.
+    /// The vocabulary's name of a state as sent, and how much it matters.
+    pub fn state<'a>(&'a self, word: &'a str) -> (&'a str, Severity) {
+        self.states.lookup(word)
+    }
+
+    /// The vocabulary's name of a state.
     pub fn state_name<'a>(&'a self, word: &'a str) -> &'a str {
         self.states.lookup(word).0
     }

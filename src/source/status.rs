@@ -11,10 +11,12 @@ use tokio::sync::Notify;
 use tracing::warn;
 
 use super::broker::{Broker, ConfigurationWarning};
+use super::gaps_seen::{SeenGap, SeenGaps};
 use super::refused_topics::RefusedTopic;
 use super::topic_status::{TopicStatus, TopicTimes};
 use super::undeliverable::{BreakPoint, BreakPoints, Undeliverable};
 use super::unreadable::{Unreadable, UnreadableByTopic};
+use crate::model::Coverage;
 
 /// The source's loop turns at least so often, whatever it waits for.
 pub(super) const TURN: Duration = Duration::from_secs(5);
@@ -149,6 +151,7 @@ pub struct Status {
     pub(super) unreadable: UnreadableByTopic,
     held_back: AtomicU64,
     leaving: Mutex<BTreeSet<Arc<str>>>,
+    gaps: Mutex<SeenGaps>,
     last_message_us: AtomicU64,
     turns: AtomicU64,
     troubles: Arc<Notify>,
@@ -180,6 +183,7 @@ impl Default for Status {
             unreadable: UnreadableByTopic::default(),
             held_back: AtomicU64::new(0),
             leaving: Mutex::default(),
+            gaps: Mutex::default(),
             last_message_us: AtomicU64::new(0),
             turns: AtomicU64::new(0),
             troubles: Arc::default(),
@@ -250,6 +254,18 @@ impl Status {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// When topics were not heard, of the last day and since the process began; at most 10,000.
+    pub fn gaps(&self) -> Vec<SeenGap> {
+        let gaps = self.gaps.lock().unwrap_or_else(PoisonError::into_inner);
+        gaps.read()
+    }
+
+    /// A topic began or ceased to be heard.
+    pub(super) fn covered(&self, topic: &Arc<str>, coverage: &Coverage) {
+        let mut gaps = self.gaps.lock().unwrap_or_else(PoisonError::into_inner);
+        gaps.take(topic, coverage);
     }
 
     pub(super) fn leaves(&self, topics: BTreeSet<Arc<str>>) {

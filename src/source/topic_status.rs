@@ -1,7 +1,7 @@
 //! When one topic's messages came, for readers. The source writes it without a lock: a message costs
-//! one store.
+//! two stores.
 
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
 use jiff::Timestamp;
 
@@ -12,6 +12,8 @@ pub struct TopicStatus {
     pub last_message: Option<Timestamp>,
     /// Since when it is too long that none has come; a new connection changes nothing of it.
     pub silent_since: Option<Timestamp>,
+    /// Messages since the daemon started.
+    pub messages: u64,
 }
 
 /// The original. Times are in microseconds since 1970, and 0 is none.
@@ -19,12 +21,14 @@ pub struct TopicStatus {
 pub(super) struct TopicTimes {
     last_message_us: AtomicI64,
     silent_since_us: AtomicI64,
+    messages: AtomicU64,
 }
 
 impl TopicTimes {
     /// A message has come.
     pub(super) fn message_at(&self, at: Timestamp) {
         self.last_message_us.store(at.as_microsecond(), Relaxed);
+        self.messages.fetch_add(1, Relaxed);
     }
 
     /// A silence has begun; `None`: there is none.
@@ -42,6 +46,7 @@ impl TopicTimes {
         TopicStatus {
             last_message: time(&self.last_message_us),
             silent_since: time(&self.silent_since_us),
+            messages: self.messages.load(Relaxed),
         }
     }
 }
@@ -61,6 +66,7 @@ mod tests {
         let expected = TopicStatus {
             last_message,
             silent_since,
+            messages: 1,
         };
         assert_eq!(times.read(), expected);
         times.silent_since(None);
