@@ -10,6 +10,7 @@
 //!   `stored`: what both give back
 //! - `rows`, `newest`, `retention`: the events of a batch by kind, the newest status, rows that are
 //!   too old; `upkeep`: what else comes next beside the batches
+//! - `look`: reads a history for who shows it
 //! - `capabilities`, `migration`, `another_journal`, `times`, `words`: what else both share
 
 mod another_journal;
@@ -18,6 +19,7 @@ mod copy;
 mod daily;
 mod device;
 mod gaps;
+mod look;
 mod migration;
 mod newest;
 pub mod postgres;
@@ -31,3 +33,5 @@ mod timeline;
 mod times;
 mod upkeep;
 mod words;
+
+pub use look::{Look, LookRow};

@@ -5,12 +5,14 @@
 //! - `session`: how transactions begin, so that a pooler may stand between; `migrations`: the tables
 //! - `store`: one transaction of a batch; `insert`, `look_up`: its statements; `upkeep`: what is done
 //!   beside the batches
+//! - `look`: reads it for who shows it
 //! - `failure`: what can go wrong, and what to do about it
 
 mod connect;
 mod failure;
 mod hosts;
 mod insert;
+pub(super) mod look;
 mod look_up;
 mod migrations;
 mod server;
