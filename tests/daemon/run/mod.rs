@@ -9,6 +9,8 @@ mod ends;
 mod idle;
 mod listener;
 mod operator;
+mod page;
+mod page_browser;
 mod readyz;
 mod reload;
 mod rotation;
