@@ -63,6 +63,7 @@ async fn main() {
                 folder: PathBuf::new(),
                 retention: None,
                 intervals: None,
+                event_keys: std::time::Duration::from_secs(7 * 86_400),
                 zone: jiff::tz::TimeZone::UTC,
             }),
         )

@@ -66,13 +66,14 @@ COMMENT ON COLUMN profile.detail IS 'The rest of the address, as sent.';
 COMMENT ON COLUMN profile.coordinate_system IS 'The system of longitude and latitude, as sent.';
 
 CREATE TABLE payload (
-    payload_key integer PRIMARY KEY,
+    payload_key integer NOT NULL,
     month integer NOT NULL,
     digest bytea NOT NULL,
-    body json NOT NULL
-);
+    body json NOT NULL,
+    PRIMARY KEY (payload_key, month)
+) PARTITION BY RANGE (month);
 
-COMMENT ON TABLE payload IS 'A payload that came more than once within a month.';
+COMMENT ON TABLE payload IS 'A payload that came more than once within a month. Its partitions are months.';
 COMMENT ON COLUMN payload.payload_key IS 'Its key here.';
 COMMENT ON COLUMN payload.month IS 'As that of profile.';
 COMMENT ON COLUMN payload.digest IS 'The first 16 bytes of the SHA-256 of the payload as sent.';
@@ -86,6 +87,7 @@ CREATE TABLE device_row (
     state_key integer NOT NULL,
     position bigint NOT NULL,
     sequence bigint NOT NULL,
+    received_at timestamptz NOT NULL,
     first_seen timestamptz NOT NULL,
     last_seen timestamptz NOT NULL,
     piece_since timestamptz NOT NULL,
@@ -108,6 +110,7 @@ COMMENT ON COLUMN device_row.profile_key IS 'The profile by its newest status.';
 COMMENT ON COLUMN device_row.state_key IS 'Its state.';
 COMMENT ON COLUMN device_row.position IS 'The journal position of its newest status.';
 COMMENT ON COLUMN device_row.sequence IS 'Its newest status in event.';
+COMMENT ON COLUMN device_row.received_at IS 'When that was received, by the clock of then.';
 COMMENT ON COLUMN device_row.first_seen IS 'When its first status was received.';
 COMMENT ON COLUMN device_row.last_seen IS 'When its newest status was received; it never goes back.';
 COMMENT ON COLUMN device_row.piece_since IS 'When the open piece began.';
@@ -120,8 +123,10 @@ COMMENT ON COLUMN device_row.stream IS 'The stream that it belongs to.';
 COMMENT ON COLUMN device_row.client_id IS 'Its owner; empty where its messages name none.';
 COMMENT ON COLUMN device_row.device_id IS 'Its id.';
 
+-- Partitioned by time: rows past the retention go with their partition, without a DELETE. There is no default
+-- partition: bridge_make_partition makes each before its first row.
 CREATE TABLE event (
-    sequence bigint PRIMARY KEY,
+    sequence bigint NOT NULL,
     position bigint NOT NULL,
     received_at timestamptz NOT NULL,
     occurred_at timestamptz,
@@ -138,9 +143,9 @@ CREATE TABLE event (
     event_id text,
     via text,
     payload json
-);
+) PARTITION BY RANGE (received_at);
 
-COMMENT ON TABLE event IS 'One row for each status.';
+COMMENT ON TABLE event IS 'One row for each status. Its partitions are days or months in UTC, by received_at.';
 COMMENT ON COLUMN event.sequence IS 'The order of storing.';
 COMMENT ON COLUMN event.position IS 'The position in the journal.';
 COMMENT ON COLUMN event.received_at IS 'When the daemon received it.';
@@ -158,6 +163,17 @@ COMMENT ON COLUMN event.old_state IS 'The state before, as sent.';
 COMMENT ON COLUMN event.event_id IS 'The event id; null where it is the origin.';
 COMMENT ON COLUMN event.via IS 'How it came; null: live.';
 COMMENT ON COLUMN event.payload IS 'The JSON of the device, where it has no row of its own.';
+
+-- A unique index of partitions has to hold their key, and a status that the server delivers again is received at
+-- another time. So the ids that are no origins stand here, for a while.
+CREATE TABLE event_key_seen (
+    event_id text NOT NULL PRIMARY KEY,
+    received_at timestamptz NOT NULL
+);
+
+COMMENT ON TABLE event_key_seen IS 'The event ids of late that were made from an event key: a redelivered status is no new event.';
+COMMENT ON COLUMN event_key_seen.event_id IS 'The event id.';
+COMMENT ON COLUMN event_key_seen.received_at IS 'When its status was received.';
 
 CREATE TABLE state_interval_row (
     since timestamptz NOT NULL,
@@ -234,7 +250,7 @@ CREATE TABLE history_setting (
 );
 
 COMMENT ON TABLE history_setting IS 'What holds for the whole history.';
-COMMENT ON COLUMN history_setting.name IS 'day_zone: the zone of state_daily. recounted_below: the devices with smaller keys are counted in it.';
+COMMENT ON COLUMN history_setting.name IS 'day_zone: the zone of state_daily. recounted_below: the devices with smaller keys are counted in it. statuses_partition: day or month, what a new partition is. statuses_since: older statuses are not stored. statuses_too_old: how many were not.';
 COMMENT ON COLUMN history_setting.value IS 'The value.';
 
 CREATE TABLE bridge_cursor (
@@ -272,8 +288,10 @@ INSERT INTO bridge_writer (one, turn) VALUES (1, 0);
 CREATE INDEX profile_month ON profile (month);
 CREATE UNIQUE INDEX payload_digest ON payload (month, digest);
 CREATE INDEX device_row_profile ON device_row (profile_key);
-CREATE UNIQUE INDEX event_origin ON event (journal_key, position);
-CREATE UNIQUE INDEX event_id ON event (event_id) WHERE event_id IS NOT NULL;
+CREATE INDEX event_key_seen_received ON event_key_seen (received_at);
+CREATE INDEX event_sequence ON event (sequence);
+CREATE UNIQUE INDEX event_origin ON event (journal_key, position, received_at);
+CREATE INDEX event_id ON event (event_id) WHERE event_id IS NOT NULL;
 CREATE INDEX event_device ON event (device_key, received_at);
 CREATE INDEX event_received ON event (received_at);
 CREATE INDEX state_interval_fault ON state_interval_row (until) WHERE ends_fault;
@@ -285,29 +303,155 @@ CREATE FUNCTION seconds_between(since timestamptz, until timestamptz) RETURNS do
     'SELECT greatest(0, round(extract(epoch FROM until - since), 3))::double precision';
 COMMENT ON FUNCTION seconds_between IS 'From one time to another; never below 0.';
 
+CREATE FUNCTION bridge_month(at timestamptz) RETURNS integer
+    LANGUAGE sql IMMUTABLE AS
+    'SELECT extract(year FROM at AT TIME ZONE ''UTC'')::integer * 12
+        + extract(month FROM at AT TIME ZONE ''UTC'')::integer - 1';
+COMMENT ON FUNCTION bridge_month IS 'Year * 12 + month of the year in UTC, less 1: that of profile and payload.';
+
+-- The catalog says which partitions there are, whoever made them. It writes a time as the session would.
+CREATE FUNCTION bridge_partitions() RETURNS TABLE (parent text, name text, since timestamptz, until timestamptz)
+    LANGUAGE sql STABLE SET timezone = 'UTC' SET datestyle = 'ISO, MDY' AS $$
+    SELECT
+        p.parent, c.relname::text,
+        CASE p.parent
+            WHEN 'event' THEN b.bound[1]::timestamptz
+            ELSE make_date(b.bound[1]::integer / 12, b.bound[1]::integer % 12 + 1, 1)::timestamptz
+        END,
+        CASE p.parent
+            WHEN 'event' THEN b.bound[2]::timestamptz
+            ELSE make_date(b.bound[2]::integer / 12, b.bound[2]::integer % 12 + 1, 1)::timestamptz
+        END
+    FROM (VALUES ('event', 'event'::regclass), ('payload', 'payload'::regclass)) AS p (parent, oid)
+    JOIN pg_inherits AS i ON i.inhparent = p.oid
+    JOIN pg_class AS c ON c.oid = i.inhrelid
+    CROSS JOIN LATERAL regexp_match(
+        pg_get_expr(c.relpartbound, c.oid), 'FROM \(''?(\d[^'')]*)''?\) TO \(''?(\d[^'')]*)''?\)'
+    ) AS b (bound)
+    WHERE b.bound IS NOT NULL
+$$;
+COMMENT ON FUNCTION bridge_partitions IS 'The partitions of event and payload, and the times of their rows.';
+
+-- Made as a table by itself, it waits for no reader once it is attached. Beyond 120 partitions a new one is a year,
+-- beyond 180 a century, so that no clock makes thousands of them; none reaches into another one.
+CREATE FUNCTION bridge_make_partition(day date) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET timezone = 'UTC' SET datestyle = 'ISO, MDY' AS $$
+DECLARE
+    at timestamptz;
+    of text;
+    unit text;
+    made bigint;
+    is_there boolean;
+    before timestamptz;
+    behind timestamptz;
+    begins timestamptz;
+    ends timestamptz;
+    part text;
+BEGIN
+    IF day IS NULL OR day < '0001-01-01' OR day > '9999-12-31' THEN
+        RAISE EXCEPTION 'bridge_make_partition: % is no day of the years 1 to 9999', day;
+    END IF;
+    at := day::timestamptz;
+    FOREACH of IN ARRAY ARRAY['event', 'payload'] LOOP
+        SELECT
+            count(*), bool_or(p.since <= at AND p.until > at), max(p.until) FILTER (WHERE p.until <= at),
+            min(p.since) FILTER (WHERE p.since > at)
+        INTO made, is_there, before, behind FROM bridge_partitions() AS p WHERE p.parent = of;
+        CONTINUE WHEN is_there;
+        unit := CASE
+            WHEN made >= 180 THEN 'century'
+            WHEN made >= 120 THEN 'year'
+            WHEN of = 'event' THEN coalesce(
+                (SELECT value FROM history_setting WHERE name = 'statuses_partition' AND value = 'day'), 'month')
+            ELSE 'month'
+        END;
+        begins := date_trunc(unit, at);
+        ends := least(begins + ('1 ' || unit)::interval, behind);
+        begins := greatest(begins, before);
+        part := of || '_p' || to_char(begins, 'YYYYMMDD');
+        EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', part, of);
+        EXECUTE format('COMMENT ON TABLE %I IS %L', part, format('Rows of %s from %s up to %s.', of, begins, ends));
+        IF of = 'event' THEN
+            EXECUTE format('ALTER TABLE event ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', part, begins, ends);
+        ELSE
+            EXECUTE format('ALTER TABLE payload ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)',
+                part, bridge_month(begins), bridge_month(ends));
+        END IF;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION bridge_make_partition IS 'Makes the partitions of a day (UTC) where they are missing. It acts with the rights of the role that made the tables.';
+
+-- One at a time. It waits for no reader: what waits here has all new statements on the table wait behind it.
+CREATE FUNCTION bridge_drop_before(day date) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER SET timezone = 'UTC' SET datestyle = 'ISO, MDY' SET lock_timeout = '25ms' AS $$
+DECLARE
+    part text;
+    ends timestamptz;
+BEGIN
+    IF day IS NULL OR day > (now() AT TIME ZONE 'UTC')::date THEN
+        RAISE EXCEPTION 'bridge_drop_before: % is no day up to today', day;
+    END IF;
+    SELECT p.name, p.until INTO part, ends FROM bridge_partitions() AS p
+        WHERE p.parent = 'event' AND p.until <= day::timestamptz ORDER BY p.since LIMIT 1;
+    IF part IS NOT NULL THEN
+        INSERT INTO history_setting AS h (name, value) VALUES ('statuses_since', ends::date::text)
+            ON CONFLICT (name) DO UPDATE SET value = greatest(h.value::date, ends::date)::text;
+    ELSE
+        SELECT p.name INTO part FROM bridge_partitions() AS p
+            WHERE p.parent = 'payload' AND p.until <= day::timestamptz AND NOT EXISTS (
+                SELECT FROM bridge_partitions() AS e WHERE e.parent = 'event' AND e.since < p.until)
+            ORDER BY p.since LIMIT 1;
+    END IF;
+    IF part IS NOT NULL THEN
+        EXECUTE format('DROP TABLE %I', part);
+    END IF;
+    RETURN part;
+END
+$$;
+COMMENT ON FUNCTION bridge_drop_before IS 'Drops the oldest partition whose rows were all received before a day (UTC), which is today at most; gives its name. It acts with the rights of the role that made the tables.';
+
+-- What they call is what stands beside the tables, whatever the caller put in front of it.
+REVOKE ALL ON FUNCTION bridge_make_partition, bridge_drop_before FROM PUBLIC;
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['bridge_partitions()', 'bridge_make_partition(date)', 'bridge_drop_before(date)'] LOOP
+        EXECUTE format('ALTER FUNCTION %s SET search_path = %I, pg_temp', name, current_schema());
+    END LOOP;
+END
+$$;
+
 CREATE VIEW status_event AS
 SELECT
     coalesce(e.event_id, j.journal || '-' || e.position) AS event_id, e.sequence, t.topic, d.client_id, d.device_id,
     p.serial, e.old_state, s.word AS new_state, s.state, s.severity, e.changed, e.missed_transition, p.province,
     p.city, p.district, p.detail, p.coordinate_system, p.longitude, p.latitude, p.wgs84_longitude, p.wgs84_latitude,
     e.occurred_at, e.received_at, coalesce(e.via, 'live') AS via, j.journal || '-' || e.position AS origin,
-    coalesce(e.payload, b.body) AS payload, d.stream
+    coalesce(e.payload, (
+        SELECT b.body FROM payload AS b
+        WHERE b.payload_key = e.payload_key AND b.month = bridge_month(e.received_at)
+    )) AS payload, d.stream
 FROM event AS e
 LEFT JOIN journal AS j ON j.journal_key = e.journal_key
 LEFT JOIN topic AS t ON t.topic_key = e.topic_key
 LEFT JOIN device_row AS d ON d.device_key = e.device_key
 LEFT JOIN profile AS p ON p.profile_key = e.profile_key
-LEFT JOIN state AS s ON s.state_key = e.state_key
-LEFT JOIN payload AS b ON b.payload_key = e.payload_key;
+LEFT JOIN state AS s ON s.state_key = e.state_key;
 
--- What only the event has is NULL once the event is past the retention of statuses.
+-- What only the event has is NULL once the event is past the retention of statuses. The aggregates say that it is one
+-- row, so that a query that wants nothing of it does not look for it.
 CREATE VIEW device_current AS
 SELECT
     coalesce(e.event_id, j.journal || '-' || d.position) AS event_id, d.sequence, t.topic, d.client_id, d.device_id,
     p.serial, e.old_state, s.word AS new_state, s.state, s.severity, e.changed, e.missed_transition, p.province,
     p.city, p.district, p.detail, p.coordinate_system, p.longitude, p.latitude, p.wgs84_longitude, p.wgs84_latitude,
-    e.occurred_at, coalesce(e.received_at, d.last_seen) AS received_at, coalesce(e.via, 'live') AS via,
-    j.journal || '-' || d.position AS origin, coalesce(e.payload, b.body) AS payload, d.stream, d.first_seen,
+    e.occurred_at, d.received_at, coalesce(e.via, 'live') AS via,
+    j.journal || '-' || d.position AS origin, coalesce(e.payload, (
+        SELECT b.body FROM payload AS b
+        WHERE b.payload_key = e.payload_key AND b.month = bridge_month(d.received_at)
+    )) AS payload, d.stream, d.first_seen,
     d.last_seen, d.run_since AS state_since,
     NOT EXISTS (
         SELECT 1 FROM coverage AS g WHERE g.topic = t.topic AND g.begins_gap AND g.at >= d.last_seen
@@ -317,8 +461,13 @@ LEFT JOIN journal AS j ON j.journal_key = d.journal_key
 LEFT JOIN topic AS t ON t.topic_key = d.topic_key
 LEFT JOIN profile AS p ON p.profile_key = d.profile_key
 LEFT JOIN state AS s ON s.state_key = d.state_key
-LEFT JOIN event AS e ON e.sequence = d.sequence
-LEFT JOIN payload AS b ON b.payload_key = e.payload_key;
+LEFT JOIN LATERAL (
+    SELECT
+        max(n.event_id) AS event_id, max(n.old_state) AS old_state, bool_or(n.changed) AS changed,
+        bool_or(n.missed_transition) AS missed_transition, max(n.occurred_at) AS occurred_at, max(n.via) AS via,
+        (array_agg(n.payload))[1] AS payload, max(n.payload_key) AS payload_key
+    FROM event AS n WHERE n.sequence = d.sequence AND n.received_at = d.received_at
+) AS e ON true;
 
 -- Closed pieces, then the open one of each device.
 CREATE VIEW state_interval AS

@@ -59,6 +59,7 @@ CREATE TABLE device_row (
     sequence INTEGER NOT NULL,
     profile_key INTEGER NOT NULL,
     state_key INTEGER NOT NULL,
+    received_at TEXT NOT NULL,
     first_seen TEXT NOT NULL,
     last_seen TEXT NOT NULL,
     piece_since TEXT NOT NULL,
@@ -191,7 +192,7 @@ SELECT
     coalesce(e.event_id, j.journal || '-' || d.position) AS event_id, d.sequence, t.topic, d.client_id, d.device_id,
     p.serial, e.old_state, s.word AS new_state, s.state, s.severity, e.changed, e.missed_transition, p.province,
     p.city, p.district, p.detail, p.coordinate_system, p.longitude, p.latitude, p.wgs84_longitude, p.wgs84_latitude,
-    e.occurred_at, coalesce(e.received_at, d.last_seen) AS received_at, coalesce(e.via, 'live') AS via,
+    e.occurred_at, d.received_at, coalesce(e.via, 'live') AS via,
     j.journal || '-' || d.position AS origin, coalesce(e.payload, b.body) AS payload, d.stream, d.first_seen,
     d.last_seen, d.run_since AS state_since,
     NOT EXISTS (

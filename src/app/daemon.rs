@@ -103,7 +103,7 @@ impl App {
         let troubles = Troubles::new(status.troubles());
         let begun = async {
             writer
-                .catch_up(|topic, body| decoders.status_key(topic, body))
+                .catch_up(|topic, via, body| decoders.status_key(topic, via, body))
                 .await
                 .with_context(opening)?;
             info!(

@@ -77,7 +77,8 @@ impl Diff {
             let topics = source.topics.iter();
             let topic = |topic: &source::Topic| {
                 let silence = source.silences.get(&topic.name).copied();
-                (topic.name.clone(), (topic.clone(), silence))
+                let resync = source.resyncs.get(&topic.name).cloned();
+                (topic.name.clone(), (topic.clone(), silence, resync))
             };
             topics.map(topic).collect()
         };

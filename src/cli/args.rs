@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{config, demo, dlq, journal, replay, send, sinks, source, status, tap};
+use super::{config, demo, dlq, history, journal, replay, send, sinks, source, status, tap, why};
 
 /// Carry device status messages from STOMP to MQTT, SQL history and webhooks. Nothing is lost once
 /// it is received.
@@ -41,6 +41,22 @@ pub(super) enum Verb {
     Status(status::StatusArgs),
     /// List, show, redrive and drop dead letters and undecodable entries.
     Dlq(dlq::DlqArgs),
+    /// Ask a SQL history: devices, statuses, faults, availability, gaps.
+    ///
+    /// It changes nothing, runs beside the daemon or without one, and needs nothing of the
+    /// configuration but the place of the history.
+    #[command(
+        after_help = "Examples:\n  stomp-bridge history devices --severity critical\n  \
+                      stomp-bridge history availability --since 7d\n  \
+                      stomp-bridge history events --file history.db --device 1/7 --since 24h"
+    )]
+    History(history::HistoryArgs),
+    /// Follow one event of a device: when it was received, how it was read, and what became of it at
+    /// each sink, with the proof of each delivery. The newest event that is no repeat, by default.
+    #[command(
+        after_help = "Examples:\n  stomp-bridge why 1/7\n  stomp-bridge why 1/7 --at '2026-11-29 10:00'"
+    )]
+    Why(why::WhyArgs),
     /// Deliver a slice of the journal to one sink again, with the same event ids.
     #[command(after_help = "Example: stomp-bridge replay site --since 2h --device 7 --dry-run")]
     Replay(replay::ReplayArgs),

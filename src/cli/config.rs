@@ -1,7 +1,7 @@
 //! `stomp-bridge config`: what a configuration makes of a message, and whether it passes its own
 //! tests.
 
-use std::io::Read;
+use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -18,8 +18,43 @@ use crate::config::{self, Plan, TestCase, TestMessage};
 use crate::model::EventKind;
 use crate::pipeline::Body;
 
-/// A line on a terminal.
-const LINE_COLUMNS: usize = 80;
+/// How many columns a line has.
+#[derive(Debug, Clone, Copy)]
+struct Width(usize);
+
+impl Width {
+    /// Of a terminal.
+    const TERMINAL: Width = Width(80);
+
+    /// A pipe and a file have none: who reads them looks for whole lines.
+    const ANY: Width = Width(usize::MAX);
+
+    fn of_output() -> Width {
+        match io::stdout().is_terminal() {
+            true => Width::TERMINAL,
+            false => Width::ANY,
+        }
+    }
+
+    /// The text in lines that fit, each behind an indent.
+    fn wrapped(self, indent: &str, text: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        for line in harmless(text).split('\n') {
+            let (mut piece, mut columns) = (indent.to_owned(), indent.len());
+            for character in line.chars() {
+                let width = character.width().unwrap_or(0);
+                if columns + width > self.0 {
+                    lines.push(std::mem::replace(&mut piece, indent.to_owned()));
+                    columns = indent.len();
+                }
+                piece.push(character);
+                columns += width;
+            }
+            lines.push(piece);
+        }
+        lines
+    }
+}
 
 /// Lines of a body that are shown; `--json` has all of it.
 const BODY_LINES_MAX: usize = 12;
@@ -111,7 +146,7 @@ fn show(args: &RouteArgs, plan: &Plan) -> anyhow::Result<ExitCode> {
             statuses: &statuses,
         })?;
     } else {
-        for line in text(topic, &statuses) {
+        for line in text(topic, &statuses, Width::of_output()) {
             say!("{line}");
         }
     }
@@ -121,7 +156,7 @@ fn show(args: &RouteArgs, plan: &Plan) -> anyhow::Result<ExitCode> {
 fn read(message: &Path) -> anyhow::Result<Vec<u8>> {
     let mut body = Vec::new();
     if message == Path::new("-") {
-        std::io::stdin().lock().read_to_end(&mut body)?;
+        io::stdin().lock().read_to_end(&mut body)?;
     } else {
         body = std::fs::read(message)
             .with_context(|| format!("read the message {}", message.display()))?;
@@ -134,8 +169,8 @@ fn read(message: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(body)
 }
 
-/// For people: at most as wide as a terminal.
-fn text(topic: &str, statuses: &[Found]) -> Vec<String> {
+/// For people.
+fn text(topic: &str, statuses: &[Found], width: Width) -> Vec<String> {
     let count = statuses.len();
     let mut lines = Vec::new();
     if statuses.is_empty() {
@@ -149,16 +184,17 @@ fn text(topic: &str, statuses: &[Found]) -> Vec<String> {
         match found {
             Found::Ignored(object) => {
                 lines.push(format!("{head}: ignored"));
-                lines.extend(wrapped("  ", object));
+                lines.extend(width.wrapped("  ", object));
             }
             Found::Undecodable(reason) => {
                 lines.push(format!("{head}: undecodable, kept raw"));
-                lines.extend(wrapped("  ", reason));
+                lines.extend(width.wrapped("  ", reason));
             }
             Found::Status(routed) => {
                 lines.push(head);
-                lines.extend(event(routed));
-                lines.extend(routed.sinks.iter().flat_map(at_sink));
+                lines.extend(event(routed, width));
+                let sinks = routed.sinks.iter();
+                lines.extend(sinks.flat_map(|sink| at_sink(sink, width)));
             }
         }
     }
@@ -166,7 +202,7 @@ fn text(topic: &str, statuses: &[Found]) -> Vec<String> {
 }
 
 /// The columns that hold something.
-fn event(routed: &Routed) -> Vec<String> {
+fn event(routed: &Routed, width: Width) -> Vec<String> {
     let is_shown = |(name, value): &(&String, &Value)| {
         let is_id = matches!(
             name.as_str(),
@@ -174,7 +210,7 @@ fn event(routed: &Routed) -> Vec<String> {
         );
         !value.is_null() && !is_id
     };
-    let order = EventKind::Status.columns().iter();
+    let order = EventKind::Status.names().iter();
     let columns = order.filter_map(|name| routed.event.get_key_value(*name));
     let rows = columns
         .filter(is_shown)
@@ -186,7 +222,13 @@ fn event(routed: &Routed) -> Vec<String> {
     if routed.unmapped {
         lines.push("  its state is not in [states]".to_owned());
     }
-    lines.iter().flat_map(|line| wrapped("", line)).collect()
+    if routed.utf8 {
+        lines.push("  its body is UTF-8, and read as the topic's `encoding` says".to_owned());
+    }
+    lines
+        .iter()
+        .flat_map(|line| width.wrapped("", line))
+        .collect()
 }
 
 /// A text without quotes, anything else as JSON.
@@ -197,12 +239,12 @@ fn plain(value: &Value) -> String {
     }
 }
 
-fn at_sink(sink: &AtSink) -> Vec<String> {
+fn at_sink(sink: &AtSink, width: Width) -> Vec<String> {
     let verdict = if sink.takes { "takes it" } else { "does not" };
     let name = &sink.sink;
-    let mut lines = wrapped("", &format!("sink {name} {verdict}: {}", sink.why));
+    let mut lines = width.wrapped("", &format!("sink {name} {verdict}: {}", sink.why));
     for (column, value) in &sink.values {
-        lines.extend(wrapped("  ", &format!("{column} is {}", plain(value))));
+        lines.extend(width.wrapped("  ", &format!("{column} is {}", plain(value))));
     }
     match &sink.sends {
         None => {}
@@ -214,11 +256,8 @@ fn at_sink(sink: &AtSink) -> Vec<String> {
             body,
         }) => {
             let retained = if *retain { ", retained" } else { "" };
-            lines.extend(wrapped(
-                "  ",
-                &format!("publish {topic} (QoS {qos}{retained})"),
-            ));
-            lines.extend(cut(wrapped("    ", body)));
+            lines.extend(width.wrapped("  ", &format!("publish {topic} (QoS {qos}{retained})")));
+            lines.extend(cut(width.wrapped("    ", body)));
         }
         Some(Sent::Request {
             method,
@@ -226,15 +265,15 @@ fn at_sink(sink: &AtSink) -> Vec<String> {
             headers,
             body,
         }) => {
-            lines.extend(wrapped("  ", &format!("{method} {url}")));
+            lines.extend(width.wrapped("  ", &format!("{method} {url}")));
             for (name, text) in headers {
-                lines.extend(wrapped("  ", &format!("{name}: {text}")));
+                lines.extend(width.wrapped("  ", &format!("{name}: {text}")));
             }
-            let body = body.iter().flat_map(|body| wrapped("    ", body));
+            let body = body.iter().flat_map(|body| width.wrapped("    ", body));
             lines.extend(cut(body.collect()));
         }
         Some(Sent::Nothing { error }) => {
-            lines.extend(wrapped("  ", &format!("dead letter: {error}")));
+            lines.extend(width.wrapped("  ", &format!("dead letter: {error}")));
         }
     }
     lines
@@ -244,25 +283,6 @@ fn cut(mut lines: Vec<String>) -> Vec<String> {
     if let more @ 1.. = lines.len().saturating_sub(BODY_LINES_MAX) {
         lines.truncate(BODY_LINES_MAX);
         lines.push(format!("    … {more} more lines: see --json"));
-    }
-    lines
-}
-
-/// The text in lines that a terminal shows whole, each behind an indent.
-fn wrapped(indent: &str, text: &str) -> Vec<String> {
-    let mut lines = Vec::new();
-    for line in harmless(text).split('\n') {
-        let (mut piece, mut columns) = (indent.to_owned(), indent.len());
-        for character in line.chars() {
-            let width = character.width().unwrap_or(0);
-            if columns + width > LINE_COLUMNS {
-                lines.push(std::mem::replace(&mut piece, indent.to_owned()));
-                columns = indent.len();
-            }
-            piece.push(character);
-            columns += width;
-        }
-        lines.push(piece);
     }
     lines
 }
@@ -285,13 +305,14 @@ fn test(args: &TestArgs, plan: &Plan) -> anyhow::Result<ExitCode> {
     if args.json {
         print::json(&outcomes)?;
     } else {
+        let width = Width::of_output();
         for outcome in &outcomes {
             let passed = if outcome.passed { "ok" } else { "FAILED" };
             say!("{passed:<6} {}", harmless(&outcome.name));
             for line in outcome
                 .failures
                 .iter()
-                .flat_map(|it| wrapped("       ", it))
+                .flat_map(|it| width.wrapped("       ", it))
             {
                 say!("{line}");
             }
@@ -432,6 +453,7 @@ when = "changed and severity >= 'warning'"
         text(
             "map-1",
             &route(&plan(""), "map-1", body.as_bytes(), last).unwrap(),
+            Width::TERMINAL,
         )
     }
 
@@ -449,6 +471,7 @@ when = "changed and severity >= 'warning'"
             "  severity           critical",
             "  changed            false",
             "  missed_transition  false",
+            "  via                live",
             "sink history takes it: it has no `when`",
             "  a row of status_event",
             "sink oncall does not: changed",
@@ -499,7 +522,27 @@ when = "changed and severity >= 'warning'"
                 .filter_map(UnicodeWidthChar::width)
                 .sum::<usize>()
         };
-        assert!(lines.iter().all(|line| width(line) <= LINE_COLUMNS));
+        assert!(lines.iter().all(|line| width(line) <= Width::TERMINAL.0));
+        // Who reads a pipe looks for whole lines.
+        let found = route(&plan(""), "map-1", body.as_bytes(), None).unwrap();
+        let lines = text("map-1", &found, Width::ANY);
+        assert!(lines.iter().any(|line| line.ends_with(&"故".repeat(100))));
+    }
+
+    #[test]
+    fn a_body_that_gzip_cannot_undo_is_gzips_fault_whatever_the_topics_encoding() {
+        let plan = plan("[topics.map-2]\ndestination = \"/topic/b\"\nencoding = \"gbk\"\n");
+        let cut = b"\x1f\x8b\x08\0\0\0\0\0\0\x03\xab\x56\x4a\x49";
+        for topic in ["map-1", "map-2"] {
+            let found = route(&plan, topic, &cut[..], None).unwrap();
+            let [Found::Undecodable(reason)] = &found[..] else {
+                panic!("{found:?}")
+            };
+            assert!(
+                reason.starts_with("expected gzip, found what cannot"),
+                "{reason}"
+            );
+        }
     }
 
     #[test]
@@ -518,7 +561,7 @@ url = "http://h?d={{ device_id }}"
 "#;
         let message = r#"{"deviceId":"a/b","newState":"故障"}"#;
         let found = route(&plan(more), "map-1", message.as_bytes(), None).unwrap();
-        let lines = text("map-1", &found).join("\n");
+        let lines = text("map-1", &found, Width::ANY).join("\n");
         let expected = "  PUT http://h/…/a%2Fb?s=fault\n  Content-Type: text/plain\n  \
                         Title: a/b is fault\n  X-A: …\n  X-Token: …\n    b\n\
                         sink get takes it: it has no `when`\n  GET http://h/?d=a%2Fb\nsink";

@@ -214,6 +214,7 @@ async fn print_live(
                 repeat: false,
             } = &entry.content
             else {
+                // The demo asks for no snapshots.
                 continue;
             };
             let Some(decoder) = decoders.get(&entry.topic) else {
@@ -275,6 +276,8 @@ fn farewell(dir: &Path, url: &str) {
         say!("  sqlite3 {} \"{query}\"", history.display());
     }
     say!(
-        "\nYour own platform: put its URL in place of {url} in config.toml, then stomp-bridge run."
+        "\nYour own platform: put its URL in place of {url} in {config}, then\n  \
+         stomp-bridge run --config {config}",
+        config = dir.join("config.toml").display()
     );
 }

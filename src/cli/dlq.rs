@@ -109,11 +109,20 @@ pub(super) async fn dlq(args: &DlqArgs) -> anyhow::Result<ExitCode> {
                 (None, true) => listed.sink.is_none(),
                 (None, false) => true,
             };
+            let undecodable_count = listed.iter().filter(|listed| listed.sink.is_none()).count();
             let listed: Vec<Listed> = listed.into_iter().filter(wanted).collect();
             if *json {
                 print::json(&listed)?
             } else {
-                print_list(&listed)
+                let asked = match (sink, undecodable) {
+                    (Some(sink), _) => format!("no dead letters of {sink}"),
+                    (None, true) => "nothing undecodable".to_owned(),
+                    (None, false) => "no dead letters, and nothing undecodable".to_owned(),
+                };
+                print_list(&listed, &asked);
+                if let (Some(_), 1..) = (sink, undecodable_count) {
+                    tell!("{}", left_out(undecodable_count));
+                }
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -165,9 +174,18 @@ async fn list(reader: &mut Reader) -> anyhow::Result<Vec<Listed>> {
     Ok(dead_letters.chain(undecodable).collect())
 }
 
-fn print_list(listed: &[Listed]) {
+/// What a list of one sink's dead letters does not show.
+fn left_out(undecodable: usize) -> String {
+    let entries = match undecodable {
+        1 => "1 undecodable entry belongs",
+        _ => &format!("{undecodable} undecodable entries belong"),
+    };
+    format!("{entries} to no sink: see `stomp-bridge dlq list --undecodable`")
+}
+
+fn print_list(listed: &[Listed], without_any: &str) {
     if listed.is_empty() {
-        say!("no dead letters, and nothing undecodable");
+        say!("{without_any}");
         return;
     }
     let head = ["SINK", "POSITION", "SINCE", "WHY"].map(str::to_owned);
@@ -396,6 +414,14 @@ mod tests {
             Part::Range(range) => &body[range.clone()],
             Part::Text(text) => text,
         }
+    }
+
+    #[test]
+    fn a_list_of_one_sink_names_what_it_leaves_out() {
+        let told =
+            "1 undecodable entry belongs to no sink: see `stomp-bridge dlq list --undecodable`";
+        assert_eq!(left_out(1), told);
+        assert!(left_out(13).starts_with("13 undecodable entries belong to no sink"));
     }
 
     #[test]

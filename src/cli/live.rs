@@ -1,17 +1,18 @@
 //! The live line of one status, as `demo` and `tap` print it:
-//! `12:03:04 map-1 device 1/1 5223…  normal -> fault`.
+//! `12:03:04 map-1 device 1/1 5223…  normal -> fault`, with the device's name where it has one.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 
-use crate::model::{Severity, StatusEvent};
+use super::terminal::{PLAIN, colour, has_colours};
+use crate::model::StatusEvent;
 use crate::pipeline::Decoder;
 
 /// Prints the line; in the severity's colour where the state has changed and somebody looks.
 pub(super) fn print(event: &StatusEvent, decoder: &Decoder) -> std::io::Result<()> {
     let text = line(event, decoder);
     let mut out = std::io::stdout();
-    if event.changed && out.is_terminal() {
-        writeln!(out, "{}{text}\x1b[0m", colour(event.severity))
+    if event.changed && has_colours() {
+        writeln!(out, "{}{text}{PLAIN}", colour(event.severity))
     } else {
         writeln!(out, "{text}")
     }
@@ -36,8 +37,10 @@ fn line(event: &StatusEvent, decoder: &Decoder) -> String {
         .map_or("-", |old| decoder.state_name(old));
     let mark = if event.changed { "->" } else { " =" };
     let (topic, client, device) = (&event.topic, &event.client_id, &event.device_id);
+    let name = event.label.as_ref().and_then(|label| label.name.as_deref());
+    let name = name.map(|name| format!(" {name}")).unwrap_or_default();
     printable(&format!(
-        "{time} {topic} device {client}/{device} {serial}…  {old} {mark} {}",
+        "{time} {topic} device {client}/{device}{name} {serial}…  {old} {mark} {}",
         event.state
     ))
 }
@@ -55,22 +58,13 @@ pub(super) fn printable(text: &str) -> String {
     out
 }
 
-fn colour(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Critical => "\x1b[31m",
-        Severity::Warning => "\x1b[33m",
-        Severity::Ok => "\x1b[32m",
-        Severity::Info | Severity::Unknown => "",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
     use std::sync::Arc;
 
     use super::*;
-    use crate::model::{Origin, Position};
+    use crate::model::{Origin, Position, Severity};
     use crate::pipeline::{Mapping, State, States};
 
     fn check(body: &str, expected: &str) {

@@ -7,7 +7,9 @@ use clap::Parser;
 use super::args::{Cli, Verb};
 use super::print::tell;
 use super::runtime::runtime;
-use super::{check, config, demo, dlq, journal, replay, send, sinks, source, status, tap};
+use super::{
+    check, config, demo, dlq, history, journal, replay, send, sinks, source, status, tap, why,
+};
 
 /// Runs the verb that the command line names.
 pub fn run() -> ExitCode {
@@ -19,6 +21,8 @@ pub fn run() -> ExitCode {
         Verb::Demo(args) => demo::demo(&args, cli.log.as_deref()),
         Verb::Status(args) => ask(status::status(&args)),
         Verb::Dlq(args) => ask(dlq::dlq(&args)),
+        Verb::History(args) => ask(history::history(&args)),
+        Verb::Why(args) => ask(why::why(&args)),
         Verb::Replay(args) => ask(replay::replay(&args)),
         Verb::Sinks(args) => ask(sinks::sinks(&args)),
         Verb::Source(args) => ask(source::source(&args)),

@@ -5,9 +5,11 @@
 //!   `route`: what a message becomes
 //! - `status`, `dlq`, `replay`, `sinks`, `source`, `journal`: those that ask the running daemon, or change
 //!   its journal; `target`: where that is
+//! - `history`: questions to a SQL history, by its place alone
+//! - `why`: the way of one event, in a folder of its own
 //! - `tap`, `send`: those with a connection of their own, which is `connection`; `live`, `frames`:
 //!   what they print
-//! - `print`, `log`, `redacted`, `runtime`: what all of them need
+//! - `print`, `terminal`, `log`, `redacted`, `runtime`: what all of them need
 
 mod args;
 mod check;
@@ -17,6 +19,7 @@ mod demo;
 mod dlq;
 mod exit;
 mod frames;
+mod history;
 mod journal;
 mod live;
 mod log;
@@ -33,5 +36,7 @@ mod source;
 mod status;
 mod tap;
 mod target;
+mod terminal;
+mod why;
 
 pub use main::run;

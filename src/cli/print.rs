@@ -20,6 +20,12 @@ macro_rules! say {
 }
 pub(super) use say;
 
+/// A part of a line on standard output.
+macro_rules! part {
+    ($($text:tt)*) => { $crate::cli::print::text(format_args!($($text)*)) };
+}
+pub(super) use part;
+
 /// A line on standard error. Where nobody can read it, the exit code has to do.
 macro_rules! tell {
     ($($text:tt)*) => { $crate::cli::print::error_line(format_args!($($text)*)) };
@@ -28,8 +34,13 @@ pub(super) use tell;
 
 /// Writes a line, for [`say`]. Ends the process if the reader of the pipe is gone (`head`), or if
 /// there is no room for it.
-pub(super) fn line(text: fmt::Arguments<'_>) {
-    match writeln!(io::stdout(), "{text}") {
+pub(super) fn line(line: fmt::Arguments<'_>) {
+    text(format_args!("{line}\n"));
+}
+
+/// The same without the end of the line, for [`part`].
+pub(super) fn text(text: fmt::Arguments<'_>) {
+    match write!(io::stdout(), "{text}") {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
         Err(error) => {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::config::Plan;
 use crate::delivery::Verdict;
 use crate::model::{Event, Origin, Position, StatusEvent};
-use crate::pipeline::{Body, Decision, Decoder, Doubts, Field};
+use crate::pipeline::{Body, Decision, Decoder, Doubts, Field, StatusKey};
 use crate::sinks::Preview;
 
 /// One status of a message.
@@ -35,6 +35,8 @@ pub(super) struct Routed {
     pub(super) unreadable: Vec<&'static str>,
     /// `[states]` does not have its state.
     pub(super) unmapped: bool,
+    /// The topic's `encoding` has made it, of a body that is UTF-8, too.
+    pub(super) utf8: bool,
     pub(super) sinks: Vec<AtSink>,
 }
 
@@ -111,7 +113,9 @@ pub(super) fn route<'b>(
             journal: uuid::Uuid::nil(),
             position: Position(position),
         };
-        match status(decoder, &element.raw, origin, received_at, last) {
+        // The reason is the intake's: what is kept is read as UTF-8 later.
+        let read = element.outcome.map_err(|reason| reason.reason);
+        match read.and_then(|key| status(decoder, key, &element.raw, origin, received_at, last)) {
             Ok(status) => Found::Status(Box::new(routed(plan, status, element.doubts))),
             Err(reason) => Found::Undecodable(reason),
         }
@@ -122,12 +126,12 @@ pub(super) fn route<'b>(
 /// As the journal and delivery decode it: the last state counts where the status names another one.
 fn status(
     decoder: &Decoder,
+    key: StatusKey,
     raw: &[u8],
     origin: Origin,
     received_at: Timestamp,
     last: Option<&str>,
 ) -> Result<StatusEvent, String> {
-    let key = decoder.status_key(raw).map_err(|reason| reason.reason)?;
     let said = key.old_state.as_deref().map(str::trim);
     let previous = last.filter(|last| said != Some(last.trim()));
     let event = decoder.event(raw, origin, received_at, previous);
@@ -164,6 +168,7 @@ fn routed(plan: &Plan, status: StatusEvent, doubts: Doubts) -> Routed {
         },
         unreadable: doubts.fields().map(Field::name).collect(),
         unmapped: doubts.unmapped,
+        utf8: doubts.is_utf8_too,
     }
 }
 

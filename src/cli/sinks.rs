@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use jiff::Timestamp;
 
-use super::print::say;
+use super::print::{age, say};
 use super::target::Target;
 use crate::ops::control::AdminCommand;
 
@@ -25,7 +26,7 @@ enum Verb {
         sink: String,
     },
     /// Deliver to a sink now: it waits for its next attempt no longer, and a disabled sink is
-    /// opened again.
+    /// opened again. Its `rate` still holds.
     #[command(after_help = "Example: stomp-bridge sinks retry oncall")]
     Retry {
         #[command(flatten)]
@@ -46,11 +47,40 @@ pub(super) async fn sinks(args: &SinksArgs) -> anyhow::Result<ExitCode> {
         }
         Verb::Retry { target, sink } => {
             let sink = sink.clone();
-            target
-                .carry_out(&AdminCommand::RetrySink { sink: sink.clone() })
-                .await?;
-            say!("the sink {sink} is tried now; `stomp-bridge status` says what comes of it");
+            let retry = AdminCommand::RetrySink { sink: sink.clone() };
+            let reply = target.carry_out(&retry).await?;
+            say!("{}", retried(&sink, reply.not_before, Timestamp::now()));
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// When the next attempt comes of it.
+fn retried(sink: &str, not_before: Option<Timestamp>, now: Timestamp) -> String {
+    match not_before {
+        None => {
+            format!("the sink {sink} is tried now; `stomp-bridge status` says what comes of it")
+        }
+        Some(until) => format!(
+            "the sink {sink} is tried in {}: its `rate` allows no attempt before; \
+             `stomp-bridge status` says what comes of it",
+            age(now, until)
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_retry_says_when_the_attempt_comes() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        assert!(retried("oncall", None, at(0)).starts_with("the sink oncall is tried now;"));
+        let said = retried("oncall", Some(at(42)), at(0));
+        assert!(
+            said.starts_with("the sink oncall is tried in 42 s: its `rate` allows"),
+            "{said}"
+        );
+    }
 }

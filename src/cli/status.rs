@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::print::{age, bytes, harmless, json, one_line, say, table};
 use super::target::Target;
 use crate::ops::RejectedReload;
-use crate::ops::status::{Link, Report, Sink, Topic};
+use crate::ops::status::{Link, Report, Resync, Sink, Topic};
 use crate::source::in_short;
 
 /// More refused topics are counted, and more silent ones.
@@ -100,6 +100,7 @@ fn text(report: &Report) -> String {
     lines.extend(leaving(link));
     lines.extend(topics(link, *at));
     lines.extend(unreadable(link));
+    lines.extend(resyncs(link, *at));
     let since = report.started_at.map(|started| age(started, *at));
     let since = since.map_or(String::new(), |since| format!(" {since} ago"));
     lines.push(format!(
@@ -302,6 +303,12 @@ fn unreadable(link: &Link) -> Vec<String> {
             let words = words.join(", ");
             lines.push(format!("         topic {name}: not in [states]: {words}"));
         }
+        if topic.utf8 > 0 {
+            lines.push(format!(
+                "         topic {name}: {} statuses are in UTF-8, and read as its `encoding` says",
+                topic.utf8
+            ));
+        }
         if topic.ignored > 0 {
             let ignored = topic.ignored;
             lines.push(format!("         topic {name}: {ignored} ignored"));
@@ -318,6 +325,50 @@ fn unreadable(link: &Link) -> Vec<String> {
         ));
     }
     lines
+}
+
+/// How the topics' last snapshots ended. Of many topics: the first few whose newest one failed.
+fn resyncs(link: &Link, now: Timestamp) -> Vec<String> {
+    let mut all: Vec<(&String, &Resync)> = (link.topics.iter())
+        .filter_map(|(name, topic)| Some((name, topic.resync.as_ref()?)))
+        .collect();
+    let mut others = 0;
+    if all.len() > TOPICS_SHOWN_MAX {
+        let count = all.len();
+        all.retain(|(_, it)| it.trouble.is_some());
+        all.truncate(REFUSED_SHOWN_MAX);
+        others = count - all.len();
+    }
+    let mut lines: Vec<String> = (all.into_iter())
+        .map(|(name, it)| format!("         topic {name}: {}", resynced(it, now)))
+        .collect();
+    if others > 0 {
+        lines.push(format!(
+            "         {others} more topics with snapshots: see status --json"
+        ));
+    }
+    lines
+}
+
+fn resynced(it: &Resync, now: Timestamp) -> String {
+    let last = match it.last_success {
+        Some(last) => {
+            let (ago, devices) = (age(last, now), it.devices);
+            let unreadable = match it.unreadable {
+                0 => String::new(),
+                count => format!(", {count} more unreadable: see resync.fields"),
+            };
+            format!("resynced {ago} ago, {devices} devices{unreadable}")
+        }
+        None => "not resynced yet".to_owned(),
+    };
+    match &it.trouble {
+        None => last,
+        Some(trouble) => {
+            let (failures, trouble) = (it.failures, harmless(trouble));
+            format!("{last}; failed {failures} times since: {trouble}")
+        }
+    }
 }
 
 /// Of topics that are not silent.
@@ -349,9 +400,7 @@ fn row(sink: &Sink, now: Timestamp) -> [String; 7] {
                 (false, false, true) => "paused",
                 (false, false, false) => "retrying",
             };
-            let next = sink.next_attempt.map(|next| age(now, next));
-            let next = next.map_or(String::new(), |next| format!(", next in {next}"));
-            format!("{state} {since}{next}")
+            format!("{state} {since}{}", next_of_sink(sink, now))
         }
     };
     let state = if sink.replaying {
@@ -371,6 +420,18 @@ fn row(sink: &Sink, now: Timestamp) -> [String; 7] {
     ]
 }
 
+/// When a sink is tried next, where it waits for that, and whether its `rate` is why.
+fn next_of_sink(sink: &Sink, now: Timestamp) -> String {
+    let rate = sink.no_attempt_before;
+    let waits = sink.waits_for_rate || sink.next_attempt.is_some();
+    match (sink.next_attempt, rate.filter(|at| waits && *at > now)) {
+        (Some(next), Some(rate)) if next >= rate => format!(", next in {}", age(now, next)),
+        (_, Some(rate)) => format!(", rate: next in {}", age(now, rate)),
+        (Some(next), None) => format!(", next in {}", age(now, next)),
+        (None, None) => String::new(),
+    }
+}
+
 /// What has passed must not look as if it lasted.
 fn last_error(sink: &Sink, now: Timestamp) -> String {
     let error = sink.last_error.as_deref().map(one_line);
@@ -378,7 +439,11 @@ fn last_error(sink: &Sink, now: Timestamp) -> String {
         Some(since) if sink.up => {
             // What lasts comes before what has passed.
             let warning = sink.warning.as_deref().map(one_line);
-            let passed = error.map(|error| format!("until {} ago: {error}", age(since, now)));
+            let passed = error.map(|error| match sink.last_error_at {
+                // It was up then: only an event was rejected.
+                Some(at) if at > since => format!("{} ago: {error}", age(at, now)),
+                _ => format!("until {} ago: {error}", age(since, now)),
+            });
             warning.or(passed)
         }
         _ => error,
@@ -454,6 +519,51 @@ mod tests {
         let lines = refused(&link(8), at(300));
         assert_eq!(lines[0].trim(), "topic map-1 refused for 5 min: no");
         assert_eq!((lines.len(), lines[5].trim()), (6, "3 more topics refused"));
+    }
+
+    #[test]
+    fn a_topic_says_how_its_last_snapshots_ended_and_of_many_those_that_failed() {
+        let good = Resync {
+            last_success: Some(at(240)),
+            devices: 12,
+            unreadable: 1,
+            ..Resync::default()
+        };
+        let bad = Resync {
+            trouble: Some("https://h/devices answered 500".to_owned()),
+            failures: 3,
+            ..Resync::default()
+        };
+        let link = |count: usize| {
+            let topic = |number: usize| {
+                let resync = match number {
+                    2 => bad.clone(),
+                    _ => good.clone(),
+                };
+                let topic = Topic {
+                    resync: Some(resync),
+                    ..Topic::default()
+                };
+                (format!("map-{number}"), topic)
+            };
+            Link {
+                topics: (1..=count).map(topic).collect(),
+                ..quiet_link()
+            }
+        };
+        let lines = |count| {
+            let lines = resyncs(&link(count), at(300));
+            let trimmed = lines.iter().map(|line| line.trim().to_owned());
+            trimmed.collect::<Vec<_>>()
+        };
+        let failed = "topic map-2: not resynced yet; failed 3 times since: \
+                      https://h/devices answered 500";
+        let resynced = "topic map-1: resynced 60 s ago, 12 devices, 1 more unreadable: see \
+                        resync.fields";
+        assert_eq!(lines(2), [resynced, failed]);
+        let many = [failed, "99 more topics with snapshots: see status --json"];
+        assert_eq!(lines(100), many);
+        assert_eq!(resyncs(&quiet_link(), at(300)), [""; 0]);
     }
 
     #[test]
@@ -566,6 +676,7 @@ mod tests {
             unreadable: counts(&[("latitude", 1), ("occurred_at", 3)]),
             unmapped: counts(&[("维护中", 12), ("a\u{1b}", 1)]),
             unmapped_others: 5,
+            utf8: 3,
             ignored: 7,
             empty: 2,
             ..Topic::default()
@@ -581,6 +692,7 @@ mod tests {
         let expected = [
             "topic b: unreadable: occurred_at (3), latitude (1): see its `fields`",
             "topic b: not in [states]: 维护中 (12), a\\u{1b} (1), 5 statuses with other words",
+            "topic b: 3 statuses are in UTF-8, and read as its `encoding` says",
             "topic b: 7 ignored",
             "topic b: 2 empty messages",
         ];
@@ -590,33 +702,45 @@ mod tests {
             .collect();
         let lines = unreadable(&link);
         assert_eq!(lines.len(), UNREADABLE_SHOWN_MAX + 1);
-        assert!(lines[UNREADABLE_SHOWN_MAX].contains("390 more lines"));
+        assert!(lines[UNREADABLE_SHOWN_MAX].contains("490 more lines"));
+    }
+
+    fn sink() -> Sink {
+        Sink {
+            name: "history".to_owned(),
+            configured: true,
+            up: true,
+            since: Some(at(0)),
+            last_error: None,
+            last_error_at: None,
+            warning: None,
+            next_attempt: None,
+            no_attempt_before: None,
+            waits_for_rate: false,
+            disabled: false,
+            paused: false,
+            since_start: SinceStart::default(),
+            replaying: false,
+            dlq_bytes: 0,
+            dlq_max_bytes: 0,
+            account: SinkAccounting {
+                sink: "history".into(),
+                cursor: Position::START,
+                pending: 0,
+                waiting: 0,
+                accounting: Accounting::default(),
+            },
+        }
     }
 
     #[test]
     fn error_that_has_passed_says_since_when_and_a_warning_of_now_comes_first() {
         let told = |error: Option<&str>, warning: Option<&str>, up| {
             let sink = Sink {
-                name: "history".to_owned(),
-                configured: true,
                 up,
-                since: Some(at(0)),
                 last_error: error.map(str::to_owned),
                 warning: warning.map(str::to_owned),
-                next_attempt: None,
-                disabled: false,
-                paused: false,
-                since_start: SinceStart::default(),
-                replaying: false,
-                dlq_bytes: 0,
-                dlq_max_bytes: 0,
-                account: SinkAccounting {
-                    sink: "history".into(),
-                    cursor: Position::START,
-                    pending: 0,
-                    waiting: 0,
-                    accounting: Accounting::default(),
-                },
+                ..sink()
             };
             last_error(&sink, at(300))
         };
@@ -628,5 +752,34 @@ mod tests {
         assert_eq!(told(None, None, true), "");
         assert_eq!(told(Some("refused"), Some("no right"), true), "no right");
         assert_eq!(told(Some("refused"), Some("no right"), false), "refused");
+        for (second, expected) in [(-9, "until 5 min ago: 422"), (240, "60 s ago: 422")] {
+            let sink = Sink {
+                last_error: Some("422".to_owned()),
+                last_error_at: Some(at(second)),
+                ..sink()
+            };
+            assert_eq!(last_error(&sink, at(300)), expected);
+        }
+    }
+
+    #[test]
+    fn a_sink_that_waits_for_its_rate_says_so() {
+        for (next, rate, waits, expected) in [
+            (None, None, false, ""),
+            // Nothing is there for it.
+            (None, Some(42), false, ""),
+            (None, Some(42), true, ", rate: next in 42 s"),
+            (Some(9), None, false, ", next in 9 s"),
+            (Some(9), Some(42), false, ", rate: next in 42 s"),
+            (Some(60), Some(42), false, ", next in 60 s"),
+        ] {
+            let sink = Sink {
+                next_attempt: next.map(at),
+                no_attempt_before: rate.map(at),
+                waits_for_rate: waits,
+                ..sink()
+            };
+            assert_eq!(next_of_sink(&sink, at(0)), expected);
+        }
     }
 }

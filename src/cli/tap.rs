@@ -246,15 +246,18 @@ fn statuses<'a>(message: &'a Message, decoder: &'a Decoder) -> impl Iterator<Ite
         .split_message(&body_of(message), received_at)
         .into_iter()
         .filter(|element| !element.ignored)
-        .map(
-            move |element| match decoder.event(&element.raw, origin, received_at, None) {
+        .map(move |element| {
+            // The reason is the intake's: what is kept is read as UTF-8 later.
+            let read = element.outcome.map(|_| &element.raw);
+            let event = |raw: &Cow<'_, [u8]>| decoder.event(raw, origin, received_at, None);
+            match read.and_then(event) {
                 Ok(status) => Found::Status(Box::new(status)),
                 Err(undecodable) => Found::Nothing {
                     error: undecodable.to_string(),
                     body: element.raw,
                 },
-            },
-        )
+            }
+        })
 }
 
 /// Characters of a body that are shown where it cannot be decoded.

@@ -14,9 +14,10 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use super::print::{harmless, one_line, tell};
-use crate::config::{self, Place, Plan, Reading};
+use crate::config::{self, HistoryPlace, Place, Plan, Reading};
 use crate::journal::{self, Journal, Proof, Reader, ResetId, SinkAccounting, Start};
 use crate::ops::control::{Access, AdminCommand, Reply, execute, unknown};
+use crate::pipeline::Decoders;
 use crate::secret::{Lifetime, Secret, beginning, protect};
 use crate::tls;
 
@@ -75,6 +76,11 @@ impl Target {
     /// It cannot be read.
     pub(super) fn reading(&self) -> anyhow::Result<Reading> {
         config::reading(&self.config).map_err(|problems| anyhow!("{problems}"))
+    }
+
+    /// The SQL histories of the configuration; none where there is no configuration.
+    pub(super) fn histories(&self) -> Vec<HistoryPlace> {
+        config::histories(&self.config).unwrap_or_default()
     }
 
     /// Reads the journal's file, whether a daemon writes it or not.
@@ -172,7 +178,12 @@ impl Target {
         let plan = self.journal.is_none().then(|| self.plan());
         // A sink that is to be forgotten must not be in the configuration.
         let plan = match plan {
-            Some(Err(problems)) if matches!(command, AdminCommand::Forget { .. }) => {
+            Some(Err(problems))
+                if matches!(
+                    command,
+                    AdminCommand::Forget { .. } | AdminCommand::ForgetDevices { .. }
+                ) =>
+            {
                 return Err(problems);
             }
             plan => plan.and_then(Result::ok),
@@ -181,7 +192,8 @@ impl Target {
             Some(plan) => plan.journal.clone(),
             None => without_bounds(path),
         };
-        let (journal, writer) = match Journal::open(&settings).await {
+        let forgets = matches!(command, AdminCommand::ForgetDevices { .. });
+        let (journal, mut writer) = match Journal::open(&settings).await {
             Err(journal::Error::InUse { path }) => bail!(
                 "a stomp-bridge uses {}, but does not answer: name its address with --http, or wait until it has started",
                 path.display()
@@ -190,6 +202,13 @@ impl Target {
                 opened.with_context(|| format!("open the journal {}", settings.path.display()))?
             }
         };
+        if let Some(plan) = plan.as_ref().filter(|_| forgets) {
+            // What the last process has not saved would bring a device back.
+            let decoders = Decoders::new(plan.decoders.clone());
+            writer
+                .catch_up(|topic, via, body| decoders.status_key(topic, via, body))
+                .await?;
+        }
         let stop = CancellationToken::new();
         let work = async {
             let sinks: Option<Vec<(Arc<str>, Start)>> = match &plan {

@@ -124,14 +124,16 @@ fn checked<'a>(
     };
 
     let states = Arc::new(states(root.states));
-    let mut topics = check.topics(root.topics, &states, max_body);
+    let names = check.names(root.names);
+    let mut topics = check.topics(root.topics, &states, &names, max_body);
     let subscriptions = std::mem::take(&mut topics.topics);
     let silences = std::mem::take(&mut topics.silences);
-    let source = check.source(root.source, subscriptions, silences);
+    let resyncs = std::mem::take(&mut topics.resyncs);
+    let source = check.source(root.source, subscriptions, silences, resyncs);
     let commit_interval = check.commit_interval(root.journal.commit_interval.0);
     let journal = check.journal(root.journal, max_body);
     let sinks = root.sinks.unwrap_or_else(|| Value::from(Dict::new()));
-    let sinks = sinks::check(&mut check, sinks, &topics, &states, &journal.path);
+    let sinks = sinks::check(&mut check, sinks, &topics, &states, &journal);
     let names: Vec<&str> = sinks.iter().map(|(delivery, _)| &*delivery.name).collect();
     let tests = check.tests(root.tests, &topics, &names);
     let http = check.http(root.http);

@@ -10,7 +10,9 @@ pub(super) const PREFIX: &str = "STOMP_BRIDGE_";
 pub(super) const SECRET_PREFIX: &str = "STOMP_BRIDGE_SECRET_";
 
 /// The tables of the file.
-const TABLES: [&str; 6] = ["SOURCE", "TOPICS", "STATES", "JOURNAL", "SINKS", "HTTP"];
+const TABLES: [&str; 7] = [
+    "SOURCE", "TOPICS", "STATES", "JOURNAL", "SINKS", "NAMES", "HTTP",
+];
 
 /// The environment of a process.
 #[derive(Clone, Default, PartialEq, Eq)]

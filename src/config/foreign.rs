@@ -106,7 +106,7 @@ pub(super) fn not_utf8(file: &Path, bytes: &[u8]) -> Problem {
 }
 
 /// Whether all bytes beyond ASCII are pairs of GBK.
-fn is_gbk(bytes: &[u8]) -> bool {
+pub(super) fn is_gbk(bytes: &[u8]) -> bool {
     let mut rest = bytes;
     loop {
         rest = match rest {

@@ -44,6 +44,10 @@ fn kind(name: &str) -> Result<EventKind, String> {
             "undecodable entries stay in the journal and go to no sink: see `dlq list --undecodable`"
                 .to_owned(),
         ),
+        Some(EntryKind::Resync) => Err(
+            "statuses of snapshots are of the kind `status`: choose them by when = \"via == 'resync'\""
+                .to_owned(),
+        ),
         Some(EntryKind::Alarm) => Err("there are no alarms yet".to_owned()),
         None => {
             let known = EventKind::ALL.map(EventKind::as_str);

@@ -33,22 +33,7 @@ impl Context<'_> {
     pub(super) fn mapping(&mut self, path: &Path, topic: &schema::Topic, max_body: u64) -> Mapping {
         let mut mapping = Mapping::default();
         mapping.text_bytes_max = usize::try_from(max_body).unwrap_or(usize::MAX);
-        for (name, value) in &topic.fields {
-            let path = path.join("fields").join(name);
-            match (field_named(name), value) {
-                (Some(field), FieldValue::Pointer(pointer)) => {
-                    if let Some(pointer) = self.report.take(&path, pointer.parse()) {
-                        mapping.set(field, Some(pointer));
-                    }
-                }
-                (Some(field), FieldValue::Constant(_)) => mapping.set(field, None),
-                (None, _) => self.report.unknown_key(
-                    &path,
-                    name,
-                    Field::ALL.iter().map(|field| field.name()),
-                ),
-            }
-        }
+        self.fields(&mut mapping, &path.join("fields"), &topic.fields);
         if let Some(items) = &topic.items {
             mapping.items = self.report.take(&path.join("items"), items.parse());
         }
@@ -76,6 +61,31 @@ impl Context<'_> {
             }
         }
         mapping
+    }
+
+    /// Where the fields stand.
+    pub(super) fn fields(
+        &mut self,
+        mapping: &mut Mapping,
+        path: &Path,
+        fields: &BTreeMap<String, FieldValue>,
+    ) {
+        for (name, value) in fields {
+            let path = path.join(name);
+            match (field_named(name), value) {
+                (Some(field), FieldValue::Pointer(pointer)) => {
+                    if let Some(pointer) = self.report.take(&path, pointer.parse()) {
+                        mapping.set(field, Some(pointer));
+                    }
+                }
+                (Some(field), FieldValue::Constant(_)) => mapping.set(field, None),
+                (None, _) => self.report.unknown_key(
+                    &path,
+                    name,
+                    Field::ALL.iter().map(|field| field.name()),
+                ),
+            }
+        }
     }
 
     /// The values of fields that no message says.

@@ -12,11 +12,13 @@
 //! | `report`, `problem` | collects what is wrong, and how it reads |
 //! | `template`, `secret` | `{{ … }}` within a value, and where secrets are looked for |
 //! | `check` | from the schema to the plan; `context` has what its parts share |
-//! | `source`, `signin`, `topics`, `sinks`, `http` | the check of one table each; `mapping`: of how a topic's messages are read; `webhook`: of one type of sinks; `kinds`: of one key; `events`: the templates of a sink |
+//! | `source`, `signin`, `topics`, `sinks`, `http` | the check of one table each; `mapping`: of how a topic's messages are read; `resync`: of its snapshots; `webhook`: of one type of sinks; `kinds`: of one key; `events`: the templates of a sink |
 //! | `test_case` | messages with what is to become of them, for `config test` |
 //! | `spelling` | URLs of other clients, and what they are called here |
 //! | `plan` | what comes out |
 //! | `place` | where the journal lies, whatever else is wrong |
+//! | `names` | the file that says what devices are called |
+//! | `histories` | where the SQL histories are, whatever else is wrong |
 //! | `reading` | how entries are read and which of them a sink wants, whatever else is wrong |
 
 mod check;
@@ -25,18 +27,21 @@ mod document;
 mod environment;
 mod events;
 mod foreign;
+mod histories;
 mod http;
 mod kinds;
 mod line;
 mod load;
 mod mapping;
 mod masking;
+mod names;
 mod path;
 mod place;
 mod plan;
 mod problem;
 mod reading;
 mod report;
+mod resync;
 mod schema;
 mod secret;
 mod signin;
@@ -50,7 +55,9 @@ mod units;
 mod webhook;
 
 pub use environment::Environment;
+pub use histories::{HistoryPlace, histories, histories_in};
 pub use load::{load, load_in, parse, reading};
+pub use names::{names, names_in};
 pub use place::{Place, place, place_in};
 pub use plan::Plan;
 pub use problem::{Level, Location, Problem, Problems};

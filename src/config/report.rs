@@ -75,6 +75,29 @@ impl<'a> Report<'a> {
         self.add(Level::Warning, path, Part::Key, message.into(), None);
     }
 
+    /// A line of another file deserves a look.
+    pub(super) fn line_warning(
+        &mut self,
+        path: &Path,
+        file: &std::path::Path,
+        (line, source): (usize, String),
+        message: String,
+    ) {
+        self.problems.push(Problem {
+            level: Level::Warning,
+            place: Location::File {
+                file: file.to_owned(),
+                line,
+                column: 1,
+                width: source.chars().count().max(1),
+                source,
+            },
+            path: path.to_string(),
+            message,
+            help: None,
+        });
+    }
+
     /// A variable that does nothing.
     pub(super) fn idle_variable(&mut self, name: &str, meant: &str) {
         self.problems.push(Problem {
@@ -86,6 +109,16 @@ impl<'a> Report<'a> {
                 "did you mean {meant}? tables are separated by two underscores"
             )),
         });
+    }
+
+    /// The problems of this table and below it say by which name people know it.
+    pub(super) fn name(&mut self, table: &Path, name: &str) {
+        let (own, below) = (table.to_string(), format!("{table}."));
+        let is_of_it =
+            |problem: &&mut Problem| problem.path == own || problem.path.starts_with(&below);
+        for problem in self.problems.iter_mut().filter(is_of_it) {
+            problem.message = format!("{name}: {}", problem.message);
+        }
     }
 
     /// The value of a result; its error is the problem of the value at `path`.

@@ -35,6 +35,7 @@ pub(super) struct Root {
     /// Their tables have a shape by their `type`: who has read that reads the rest.
     #[schemars(with = "BTreeMap<String, AnySink>")]
     pub(super) sinks: Option<Value>,
+    pub(super) names: Names,
     pub(super) http: Http,
     pub(super) tests: Vec<Test>,
     pub(super) watch: Option<Plain<bool>>,
@@ -207,6 +208,45 @@ pub(super) struct Topic {
     pub(super) ignore: Option<String>,
     pub(super) encoding: Option<String>,
     pub(super) timezone: String,
+    pub(super) resync: Option<Resync>,
+}
+
+/// How a topic's snapshot is asked for.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Resync {
+    pub(super) url: Option<UrlText>,
+    /// GET, unless there is a body.
+    pub(super) method: Option<SigninMethod>,
+    pub(super) json: Option<SecretTable>,
+    pub(super) form: Option<SecretTable>,
+    pub(super) headers: BTreeMap<String, Secret>,
+    pub(super) expect: Option<Map<String, Json>>,
+    /// `source.tls` where absent.
+    pub(super) tls: Option<Tls>,
+    pub(super) timeout: Span,
+    pub(super) every: Option<Span>,
+    pub(super) items: Option<String>,
+    pub(super) fields: BTreeMap<String, FieldValue>,
+}
+
+impl Default for Resync {
+    fn default() -> Resync {
+        Resync {
+            url: None,
+            method: None,
+            json: None,
+            form: None,
+            headers: BTreeMap::new(),
+            expect: None,
+            tls: None,
+            // All devices are more than a sign-in.
+            timeout: Span(Duration::from_secs(30)),
+            every: None,
+            items: None,
+            fields: BTreeMap::new(),
+        }
+    }
 }
 
 /// Where a field's value stands in a status, or the value itself.
@@ -265,6 +305,7 @@ impl Default for Topic {
             ignore: None,
             encoding: None,
             timezone: TIMEZONE_DEFAULT.to_owned(),
+            resync: None,
         }
     }
 }
@@ -362,6 +403,13 @@ pub(super) enum WhenFull {
     #[default]
     Pause,
     DropOldest,
+}
+
+/// What devices are called.
+#[derive(Deserialize, JsonSchema, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Names {
+    pub(super) file: Option<PathBuf>,
 }
 
 #[derive(Deserialize, JsonSchema)]

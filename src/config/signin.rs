@@ -32,9 +32,11 @@ const SECRET_NAMES: [&str; 6] = ["pass", "pwd", "secret", "token", "key", "code"
 const STEPS_MAX: usize = 10;
 
 /// What a step may name, and what must not be shown of it.
-struct Reading {
-    scope: Scope<'static>,
-    redacted: Vec<Secret>,
+pub(super) struct Reading {
+    pub(super) scope: Scope<'static>,
+    pub(super) redacted: Vec<Secret>,
+    /// What is said where there is no address, and what to do.
+    pub(super) no_url: [&'static str; 2],
 }
 
 impl Context<'_> {
@@ -66,6 +68,10 @@ impl Context<'_> {
         let mut reading = Reading {
             scope: Scope::SECRETS,
             redacted: Vec::new(),
+            no_url: [
+                "the address to sign in at is missing",
+                "such as url = \"https://platform.example.com/api/login\"",
+            ],
         };
         let count = steps.len();
         let (mut read, mut names) = (Vec::new(), Vec::<String>::new());
@@ -109,7 +115,12 @@ impl Context<'_> {
         }
     }
 
-    fn step(&mut self, path: &Path, written: SigninStep, reading: &mut Reading) -> Option<Step> {
+    pub(super) fn step(
+        &mut self,
+        path: &Path,
+        written: SigninStep,
+        reading: &mut Reading,
+    ) -> Option<Step> {
         let method = self.method(path, &written, reading);
         let headers_path = path.join("headers");
         let headers = self.header_drafts(&headers_path, written.headers, &reading.scope);
@@ -137,9 +148,8 @@ impl Context<'_> {
             .collect();
         let url_path = path.join("url");
         let Some(UrlText(url)) = written.url else {
-            let help = "such as url = \"https://platform.example.com/api/login\"";
-            self.report
-                .key_error(&url_path, "the address to sign in at is missing", help);
+            let [message, help] = reading.no_url;
+            self.report.key_error(&url_path, message, help);
             return None;
         };
         let draft = self.draft(&url_path, &url, Within::Url, &reading.scope)?;

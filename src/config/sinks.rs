@@ -22,8 +22,8 @@ use super::secret::Within;
 use super::topics::Topics;
 use super::units::{List, Retention};
 use super::webhook;
-use crate::delivery;
-use crate::journal::Start;
+use crate::delivery::{self, Confirmations};
+use crate::journal::{self, Start};
 use crate::model::{EventKind, Omit};
 use crate::pipeline::{Expression, Mapping, States, Vocabulary};
 use crate::retry::Retry;
@@ -43,6 +43,9 @@ const POSTGRES_NAME_BYTES_MAX: usize = 63;
 /// Room for a status of the platform.
 const MQTT_PACKET_BYTES_MIN: u64 = 1024;
 
+/// A server delivers again what was not acknowledged when a connection ended, such as over night.
+const EVENT_KEYS_MIN: Duration = Duration::from_secs(86_400);
+
 /// The shortest first wait of a sink: below it trouble is a flood.
 const RETRY_MIN: Duration = Duration::from_millis(10);
 
@@ -52,7 +55,7 @@ pub(super) fn check(
     written: Value,
     topics: &Topics,
     states: &States,
-    journal: &std::path::Path,
+    journal: &journal::Settings,
 ) -> Vec<(delivery::Settings, Option<Settings>)> {
     let path = Path::from("sinks");
     let Some(tables) = written.into_dict() else {
@@ -72,7 +75,7 @@ pub(super) fn check(
         states,
         topics: &names,
     };
-    let mut files = vec![(journal.to_owned(), "the journal".to_owned())];
+    let mut files = vec![(journal.path.clone(), "the journal".to_owned())];
     let mut sinks = Vec::new();
     for (name, table) in tables {
         let path = path.join(&name);
@@ -89,6 +92,7 @@ pub(super) fn check(
                 name: Arc::from(name),
                 topics,
                 vocabulary,
+                event_keys: journal.keep.max(EVENT_KEYS_MIN),
                 has_body: table.contains_key("body"),
             },
             table,
@@ -104,6 +108,8 @@ struct Named<'a> {
     name: Arc<str>,
     topics: &'a Topics,
     vocabulary: Vocabulary<'a>,
+    /// How long a history that forgets event keys keeps them.
+    event_keys: Duration,
     /// It sends only what its `body` names.
     has_body: bool,
 }
@@ -203,17 +209,20 @@ fn with_retention(check: &mut Context<'_>, path: &Path, mut table: Dict) -> Dict
 struct Defaults {
     kinds: &'static [EventKind],
     start: Start,
+    confirmations: Confirmations,
 }
 
 /// A history is to have everything.
 const HISTORY: Defaults = Defaults {
     kinds: &EventKind::ALL,
     start: Start::Oldest,
+    confirmations: Confirmations::Wanted,
 };
 /// Elsewhere old news is none, and what the daemon observed is for those who ask for it.
 const OTHERS: Defaults = Defaults {
     kinds: &[EventKind::Status],
     start: Start::Newest,
+    confirmations: Confirmations::Filtered,
 };
 
 /// What every sink has: the kinds, topics and statuses that it wants, and where it begins when it
@@ -286,6 +295,7 @@ fn delivery(
         omit,
         start,
         retry,
+        confirmations: defaults.confirmations,
     }
 }
 
@@ -321,7 +331,7 @@ fn when(
 /// The columns that a sink does not get.
 fn omit(check: &mut Context<'_>, path: &Path, List(written): &List) -> Omit {
     Omit::read(written.iter().map(String::as_str)).unwrap_or_else(|name| {
-        let message = match EventKind::Status.columns().contains(&name) {
+        let message = match EventKind::Status.names().contains(&name) {
             true => format!("`{name}` is in every status"),
             false => unknown("column", name, Omit::COLUMNS.into_iter()),
         };
@@ -346,6 +356,9 @@ fn retry(check: &mut Context<'_>, path: &Path, written: &schema::Retry) -> Retry
     }
 }
 
+/// Who is neither the owner nor of the group may write.
+const OTHERS_WRITE: u32 = 0o002;
+
 fn sqlite(
     check: &mut Context<'_>,
     named: &Named<'_>,
@@ -362,6 +375,14 @@ fn sqlite(
     }
     files.push((path.clone(), format!("the sink `{}`", named.name)));
     check.database(&named.path.join("path"), &path);
+    if written.mode.0 & OTHERS_WRITE != 0 {
+        let message = format!(
+            "everybody on this machine may change this history: mode = \"{:04o}\" lets the same \
+             people read it",
+            written.mode.0 & !OTHERS_WRITE
+        );
+        check.report.warning(&named.path.join("mode"), message);
+    }
     let zone = zone(check, &named.path, &written.timezone);
     Settings::Sqlite(sqlite::Settings {
         name: named.name.to_string(),
@@ -426,6 +447,7 @@ fn postgres(
         folder: check.folders.config.clone(),
         retention: written.retention.statuses.0,
         intervals: written.retention.intervals.0,
+        event_keys: named.event_keys,
         zone: zone(check, &named.path, &written.timezone),
     };
     match postgres::exposure(&settings) {

@@ -44,6 +44,7 @@ impl Context<'_> {
         source: schema::Source,
         topics: Vec<source::Topic>,
         silences: BTreeMap<Arc<str>, Option<Duration>>,
+        resyncs: BTreeMap<Arc<str>, source::Resync>,
     ) -> Option<source::Settings> {
         let path = Path::from("source");
         let signin = source
@@ -107,6 +108,7 @@ impl Context<'_> {
             heartbeat,
             silence,
             silences,
+            resyncs,
             backslashes,
             websocket_split: usize::try_from(split).ok().filter(|split| *split != 0),
             tls,

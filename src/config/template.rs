@@ -217,6 +217,28 @@ pub(super) fn of_events(
     Ok(names_events.then(|| Secret::from(text)))
 }
 
+/// A text of a topic's table with values for the variables of its `for`; all else is as it is
+/// written.
+pub(super) fn with_variables(text: &str, values: &[(&str, &str)]) -> String {
+    let (mut filled, mut rest) = (String::new(), text);
+    while let Some((before, inner, behind)) = next_placeholder(rest) {
+        filled.push_str(before);
+        match values.iter().find(|(name, _)| *name == inner.trim()) {
+            Some((_, value)) => filled.push_str(value),
+            None => filled.push_str(&format!("{{{{{inner}}}}}")),
+        }
+        rest = behind;
+    }
+    filled + rest
+}
+
+/// What stands before the first placeholder, in it and behind it.
+fn next_placeholder(text: &str) -> Option<(&str, &str, &str)> {
+    let (before, after) = text.split_once("{{")?;
+    let (inner, behind) = after.split_once("}}")?;
+    Some((before, inner, behind))
+}
+
 /// What stands between the braces.
 enum Expression<'a> {
     Text(&'a str),
@@ -273,7 +295,7 @@ impl Scope<'_> {
                 return Err(TemplateError {
                     message: format!("`signin.{name}` has no value here"),
                     help: Some(
-                        "it has one in source.url, login, passcode and headers, and in a topic's destination and headers"
+                        "it has one in source.url, login, passcode and headers, and in a topic's destination, headers and resync"
                             .to_owned(),
                     ),
                 });
@@ -433,7 +455,7 @@ mod tests {
                 "{{ signin.token }}",
                 elsewhere,
                 "`signin.token` has no value here",
-                "a topic's destination and headers",
+                "a topic's destination, headers and resync",
             ),
             (
                 "{{ signin.a }}",

@@ -55,7 +55,12 @@ impl Context<'_> {
         tests
             .filter_map(|(index, test)| {
                 let path = list.join(index.to_string());
-                self.test(&path, index + 1, test, topics, sinks)
+                let name = test.name.clone();
+                let case = self.test(&path, index + 1, test, topics, sinks);
+                if let Some(name) = name {
+                    self.report.name(&path, &format!("test `{name}`"));
+                }
+                case
             })
             .collect()
     }
@@ -76,7 +81,7 @@ impl Context<'_> {
         }
         let event = path.join("event");
         for column in test.event.keys() {
-            let columns = EventKind::Status.columns();
+            let columns = EventKind::Status.names();
             if !columns.contains(&column.as_str()) {
                 self.report
                     .unknown_key(&event.join(column), column, columns.iter().copied());

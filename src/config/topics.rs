@@ -7,13 +7,15 @@ use std::time::Duration;
 use super::context::Context;
 use super::mapping::filled;
 use super::path::Path;
+use super::resync::{ResyncTable, constants_beside};
 use super::schema::{self, Ack};
 use super::secret::Within;
 use super::template::{Draft, Scope, is_name};
 use super::units::Each;
+use crate::model::Names;
 use crate::pipeline::{Decoder, States};
 use crate::secret::{Lifetime, PLACEHOLDER, Secret, is_secret_name, protect_header};
-use crate::source::Topic;
+use crate::source::{Resync, Topic};
 use crate::stomp::AckMode;
 
 /// The most topics in all. Each is a subscription that the server keeps (in RabbitMQ a queue) and
@@ -43,6 +45,8 @@ pub(super) struct Topics {
     pub(super) decoders: HashMap<Arc<str>, Decoder>,
     /// Those with a `silence` of their own; `None`: off.
     pub(super) silences: BTreeMap<Arc<str>, Option<Duration>>,
+    /// How the snapshots are asked for, of those that have any.
+    pub(super) resyncs: BTreeMap<Arc<str>, Resync>,
     /// The names that each `[topics.NAME]` with a `for` has made.
     pub(super) families: BTreeMap<Arc<str>, Vec<Arc<str>>>,
 }
@@ -75,6 +79,12 @@ impl Topics {
         names.sort_unstable();
         names
     }
+}
+
+/// What the topics of one table have in common.
+struct OfTable<'t> {
+    decoder: Decoder,
+    resync: Option<&'t mut ResyncTable>,
 }
 
 /// A topic's variables with their values, in the order in which the names are made.
@@ -134,6 +144,7 @@ impl Context<'_> {
         &mut self,
         written: BTreeMap<String, schema::Topic>,
         states: &Arc<States>,
+        names: &Option<Arc<Names>>,
         max_body: u64,
     ) -> Topics {
         let path = Path::from("topics");
@@ -148,24 +159,32 @@ impl Context<'_> {
         let mut destinations: HashMap<String, (Topic, String)> = HashMap::new();
         // By durable subscription: the topic that has it.
         let mut durable: HashMap<String, Arc<str>> = HashMap::new();
-        for (table, topic) in written {
+        for (table, mut topic) in written {
             let path = path.join(&table);
             if !is_id(&table) {
                 let help = "it is the STOMP subscription id: letters, digits, `-` and `_`";
                 self.report
                     .key_error(&path, format!("`{table}` cannot name a topic"), help);
             }
-            let decoder = Decoder::new(
-                table.as_str().into(),
-                self.mapping(&path, &topic, max_body),
-                Arc::clone(states),
-            );
+            let mapping = self.mapping(&path, &topic, max_body);
+            let variables = topic.r#for.iter().flat_map(BTreeMap::keys);
+            let variables: Vec<String> = variables.cloned().collect();
+            let mut resync = topic.resync.take().map(|resync| {
+                let path = path.join("resync");
+                self.resync_table(path, resync, &mapping, &variables, max_body)
+            });
+            let decoder = Decoder::new(table.as_str().into(), mapping, Arc::clone(states))
+                .with_names(names.clone());
             let stream = self.stream(&path, topic.stream.as_deref());
             let silence = topic
                 .silence
                 .map(|silence| self.silence(&path.join("silence"), silence.0));
             let mut told = false;
-            for topic in self.expanded(&path, &table, topic, &mut room, &mut all, &decoder) {
+            let of_table = OfTable {
+                decoder,
+                resync: resync.as_mut(),
+            };
+            for topic in self.expanded(&path, &table, topic, &mut room, &mut all, of_table) {
                 if let Some(stream) = &stream {
                     all.join_stream(&topic.name, stream);
                 }
@@ -229,8 +248,12 @@ impl Context<'_> {
         topic: schema::Topic,
         room: &mut usize,
         all: &mut Topics,
-        decoder: &Decoder,
+        of_table: OfTable<'_>,
     ) -> Vec<Topic> {
+        let OfTable {
+            decoder,
+            mut resync,
+        } = of_table;
         let each = topic
             .r#for
             .as_ref()
@@ -303,6 +326,14 @@ impl Context<'_> {
             let mut decoder = decoder.for_topic(Arc::clone(&name));
             if !constants.is_empty() {
                 decoder = decoder.with_constants(filled(&constants, value));
+            }
+            if let Some(table) = &mut resync {
+                let constants = filled(&constants_beside(&constants, table), value);
+                decoder = decoder.with_snapshot(table.mapping.clone(), constants);
+                let names = ordered.iter().map(|(name, _)| name.as_str());
+                let filling: Vec<(&str, &str)> = names.zip(values.iter().copied()).collect();
+                let resync = self.resync(table, &filling);
+                all.resyncs.extend(resync.map(|it| (Arc::clone(&name), it)));
             }
             all.decoders.insert(Arc::clone(&name), decoder);
             let Some(destination) = &destination else {

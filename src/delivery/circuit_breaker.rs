@@ -84,7 +84,11 @@ impl CircuitBreaker {
 
     /// The other side has rejected this event permanently.
     pub(super) fn rejected(&mut self, position: Position) -> Decision {
-        self.judge(true);
+        let open = self.open.as_ref();
+        // Another attempt at the same event says nothing of one more.
+        if !open.is_some_and(|open| open.suspects.contains(&position)) {
+            self.judge(true);
+        }
         let judged = self.judged.len();
         if self.open.is_none() && (judged < JUDGED_MIN || self.rejected * REJECTED_ONE_IN <= judged)
         {
@@ -171,7 +175,9 @@ mod tests {
             breaker.rejected(Position(1));
         }
         assert_eq!(breaker.rejected(Position(2)), sinks(false, 2));
+        assert_eq!(breaker.ratio(), "21 of the last 21");
         assert_eq!(breaker.rejected(Position(2)), sinks(true, 4));
+        assert_eq!(breaker.ratio(), "21 of the last 21", "it is the same event");
         for (position, seconds) in
             (3..).zip([8, 16, 32, 64, 128, 256, 512, 1024, 2048, 3600, 3600, 3600])
         {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::settings::Settings;
+use super::settings::{Confirmations, Settings};
 use super::statuses::Statuses;
 use crate::journal::{Entry, EntryContent};
 use crate::model::{CoverageEvent, Event, EventKind, Origin};
@@ -58,7 +58,15 @@ fn decode(settings: &Settings, journal: Uuid, statuses: &Statuses, entry: &Entry
         EntryContent::Status { repeat: true, .. } | EntryContent::Alarm => {
             return Decoded::Filtered;
         }
-        EntryContent::Status { previous, .. } => (EventKind::Status, previous.as_deref()),
+        // It is no event: only a history has a use for it.
+        EntryContent::Resync { confirms: true, .. }
+            if settings.confirmations == Confirmations::Filtered =>
+        {
+            return Decoded::Filtered;
+        }
+        EntryContent::Status { previous, .. } | EntryContent::Resync { previous, .. } => {
+            (EventKind::Status, previous.as_deref())
+        }
         EntryContent::Coverage => (EventKind::Coverage, None),
     };
     if settings.unwanted(&entry.topic, kind).is_some() {
@@ -134,6 +142,16 @@ mod tests {
     };
 
     fn decoded(kinds: &[EventKind], when: Option<&str>, topic: &str, entry: Written) -> Decoded {
+        decoded_by(Confirmations::Filtered, kinds, when, topic, entry)
+    }
+
+    fn decoded_by(
+        confirmations: Confirmations,
+        kinds: &[EventKind],
+        when: Option<&str>,
+        topic: &str,
+        entry: Written,
+    ) -> Decoded {
         let Written { body, content } = entry;
         let decoder = Decoder::new("map-1".into(), Mapping::default(), Arc::default());
         let settings = Settings {
@@ -144,6 +162,7 @@ mod tests {
             omit: Omit::read(["detail", "payload"]).unwrap(),
             start: Start::Oldest,
             retry: Retry::default(),
+            confirmations,
         };
         let decoders = Decoders::new(Arc::new(HashMap::from([("map-1".into(), decoder)])));
         let decode = decode_for(settings, Uuid::nil(), Statuses::new(decoders));
@@ -230,6 +249,43 @@ mod tests {
                 Decoded::Unwanted => assert!(!wanted && is_judged, "{case}"),
                 other => panic!("{case}: {other:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn what_a_snapshot_confirms_is_for_histories_and_when_may_ask_how_a_status_came() {
+        use Confirmations::{Filtered, Wanted};
+        let status = |content| Written {
+            body: r#"{"deviceId":1,"oldState":"a","newState":"x"}"#,
+            content,
+        };
+        let resync = |previous: &str, confirms| EntryContent::Resync {
+            previous: Some(previous.into()),
+            confirms,
+        };
+        let resynced = "via == 'resync' and not missed_transition";
+        for (confirmations, content, when, expected) in [
+            (Filtered, resync("b", false), None, "Event"),
+            (Filtered, resync("x", true), None, "Filtered"),
+            (Wanted, resync("x", true), None, "Event"),
+            (Wanted, resync("x", true), Some("changed"), "Unwanted"),
+            (Wanted, resync("b", false), Some("changed"), "Event"),
+            (Wanted, resync("b", false), Some(resynced), "Event"),
+            (
+                Wanted,
+                resync("b", false),
+                Some("via == 'live'"),
+                "Unwanted",
+            ),
+            (Filtered, STATUS, Some("via == 'live'"), "Event"),
+            (Filtered, STATUS, Some(resynced), "Unwanted"),
+        ] {
+            let case = format!("{confirmations:?} {content:?} {when:?}");
+            let kinds = [EventKind::Status];
+            let entry = status(content);
+            let decoded = decoded_by(confirmations, &kinds, when, "map-1", entry);
+            let decoded = format!("{decoded:?}");
+            assert!(decoded.starts_with(expected), "{case}: {decoded}");
         }
     }
 

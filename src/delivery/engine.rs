@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, try_join_all};
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -28,8 +29,8 @@ use super::scheduler::{Action, Finished, Scheduler};
 use super::settings::Settings;
 use super::statuses::Statuses;
 use crate::faults::{self, Failpoint, Mutation};
-use crate::journal::{self, Journal, Passed, Start};
-use crate::model::Position;
+use crate::journal::{self, DeliveryProof, Journal, Passed, Start};
+use crate::model::{Event, Position};
 use crate::rotation;
 use crate::sinks::{Capabilities, Health, Ordering, Reason, Sink, Trouble, Undelivered};
 
@@ -186,7 +187,12 @@ impl Engine {
         self.resume().await?;
         while !stop.is_cancelled() {
             self.look_at_dlq();
-            let action = self.scheduler.next(Instant::now());
+            let now = Instant::now();
+            self.report.tell_due(now);
+            let action = self.scheduler.next(now);
+            if self.capabilities.rate.is_some() {
+                self.report.rate(self.scheduler.rate(now), now);
+            }
             if action.is_some() {
                 let current = stop.run_until_cancelled(rotation::until_lately_current());
                 // This sink may end over it: what it was about to send stays in the journal.
@@ -241,6 +247,7 @@ impl Engine {
             self.ended(ended).await?;
         }
         self.report.waiting(0);
+        self.report.tell_rest();
         Ok(())
     }
 
@@ -257,7 +264,8 @@ impl Engine {
         let gathers_until = self.gathers_until;
         let is_busy = !self.under_way.is_empty();
         let reads_ahead = gathers || is_busy && self.capabilities.ordering == Ordering::Global;
-        let (due, through) = (self.scheduler.due(), self.progress.through);
+        let dues = [self.scheduler.due(), self.report.due()].into_iter();
+        let (due, through) = (dues.flatten().min(), self.progress.through);
         let is_idle = !is_busy && self.scheduler.is_empty();
         let idle_at = self.idle_at;
         let under_way = &mut self.under_way;
@@ -506,10 +514,11 @@ impl Engine {
     /// An attempt has ended: updates the accounting, the cursor and the log.
     async fn ended(&mut self, ended: Box<Ended>) -> Result<(), journal::Error> {
         let Ended {
-            sink,
+            mut sink,
             attempt,
             outcome,
         } = *ended;
+        self.prove(&attempt, &outcome, sink.answer());
         self.report.health().warns(sink.warning());
         self.sinks.push(sink);
         self.gathers_until = attempt.began + self.capabilities.attempt_interval;
@@ -529,6 +538,29 @@ impl Engine {
             self.report.news(news, self.scheduler.is_stuck());
         }
         Ok(())
+    }
+
+    /// Keeps what was confirmed.
+    fn prove(&self, attempt: &Attempt, outcome: &Result<(), Undelivered>, answer: Option<String>) {
+        let confirmed = match outcome {
+            Ok(()) => attempt.count,
+            Err(undelivered) => undelivered.confirmed.min(attempt.count),
+        };
+        let positions = attempt.waiting().iter().take(confirmed);
+        let positions: Vec<Position> = positions.map(Event::position).collect();
+        let (Some(from), Some(to)) = (positions.first(), positions.last()) else {
+            return;
+        };
+        let is_run = (to.0 - from.0).unsigned_abs() + 1 == positions.len() as u64;
+        self.log.journal.cursors.prove(DeliveryProof {
+            sink: Arc::clone(&self.log.sink),
+            from: *from,
+            to: *to,
+            positions: (!is_run).then_some(positions),
+            confirmed_at: Timestamp::now(),
+            attempts: attempt.failures.count.saturating_add(1),
+            answer: answer.unwrap_or_default(),
+        });
     }
 
     async fn settle(&mut self, finished: &Finished) -> Result<(), journal::Error> {

@@ -18,15 +18,18 @@
 //! | `verdict` | what a sink makes of a status, for people who ask |
 //! | `redrive` | redrives and replays |
 //! | `report`, `metrics` | log lines, status and counters |
+//! | `log_throttle`, `dead_letter_log` | pure: which lines are logged |
 
 mod all_filtered;
 mod attempt;
 mod bucket;
 mod circuit_breaker;
+mod dead_letter_log;
 mod decode;
 mod engine;
 mod gaps;
 mod lanes;
+mod log_throttle;
 mod metrics;
 mod prefetch;
 mod progress;
@@ -43,6 +46,6 @@ mod verdict;
 pub use decode::event_of;
 pub use engine::run;
 pub use metrics::Counters;
-pub use settings::Settings;
+pub use settings::{Confirmations, Settings};
 pub use statuses::Statuses;
 pub use verdict::Verdict;

@@ -9,21 +9,14 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::all_filtered::{AllFiltered, Judged};
+use super::dead_letter_log::{DeadLetterLog, More};
 use super::decode::Decoded;
+use super::log_throttle::LogThrottle;
 use super::metrics::Counters;
 use super::scheduler::News;
-use crate::excerpt::without_numbers;
 use crate::journal::Passed;
 use crate::model::Position;
 use crate::sinks::Health;
-
-/// Between any two lines of a kind: a thousand events may be rejected at once, each with a text of
-/// its own.
-const QUIET_ALWAYS: Duration = Duration::from_secs(1);
-
-/// Between two lines about the same trouble, at first and at most.
-const QUIET_FIRST: Duration = Duration::from_secs(60);
-const QUIET_LONGEST: Duration = Duration::from_secs(3600);
 
 /// Speaks for one sink.
 pub(super) struct Report {
@@ -35,7 +28,7 @@ pub(super) struct Report {
     /// It has been said that the sink is up, and nothing since.
     up: bool,
     trouble: LogThrottle,
-    rejected: LogThrottle,
+    dead_letters: DeadLetterLog,
     lane: LogThrottle,
     held: LogThrottle,
     /// The log says already that the dead letters have no room.
@@ -52,7 +45,7 @@ impl Report {
             position: Position::START,
             up: false,
             trouble: LogThrottle::default(),
-            rejected: LogThrottle::default(),
+            dead_letters: DeadLetterLog::default(),
             lane: LogThrottle::default(),
             held: LogThrottle::default(),
             dlq_full: false,
@@ -132,9 +125,15 @@ impl Report {
 
     /// The next attempt comes after this time.
     fn waits(&self, wait: Duration) {
-        let wait = SignedDuration::try_from(wait).ok();
-        let next = wait.and_then(|wait| Timestamp::now().checked_add(wait).ok());
-        self.health.waits_until(next);
+        self.health.waits_until(after(wait));
+    }
+
+    /// Before when the rate allows no attempt, where that is not over, and whether one waits for
+    /// that.
+    pub(super) fn rate(&self, rate: Option<(Instant, bool)>, now: Instant) {
+        let at = rate.and_then(|(at, _)| after(at.saturating_duration_since(now)));
+        let waits = rate.is_some_and(|(_, waits)| waits);
+        self.health.rate_allows_at(at, waits);
     }
 
     /// Where an operator asks for the next attempt.
@@ -209,10 +208,38 @@ impl Report {
     }
 
     pub(super) fn dead_lettered(&mut self, position: Position, error: &str) {
-        let sink = &self.sink;
-        if self.rejected.should_log(error, Instant::now()) {
+        let (sink, now) = (&self.sink, Instant::now());
+        self.health.dead_lettered(error);
+        if self.dead_letters.should_name(position, error, now) {
             warn!(%sink, position = position.0, error, "event dead-lettered for this sink alone; the others get it");
         }
+    }
+
+    /// When the dead letters are said that no line was about yet.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.dead_letters.due()
+    }
+
+    /// Says how many dead letters there were of which no line was, once that is due.
+    pub(super) fn tell_due(&mut self, now: Instant) {
+        if let Some(more) = self.dead_letters.take_due(now) {
+            self.tell_dead_letters(&more);
+        }
+    }
+
+    /// The sink ends: what was counted is said.
+    pub(super) fn tell_rest(&mut self) {
+        if let Some(more) = self.dead_letters.take() {
+            self.tell_dead_letters(&more);
+        }
+    }
+
+    fn tell_dead_letters(&self, more: &More) {
+        warn!(
+            sink = %self.sink, events = more.events, last = more.position.0, error = more.error,
+            "more events dead-lettered for this sink alone; the error is the last one's: \
+             `stomp-bridge dlq list` has all"
+        );
     }
 
     /// There is no room for another dead letter.
@@ -253,69 +280,8 @@ impl Report {
     }
 }
 
-/// One kind of line: said when its text changes, then at growing intervals, and never in a flood.
-#[derive(Debug, Default)]
-struct LogThrottle {
-    said: Option<Said>,
-}
-
-#[derive(Debug)]
-struct Said {
-    /// Without its numbers.
-    error: String,
-    at: Instant,
-    quiet: Duration,
-}
-
-impl LogThrottle {
-    /// Whether to log it now.
-    fn should_log(&mut self, error: &str, now: Instant) -> bool {
-        let error = without_numbers(error);
-        let quiet = match &self.said {
-            Some(said) if now < said.at + QUIET_ALWAYS => return false,
-            Some(said) if said.error == error && now < said.at + said.quiet => return false,
-            Some(said) if said.error == error => (said.quiet * 2).min(QUIET_LONGEST),
-            _ => QUIET_FIRST,
-        };
-        self.said = Some(Said {
-            error,
-            at: now,
-            quiet,
-        });
-        true
-    }
-
-    /// It has passed: the next one is news.
-    fn over(&mut self) {
-        self.said = None;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn same_trouble_is_said_at_growing_intervals_and_another_sooner() {
-        let start = Instant::now();
-        let mut throttle = LogThrottle::default();
-        let lines = (0..24 * 60).filter(|minute| {
-            let error = format!("refused after {minute} ms");
-            throttle.should_log(&error, start + Duration::from_secs(60 * minute))
-        });
-        let lines = lines.count();
-        assert!((10..40).contains(&lines), "{lines} lines a day");
-        let flood = start + Duration::from_secs(48 * 3600);
-        let lines = (0..5000).filter(|ms| {
-            let error = ["refused", "timed out"][usize::from(ms % 2 == 0)];
-            throttle.should_log(error, flood + Duration::from_millis(*ms))
-        });
-        assert_eq!(lines.count(), 5, "one line a second at most");
-        throttle.over();
-        let later = start + Duration::from_secs(24 * 3600);
-        assert!(throttle.should_log("timed out", later));
-        assert!(!throttle.should_log("timed out", later + QUIET_ALWAYS));
-        throttle.over();
-        assert!(throttle.should_log("timed out", later + QUIET_ALWAYS));
-    }
+/// The time in so long.
+fn after(wait: Duration) -> Option<Timestamp> {
+    let wait = SignedDuration::try_from(wait).ok()?;
+    Timestamp::now().checked_add(wait).ok()
 }

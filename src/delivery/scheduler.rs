@@ -333,6 +333,20 @@ impl Scheduler {
         if self.link == Link::Closed {
             return self.pause.as_ref().map(|pause| pause.until);
         }
+        let due = self.due_but_for_the_rate()?;
+        Some(self.bucket.next().map_or(due, |token| token.max(due)))
+    }
+
+    /// Before when the rate allows no attempt, where that is not over; and whether an attempt could
+    /// be made now but for it.
+    pub(super) fn rate(&self, now: Instant) -> Option<(Instant, bool)> {
+        let token = self.bucket.next().filter(|token| *token > now)?;
+        let due = self.is_open().then(|| self.due_but_for_the_rate());
+        Some((token, due.flatten().is_some_and(|due| due <= now)))
+    }
+
+    /// When the next attempt could be made at an open sink without a rate.
+    fn due_but_for_the_rate(&self) -> Option<Instant> {
         let released = self.released.and_then(|at| self.lanes.ready_at(at));
         let fresh = match self.log_held {
             true => released,
@@ -359,8 +373,7 @@ impl Scheduler {
                 (fresh, waiting.map(|at| at.max(pause.until)))
             }
         };
-        let due = [fresh, waiting].into_iter().flatten().min()?;
-        Some(self.bucket.next().map_or(due, |token| token.max(due)))
+        [fresh, waiting].into_iter().flatten().min()
     }
 
     /// The sink is open. True where that makes it up, as far as is known.
@@ -531,7 +544,7 @@ impl Scheduler {
                     None => finished.news = self.proved(end.known),
                     Some(wait) => {
                         let error =
-                            format!("{} events were refused: {error}", self.breaker.ratio());
+                            format!("{} events were rejected: {error}", self.breaker.ratio());
                         self.pause(wait, true, end);
                         finished.news = Some(News::BreakerOpen { error, wait });
                     }

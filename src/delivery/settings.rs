@@ -26,6 +26,17 @@ pub struct Settings {
     pub start: Start,
     /// Waits after trouble, and when an event is given up.
     pub retry: Retry,
+    /// Whether it gets the statuses of a snapshot that say what we knew.
+    pub confirmations: Confirmations,
+}
+
+/// What becomes of a status of a snapshot that only says what we knew of its device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Confirmations {
+    /// It is delivered: a timeline is certain again from there on.
+    Wanted,
+    /// The sink does not get it: nothing has happened.
+    Filtered,
 }
 
 /// Why a sink does not want an event, whatever it says.

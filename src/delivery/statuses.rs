@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::journal::Entry;
+use crate::journal::{Entry, EntryContent};
 use crate::model::{Origin, Position, StatusEvent};
 use crate::pipeline::{Decoder, Decoders};
 
@@ -91,7 +91,11 @@ impl Statuses {
                 "topic {topic} is no longer in the configuration: add it to decode this"
             ));
         };
-        let status = decoder
+        let snapshots = matches!(entry.content, EntryContent::Resync { .. });
+        let snapshots = snapshots.then(|| decoder.of_snapshots());
+        let status = snapshots
+            .as_ref()
+            .unwrap_or(decoder)
             .event(&entry.body, origin, entry.received_at, previous)
             .map_err(|undecodable| format!("can no longer be decoded: {undecodable}"))?;
         let status = Arc::new(status);
@@ -131,7 +135,6 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::journal::EntryContent;
     use crate::pipeline::{Mapping, State, States};
 
     fn decoders(fault: &str) -> Arc<HashMap<Arc<str>, Decoder>> {

@@ -23,7 +23,7 @@ use uuid::Uuid;
 use super::decode::Decoded;
 use super::engine::Engine;
 use super::report::Report;
-use super::{Counters, Settings};
+use super::{Confirmations, Counters, Settings};
 use crate::journal::{
     self, Entry, Journal, NewBatch, NewContent, NewEntry, Replay, SinkAccounting, Start, WhenFull,
     Which, Writer,
@@ -341,6 +341,7 @@ impl Rig {
             omit: Omit::default(),
             start: Start::Oldest,
             retry: Retry::default(),
+            confirmations: Confirmations::Filtered,
         };
         let (health, counters) = (self.health.clone(), Arc::clone(&self.counters));
         let report = Report::new("site".into(), health, counters);
@@ -1325,7 +1326,7 @@ async fn sink_that_refuses_more_than_a_fifth_is_waited_for_and_not_stripped_of_i
             report
                 .last_error
                 .unwrap()
-                .contains("events were refused: refused 2"),
+                .contains("events were rejected: refused 2"),
             "{refuses:?}"
         );
         // Refused a second time it is the event's fault, as far as that can be known.

@@ -39,6 +39,7 @@ impl Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::delivery::Confirmations;
     use crate::journal::Start;
     use crate::model::Omit;
     use crate::pipeline::Expression;
@@ -56,6 +57,7 @@ mod tests {
                 omit: Omit::default(),
                 start: Start::Oldest,
                 retry: Retry::default(),
+                confirmations: Confirmations::Filtered,
             };
             Verdict::of(&settings, &status)
         };

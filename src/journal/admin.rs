@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::command::{Command, Replay, Which};
+use super::command::{Command, ForgottenDevice, Replay, Which};
 use super::command_sender::CommandSender;
 use super::log::Log;
 use super::state::State;
@@ -35,6 +35,15 @@ impl Admin {
             .send(Command::Forget { sink: sink.into() })
             .await?
             > 0)
+    }
+
+    /// Forgets the last states of devices: the next status of each begins as that of a new one. Gives
+    /// how many were known. Durable on return.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn forget_devices(&self, devices: Vec<ForgottenDevice>) -> Result<u64, Error> {
+        self.commands.send(Command::ForgetDevices { devices }).await
     }
 
     /// Marks a sink's dead letters for redelivery; those that its cursor has not passed yet are

@@ -79,7 +79,9 @@ impl Cache {
 
 fn bytes(entry: &Entry) -> usize {
     let text = match &entry.content {
-        EntryContent::Status { previous, .. } => previous.as_ref().map_or(0, |text| text.len()),
+        EntryContent::Status { previous, .. } | EntryContent::Resync { previous, .. } => {
+            previous.as_ref().map_or(0, |text| text.len())
+        }
         EntryContent::Undecodable { reason } => reason.len(),
         EntryContent::Coverage | EntryContent::Alarm => 0,
     };

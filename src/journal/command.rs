@@ -52,6 +52,17 @@ pub enum Settled {
     Refused(String),
 }
 
+/// A device whose last state is forgotten.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ForgottenDevice {
+    /// The stream of its topics.
+    pub stream: String,
+    /// Empty where its messages name none.
+    pub client_id: String,
+    /// Its id.
+    pub device_id: String,
+}
+
 /// A change that its sender waits for until it is on disk.
 #[derive(Debug)]
 pub(super) enum Command {
@@ -95,6 +106,8 @@ pub(super) enum Command {
     Replayed { sink: Arc<str>, done: Position },
     /// A sink is forgotten: its cursor, its dead letters and its replay go.
     Forget { sink: Arc<str> },
+    /// Devices count as never seen: their last states go.
+    ForgetDevices { devices: Vec<ForgottenDevice> },
 }
 
 impl Command {
@@ -107,6 +120,7 @@ impl Command {
                 | Command::Fence
                 | Command::LinkProven { .. }
                 | Command::Judged { .. }
+                | Command::ForgetDevices { .. }
         )
     }
 }

@@ -10,7 +10,7 @@ use super::accounting::{Accounting, Passed};
 use super::command::{Command, Replay, Settled};
 use super::command_sender::CommandSender;
 use super::state::State;
-use super::{Error, Start, dead_letters};
+use super::{DeliveryProof, Error, Start, dead_letters};
 use crate::model::Position;
 use crate::secret::redact;
 
@@ -74,6 +74,12 @@ impl Cursors {
     /// The cursor would go back, or past the newest entry.
     pub fn pass(&self, sink: &str, to: Position, passed: Passed) {
         self.state.pass(sink, to, passed);
+    }
+
+    /// Keeps what a sink has confirmed, without secrets, for who asks what became of an event. It is
+    /// written with the next save of the cursors, and lost with that in a crash.
+    pub fn prove(&self, proof: DeliveryProof) {
+        self.state.prove(proof.bounded());
     }
 
     /// Has the cursors on disk on return, as they stand.

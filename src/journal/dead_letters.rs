@@ -307,19 +307,35 @@ pub(super) async fn totals(connection: &mut SqliteConnection) -> Result<Vec<Tota
     Ok(rows.into_iter().map(total).collect())
 }
 
+/// A dead letter, from its columns.
+fn dead_letter(row: SqliteRow) -> Result<DeadLetter, sqlx::Error> {
+    Ok(DeadLetter {
+        sink: row.try_get(0)?,
+        position: Position(row.try_get(1)?),
+        error: row.try_get(2)?,
+        at: timestamp(row.try_get(3)?)?,
+    })
+}
+
+/// The dead letters of one entry, by sink.
+pub(super) async fn at(
+    connection: &mut SqliteConnection,
+    position: Position,
+) -> Result<Vec<DeadLetter>, Error> {
+    const AT: &str =
+        "SELECT sink, position, error, at FROM dead_letter WHERE position = ? ORDER BY sink";
+    sqlx::query(AT)
+        .bind(position.0)
+        .try_map(dead_letter)
+        .fetch_all(connection)
+        .await
+        .map_err(failed("read the dead letters"))
+}
+
 /// The dead letters of all sinks, by sink and position.
 pub(super) async fn list(connection: &mut SqliteConnection) -> Result<Vec<DeadLetter>, Error> {
-    let row = |row: SqliteRow| {
-        let (sink, position, error) = (row.try_get(0)?, Position(row.try_get(1)?), row.try_get(2)?);
-        Ok(DeadLetter {
-            sink,
-            position,
-            error,
-            at: timestamp(row.try_get(3)?)?,
-        })
-    };
     sqlx::query("SELECT sink, position, error, at FROM dead_letter ORDER BY sink, position")
-        .try_map(row)
+        .try_map(dead_letter)
         .fetch_all(connection)
         .await
         .map_err(failed("read the dead letters"))

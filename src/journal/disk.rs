@@ -16,7 +16,7 @@ use super::insert::Insert;
 use super::retention::{LogStart, Truncation, Usage};
 use super::row::json;
 use super::state::{CursorRow, OperatorState, State};
-use super::{Entry, EntryContent, Error, Settings, dead_letters, file, replays};
+use super::{Entry, EntryContent, Error, Settings, dead_letters, file, proof_rows, replays};
 use crate::faults::{self, Mutation};
 use crate::model::{EntryKind, Position};
 
@@ -58,6 +58,9 @@ pub(super) async fn insert_entries(
             }
             EntryContent::Undecodable { reason } => (None, None, Some(&**reason)),
             EntryContent::Coverage | EntryContent::Alarm => (None, None, None),
+            EntryContent::Resync { previous, confirms } => {
+                (previous.as_deref(), confirms.then_some(1), None)
+            }
         };
         arguments.add(entry.position.0)?;
         arguments.add(Arc::clone(&KINDS[entry.content.kind() as usize]))?;
@@ -90,8 +93,9 @@ pub(super) async fn load(
     let cursors = cursors(&mut *connection).await?;
     let operator_state = operator_state(&mut *connection).await?;
     let judged = judged(&mut *connection).await?;
+    let proofs = proof_rows::kept(&mut *connection).await?;
     let begin = begin(connection).await?;
-    let state = State::new(settings, uuid, head, cursors, operator_state);
+    let state = State::new(settings, uuid, head, cursors, operator_state, proofs);
     state.begins(begin.oldest());
     for (sink, digest) in judged {
         state.judge(sink.as_str().into(), digest.into());
@@ -357,7 +361,7 @@ async fn drop_oldest(
          entries = entries + excluded.entries, until = excluded.until";
     let dropping = || failed("evict its oldest entries");
     const DROP: &str = "DELETE FROM entry WHERE position BETWEEN ? AND ? \
-         AND kind IN ('status', 'undecodable')";
+         AND kind IN ('status', 'undecodable', 'resync')";
     let removed = sqlx::query(DROP)
         .bind(from.0)
         .bind(through.0)

@@ -28,6 +28,13 @@ pub enum EntryContent {
     Coverage,
     /// Nothing writes one yet.
     Alarm,
+    /// A status of a snapshot.
+    Resync {
+        /// As in [`EntryContent::Status`].
+        previous: Option<Box<str>>,
+        /// It has the state that we knew: it only says that this is still so.
+        confirms: bool,
+    },
 }
 
 impl EntryContent {
@@ -38,6 +45,7 @@ impl EntryContent {
             EntryContent::Undecodable { .. } => EntryKind::Undecodable,
             EntryContent::Coverage => EntryKind::Coverage,
             EntryContent::Alarm => EntryKind::Alarm,
+            EntryContent::Resync { .. } => EntryKind::Resync,
         }
     }
 }
@@ -60,15 +68,45 @@ pub enum NewContent {
     },
     /// A [`Coverage`](crate::model::Coverage), as JSON.
     Coverage,
+    /// A status of a snapshot. It makes an entry where it differs from the last state known of the
+    /// device, and no message has said the same before or something newer.
+    Resync {
+        /// As in [`NewContent::Status`].
+        stream: Arc<str>,
+        /// As in [`NewContent::Status`].
+        key: StatusKey,
+        /// Where it says what we knew.
+        unchanged: Unchanged,
+    },
+}
+
+/// What becomes of a snapshot's status that says what we knew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unchanged {
+    /// An entry: the topic was not heard for a while, and its devices' states were uncertain.
+    Confirms,
+    /// Nothing.
+    Dropped,
 }
 
 impl NewContent {
+    /// The device of a status, by its stream, and what is said of it.
+    pub fn status(&self) -> Option<(&Arc<str>, &StatusKey)> {
+        match self {
+            NewContent::Status { stream, key } | NewContent::Resync { stream, key, .. } => {
+                Some((stream, key))
+            }
+            NewContent::Undecodable { .. } | NewContent::Coverage => None,
+        }
+    }
+
     /// The kind of the entry.
     pub fn kind(&self) -> EntryKind {
         match self {
             NewContent::Status { .. } => EntryKind::Status,
             NewContent::Undecodable { .. } => EntryKind::Undecodable,
             NewContent::Coverage => EntryKind::Coverage,
+            NewContent::Resync { .. } => EntryKind::Resync,
         }
     }
 
@@ -102,7 +140,7 @@ pub struct NewEntry {
 }
 
 impl NewEntry {
-    /// Whether it came from the server.
+    /// Whether it came in a message of the server.
     pub fn is_received(&self) -> bool {
         self.content.kind().is_received()
     }

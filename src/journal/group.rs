@@ -45,6 +45,18 @@ impl Group {
         }
     }
 
+    /// These of its entries get no position; by their places, in order.
+    pub(super) fn drop_entries(&mut self, dropped: &[usize]) {
+        let mut end = 0;
+        let mut before = 0;
+        for (count, ..) in &mut self.appends {
+            end += *count;
+            let through = dropped.partition_point(|place| *place < end);
+            *count -= through - before;
+            before = through;
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.appends.is_empty() && self.commands.is_empty()
     }
@@ -65,5 +77,44 @@ impl Group {
         for (queued, changed) in self.commands.into_iter().zip(changed) {
             let _ = queued.done.send(changed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::journal::NewContent;
+
+    #[test]
+    fn each_caller_hears_the_position_of_its_last_entry_also_where_some_make_none() {
+        let room = Arc::new(Semaphore::new(1));
+        let mut group = Group::default();
+        let entry = || NewEntry {
+            topic: "t".into(),
+            received_at: jiff::Timestamp::UNIX_EPOCH,
+            body: "{}".into(),
+            content: NewContent::sample(),
+        };
+        let mut callers = Vec::new();
+        for count in [2, 3, 1, 1] {
+            let (done, written) = oneshot::channel();
+            let entries = (0..count).map(|_| entry()).collect();
+            group.append(Append {
+                batch: NewBatch { entries },
+                room: Arc::clone(&room).try_acquire_many_owned(0).unwrap(),
+                done,
+            });
+            callers.push(written);
+        }
+        group.drop_entries(&[1, 2, 5]);
+        group.answer(Position(10), Vec::new());
+        let told = callers
+            .iter_mut()
+            .map(|caller| caller.try_recv().unwrap().0);
+        assert_eq!(told.collect::<Vec<_>>(), [11, 13, 13, 14]);
     }
 }

@@ -7,12 +7,13 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{Arguments, Row as _};
 
 use super::Error;
+use super::command::ForgottenDevice;
 use super::device_states::DeviceStates;
 use super::error::failed;
 use super::insert::Insert;
 use super::last_states::{DeviceKey, LastState, LastStates, ROW_BYTES, Row, TableSize, WaitingRow};
 use super::row::timestamp;
-use crate::model::Position;
+use crate::model::{Position, Via};
 
 /// Statuses that a start reads again at once.
 const READ_AT_ONCE: i64 = 1000;
@@ -22,6 +23,7 @@ const READ_AT_ONCE: i64 = 1000;
 pub(super) struct LoggedStatus {
     pub(super) position: Position,
     pub(super) topic: String,
+    pub(super) via: Via,
     pub(super) received_at: Timestamp,
     pub(super) body: Vec<u8>,
 }
@@ -227,12 +229,16 @@ pub(super) async fn statuses_after(
     connection: &mut SqliteConnection,
     after: Position,
 ) -> Result<Vec<LoggedStatus>, Error> {
-    const AFTER: &str = "SELECT position, topic, received_at, body FROM entry WHERE position > ? \
-         AND kind = 'status' AND repeat IS NULL ORDER BY position LIMIT ?";
+    const AFTER: &str = "SELECT position, topic, received_at, body, kind FROM entry WHERE position > ? \
+         AND (kind = 'status' AND repeat IS NULL OR kind = 'resync') ORDER BY position LIMIT ?";
     let status = |row: SqliteRow| {
         Ok(LoggedStatus {
             position: Position(row.try_get(0)?),
             topic: row.try_get(1)?,
+            via: match row.try_get(4)? {
+                "resync" => Via::Resync,
+                _ => Via::Live,
+            },
             received_at: timestamp(row.try_get(2)?)?,
             body: row.try_get(3)?,
         })
@@ -244,6 +250,49 @@ pub(super) async fn statuses_after(
         .fetch_all(connection)
         .await
         .map_err(failed("read the last states from the log"))
+}
+
+/// Forgets these devices. Gives those that were known.
+pub(super) async fn forget(
+    connection: &mut SqliteConnection,
+    devices: &[ForgottenDevice],
+) -> Result<Vec<Row>, Error> {
+    let text = format!(
+        "DELETE FROM last_state WHERE stream = ? AND client_id = ? AND device_id = ? \
+         RETURNING {COLUMNS}"
+    );
+    let mut forgotten = Vec::new();
+    for device in devices {
+        let rows = sqlx::query(sqlx::AssertSqlSafe(text.clone()))
+            .bind(device.stream.clone())
+            .bind(device.client_id.clone())
+            .bind(device.device_id.clone())
+            .try_map(|row: SqliteRow| read(&row))
+            .fetch_all(&mut *connection)
+            .await;
+        forgotten.extend(rows.map_err(failed("forget a device"))?);
+    }
+    Ok(forgotten)
+}
+
+/// The devices of a name, which is `client/device` or the id alone.
+pub(super) async fn named(
+    connection: &mut SqliteConnection,
+    name: &str,
+) -> Result<Vec<ForgottenDevice>, Error> {
+    const NAMED: &str = "SELECT stream, client_id, device_id FROM last_state \
+         WHERE device_id = ?1 OR client_id || '/' || device_id = ?1";
+    let rows: Vec<(String, String, String)> = sqlx::query_as(NAMED)
+        .bind(name.to_owned())
+        .fetch_all(connection)
+        .await
+        .map_err(failed("look up a device"))?;
+    let device = |(stream, client_id, device_id)| ForgottenDevice {
+        stream,
+        client_id,
+        device_id,
+    };
+    Ok(rows.into_iter().map(device).collect())
 }
 
 /// Forgets this many devices, the ones not heard for longest. Gives them.

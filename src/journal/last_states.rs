@@ -11,7 +11,7 @@ use tracing::warn;
 
 use super::device_states::{Change, DeviceStates};
 use super::recent_topics::RecentTopics;
-use super::{Entry, EntryContent, NewContent, NewEntry, Settings};
+use super::{Entry, EntryContent, NewContent, NewEntry, Settings, Unchanged};
 use crate::model::Position;
 use crate::pipeline::StatusKey;
 
@@ -35,6 +35,9 @@ const EVICTED_MAX: u64 = 4096;
 
 /// That a device was heard is written this much later at most, where nothing else of it changes.
 const HEARD_INTERVAL: SignedDuration = SignedDuration::from_hours(1);
+
+/// A message that says the same as a snapshot comes within this time after it.
+const ANTICIPATED_FOR: SignedDuration = SignedDuration::from_secs(60);
 
 /// Rows that may wait until the next save; with more of them the next commit writes them.
 const WAITING_MAX: usize = 4096;
@@ -64,6 +67,14 @@ pub(super) struct LastState {
     pub(super) heard_at: Timestamp,
 }
 
+/// A change that a snapshot brought: the message that says the same may come after it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Anticipated {
+    /// The state before.
+    from: Box<str>,
+    at: Timestamp,
+}
+
 /// A row of the table.
 pub(super) type Row = (DeviceKey, LastState);
 
@@ -88,6 +99,8 @@ pub(super) struct Met {
 #[derive(Debug, Default)]
 pub(super) struct Resolved {
     pub(super) entries: Vec<Entry>,
+    /// Places of statuses that make no entry.
+    pub(super) dropped: Vec<usize>,
     pub(super) met: Met,
 }
 
@@ -97,6 +110,8 @@ struct Known {
     last: LastState,
     /// The table does not have it yet.
     waits: bool,
+    /// How its state came to be the last one, where no message has said anything since.
+    anticipated: Option<Anticipated>,
 }
 
 /// The last states of all devices.
@@ -237,17 +252,17 @@ impl LastStates {
     pub(super) fn resolve(&mut self, head: Position, entries: Vec<NewEntry>) -> Resolved {
         let mut resolved = Resolved {
             entries: Vec::with_capacity(entries.len()),
+            dropped: Vec::new(),
             met: Met::default(),
         };
         let mut position = head;
-        for NewEntry {
-            topic,
-            received_at,
-            body,
-            content,
-        } in entries
-        {
-            position.0 += 1;
+        for (place, entry) in entries.into_iter().enumerate() {
+            let NewEntry {
+                topic,
+                received_at,
+                body,
+                content,
+            } = entry;
             // As it is read back.
             let received_at =
                 Timestamp::from_microsecond(received_at.as_microsecond()).unwrap_or(received_at);
@@ -257,7 +272,19 @@ impl LastStates {
                 }
                 NewContent::Undecodable { reason } => EntryContent::Undecodable { reason },
                 NewContent::Coverage => EntryContent::Coverage,
+                NewContent::Resync {
+                    stream,
+                    key,
+                    unchanged,
+                } => match self.resync(received_at, stream, key, unchanged) {
+                    Some(content) => content,
+                    None => {
+                        resolved.dropped.push(place);
+                        continue;
+                    }
+                },
             };
+            position.0 += 1;
             resolved.entries.push(Entry {
                 position,
                 topic,
@@ -283,6 +310,15 @@ impl LastStates {
             .event_key
             .zip(self.cache.peek(&device))
             .is_some_and(|(key, known)| known.last.keys.contains(&key));
+        if self.is_anticipated(&device, &said, at) && !redelivered {
+            met.repeats += 1;
+            // Its key tells when it comes again.
+            self.learn(device, at, said);
+            return EntryContent::Status {
+                previous: None,
+                repeat: true,
+            };
+        }
         let is_of_another = |hash| self.recent.is_of_another(hash, topic, at);
         if redelivered || shared_hash.is_some_and(is_of_another) {
             met.repeats += 1;
@@ -300,10 +336,73 @@ impl LastStates {
         }
     }
 
+    /// What a snapshot says of a device; `None`: nothing that is worth an entry.
+    fn resync(
+        &mut self,
+        at: Timestamp,
+        stream: Arc<str>,
+        key: StatusKey,
+        unchanged: Unchanged,
+    ) -> Option<EntryContent> {
+        let (device, said) = taken_apart(stream, key);
+        let known = self.cache.peek(&device);
+        let is_same = known.is_some_and(|known| *known.last.state == *said.new_state.trim());
+        if is_same && unchanged == Unchanged::Dropped {
+            return None;
+        }
+        // A message has said it, and another one something newer: the snapshot is older than both.
+        let has_said = |known: &Known| {
+            said.event_key
+                .is_some_and(|key| known.last.keys.contains(&key))
+        };
+        if !is_same && known.is_some_and(has_said) {
+            return None;
+        }
+        let changes = known.filter(|_| !is_same);
+        let anticipated = changes.map(|known| Anticipated {
+            from: known.last.state.clone(),
+            at,
+        });
+        let said = Said {
+            // It came before.
+            event_key: said.event_key.filter(|_| !known.is_some_and(has_said)),
+            ..said
+        };
+        let previous = self.learn(device.clone(), at, said);
+        if let Some(known) = self.cache.peek_mut(&device)
+            && anticipated.is_some()
+        {
+            known.anticipated = anticipated;
+        }
+        Some(EntryContent::Resync {
+            previous,
+            confirms: is_same,
+        })
+    }
+
+    /// Whether a status is the change that a snapshot has just brought: it was in flight then, or is
+    /// sent again.
+    fn is_anticipated(&mut self, device: &DeviceKey, said: &Said, at: Timestamp) -> bool {
+        let Some(known) = self.cache.peek_mut(device) else {
+            return false;
+        };
+        let Some(Anticipated { from, at: since }) = known.anticipated.take() else {
+            return false;
+        };
+        let old_state = said.old_state.as_deref().map(str::trim);
+        old_state == Some(&*from)
+            && *known.last.state == *said.new_state.trim()
+            && at.duration_since(since) <= ANTICIPATED_FOR
+    }
+
     /// Takes over a status that stands in the log already, and is no repeat.
     pub(super) fn learn_again(&mut self, stream: Arc<str>, key: StatusKey, at: Timestamp) {
         let (device, said) = taken_apart(stream, key);
-        self.learn(device, at, said);
+        // A snapshot may say again what a message has said.
+        let known = self.cache.peek(&device);
+        let is_new = |key: &u64| known.is_none_or(|known| !known.last.keys.contains(key));
+        let event_key = said.event_key.filter(is_new);
+        self.learn(device, at, Said { event_key, ..said });
     }
 
     /// Takes over what a status says of its device. Gives the last state known before, where that is
@@ -469,7 +568,11 @@ impl LastStates {
 
     fn cache(&mut self, key: DeviceKey, last: LastState, waits: bool) {
         self.cache_bytes += last.cached_bytes(&key);
-        let known = Known { last, waits };
+        let known = Known {
+            last,
+            waits,
+            anticipated: None,
+        };
         match self.cache.peek_mut(&key) {
             Some(before) => {
                 let before = std::mem::replace(before, known);
@@ -635,6 +738,103 @@ mod tests {
         assert_eq!(told(&mut known, shared("b", "fault")), (None, true));
         let next = told(&mut known, status("a", 2, Some("ok"), "fault", None));
         assert_eq!(next, (None, false), "the last state was still ok");
+    }
+
+    fn snapshot(second: i64, new: &str, key: Option<u64>, unchanged: Unchanged) -> NewEntry {
+        let entry = status("t", second, None, new, key);
+        let NewContent::Status { stream, key } = entry.content else {
+            panic!("no status")
+        };
+        NewEntry {
+            content: NewContent::Resync {
+                stream,
+                key,
+                unchanged,
+            },
+            ..entry
+        }
+    }
+
+    /// `None`: it makes no entry.
+    fn resynced(known: &mut LastStates, entry: NewEntry) -> Option<(Option<String>, bool)> {
+        let resolved = known.resolve(Position(7), vec![entry]);
+        known.settle();
+        let content = &resolved.entries.first()?.content;
+        let EntryContent::Resync { previous, confirms } = content else {
+            panic!("{content:?}")
+        };
+        Some((previous.as_deref().map(str::to_owned), *confirms))
+    }
+
+    #[test]
+    fn of_a_snapshot_what_differs_makes_an_entry_and_what_we_knew_where_it_is_asked_for() {
+        use Unchanged::{Confirms, Dropped};
+        let mut known = empty(10);
+        let after = |state: &str| Some((Some(state.to_owned()), false));
+        for (new, unchanged, expected) in [
+            ("ok", Dropped, Some((None, false))),
+            ("ok", Dropped, None),
+            (" ok ", Confirms, Some((Some("ok".to_owned()), true))),
+            ("fault", Dropped, after("ok")),
+            ("ok", Confirms, after("fault")),
+        ] {
+            let entry = snapshot(1, new, None, unchanged);
+            assert_eq!(resynced(&mut known, entry), expected, "{new} {unchanged:?}");
+        }
+    }
+
+    #[test]
+    fn positions_follow_each_other_where_a_snapshot_makes_no_entry() {
+        let mut known = empty(10);
+        let same = || snapshot(1, "ok", None, Unchanged::Dropped);
+        let entries = vec![
+            same(),
+            same(),
+            status("t", 2, None, "fault", None),
+            same(),
+            same(),
+        ];
+        let resolved = known.resolve(Position(7), entries);
+        let positions: Vec<i64> = (resolved.entries.iter())
+            .map(|entry| entry.position.0)
+            .collect();
+        assert_eq!(positions, [8, 9, 10]);
+        assert_eq!(resolved.dropped, [1, 4]);
+    }
+
+    #[test]
+    fn what_a_message_has_said_by_its_key_a_snapshot_does_not_say_again() {
+        let mut known = empty(10);
+        told(&mut known, status("t", 1, None, "ok", Some(1)));
+        told(&mut known, status("t", 2, Some("ok"), "fault", Some(2)));
+        let stale = snapshot(3, "ok", Some(1), Unchanged::Confirms);
+        assert_eq!(resynced(&mut known, stale), None);
+        let same = snapshot(3, "fault", Some(2), Unchanged::Confirms);
+        assert!(resynced(&mut known, same).unwrap().1);
+        // And the other way round.
+        let newer = snapshot(4, "ok", Some(3), Unchanged::Dropped);
+        assert!(!resynced(&mut known, newer).unwrap().1);
+        let redelivered = status("t", 5, Some("fault"), "ok", Some(3));
+        assert!(told(&mut known, redelivered.clone()).1);
+        assert!(told(&mut known, redelivered).1);
+    }
+
+    #[test]
+    fn the_change_that_a_snapshot_brought_is_a_repeat_once_and_soon_after_it() {
+        for (second, old, new, expected) in [
+            (60, "ok", "fault", true),
+            (62, "ok", "fault", false),
+            (2, "off", "fault", false),
+            (2, "ok", "off", false),
+        ] {
+            let mut known = empty(10);
+            told(&mut known, status("t", 0, None, "ok", None));
+            resynced(&mut known, snapshot(1, "fault", None, Unchanged::Dropped));
+            let (_, repeat) = told(&mut known, status("t", second, Some(old), new, None));
+            assert_eq!(repeat, expected, "{second} {old} {new}");
+            let (_, repeat) = told(&mut known, status("t", second, Some(old), new, None));
+            assert!(!repeat, "{second} {old} {new}");
+        }
     }
 
     #[test]

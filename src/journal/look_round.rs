@@ -141,10 +141,13 @@ impl Writer {
     pub(super) async fn measure(&mut self) -> Result<(), Error> {
         let was_full = self.retention.full();
         let mut usage = disk::usage(&mut self.connection, &self.settings.path).await?;
-        // Dead letters and last states have bounds of their own.
-        usage.used_bytes = usage
-            .used_bytes
-            .saturating_sub(self.state.dlq_bytes() + self.last_states.size().bytes);
+        // Dead letters, last states and proofs have bounds of their own.
+        let others = [
+            self.state.dlq_bytes(),
+            self.last_states.size().bytes,
+            self.state.proofs_bytes(),
+        ];
+        usage.used_bytes = usage.used_bytes.saturating_sub(others.iter().sum());
         self.retention.measured(usage);
         let full = self.retention.full();
         if full && !was_full && usage.used_bytes < self.settings.bytes_max {

@@ -19,6 +19,7 @@
 //! | `replay` | a slice that one sink gets again, and how far that has come |
 //! | `last_state` | the newest state of a device of a stream, and its last event keys, as they were at `last_states_position` |
 //! | `coverage` | whether a topic is heard, as its newest coverage entry says |
+//! | `proof` | what a sink has confirmed in one attempt, and what the other side answered ([`DeliveryProof`]); the newest 100,000 |
 //! | `clock` | the time that was believed last: a clock far ahead of it removes nothing by age |
 //! | `eviction` | a run of entries that were evicted before every sink had them |
 //!
@@ -30,6 +31,7 @@
 //!   entry.
 //! - A cursor and its accounting are written together, so that they agree after a crash, too.
 //! - A cursor on disk is never ahead of what its sink has confirmed; it may be a second behind.
+//! - Proofs are written with the cursors that they belong to, and never alone: a crash loses both.
 //! - The last states on disk are those of one position, which may be a second behind. The entries
 //!   after it are not removed: a start reads them again.
 
@@ -61,6 +63,8 @@ mod last_states;
 mod lock;
 mod log;
 mod look_round;
+mod proof;
+mod proof_rows;
 mod reader;
 mod recent_topics;
 mod replays;
@@ -77,19 +81,20 @@ mod writer;
 
 pub use accounting::{Accounting, Passed, SinkAccounting};
 pub use admin::Admin;
-pub use command::{Replay, Settled, Which};
+pub use command::{ForgottenDevice, Replay, Settled, Which};
 pub use coverage::Heard;
 pub use cursors::Cursors;
 pub use device_states::{Change, StateCount};
 pub use entry::{
-    DeadLetter, Entry, EntryContent, Eviction, Letter, NewBatch, NewContent, NewEntry,
+    DeadLetter, Entry, EntryContent, Eviction, Letter, NewBatch, NewContent, NewEntry, Unchanged,
 };
 pub use error::{Error, Taken};
 pub use file::real_path;
 pub use handle::Journal;
 pub use last_state_rows::KnownDevice;
 pub use log::{Log, Queued};
-pub use reader::Reader;
+pub use proof::DeliveryProof;
+pub use reader::{Backwards, Reader};
 pub use reset_id::{Proof, ResetId, reset_id};
 pub use settings::{Bound, DlqWhenFull, Settings, Start, WhenFull};
 pub use status::{Room, SinkStatus, Status};

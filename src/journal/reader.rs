@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
+use jiff::Timestamp;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Connection, Row};
+use uuid::Uuid;
 
 use super::accounting::SinkAccounting;
 
@@ -15,11 +17,27 @@ use super::error::failed;
 use super::last_state_rows::{self, KnownDevice};
 use super::row::{content, timestamp};
 use super::state::{CursorRow, State};
-use super::{DeadLetter, Entry, Error, Eviction, Letter, dead_letters, disk, file};
+use super::{
+    DeadLetter, DeliveryProof, Entry, Error, Eviction, ForgottenDevice, Letter, dead_letters, disk,
+    file, proof_rows,
+};
 use crate::model::Position;
 
 const READ_AFTER: &str = "SELECT position, kind, topic, received_at, body, previous, repeat, reason FROM entry \
      WHERE position > ? AND position <= ? ORDER BY position LIMIT ?";
+
+const READ_BEFORE: &str = "SELECT position, kind, topic, received_at, body, previous, repeat, reason FROM entry \
+     WHERE position < ? AND position >= ? AND received_at <= ? AND kind = 'status' \
+     ORDER BY position DESC";
+
+/// Statuses of a stretch of the log, the newest first.
+#[derive(Debug)]
+pub struct Backwards {
+    /// Those that were received by the time asked for.
+    pub entries: Vec<Entry>,
+    /// Everything from here on was looked at.
+    pub reached: Position,
+}
 
 /// A connection that reads the log and cannot write. In the daemon it sees only synced entries;
 /// in another process also what is written and not yet synced, which a power cut may take back.
@@ -92,6 +110,74 @@ impl Reader {
             entries.push(entry);
         }
         Ok(entries)
+    }
+
+    /// The statuses before a position that were received at or before a time, in a stretch of at most
+    /// `positions_max`; no further one once their bodies have reached `bytes_max` bytes.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn statuses_before(
+        &mut self,
+        before: Position,
+        until: Timestamp,
+        positions_max: u32,
+        bytes_max: usize,
+    ) -> Result<Backwards, Error> {
+        let reached = Position(before.0.saturating_sub(i64::from(positions_max)).max(1));
+        let mut rows = sqlx::query(READ_BEFORE)
+            .bind(before.0)
+            .bind(reached.0)
+            .bind(until.as_microsecond())
+            .fetch(&mut self.connection);
+        let mut found = Backwards {
+            entries: Vec::new(),
+            reached,
+        };
+        let mut bytes = 0;
+        while let Some(row) = rows.try_next().await.map_err(failed("read entries"))? {
+            let entry = entry(&row, &mut self.topics).map_err(failed("read an entry"))?;
+            bytes += entry.body.len();
+            let position = entry.position;
+            found.entries.push(entry);
+            if bytes >= bytes_max {
+                found.reached = position;
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// The devices of a name, `client/device` or the id alone, whose last states are known.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn devices_named(&mut self, name: &str) -> Result<Vec<ForgottenDevice>, Error> {
+        last_state_rows::named(&mut self.connection, name).await
+    }
+
+    /// The journal's id.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn id(&mut self) -> Result<Uuid, Error> {
+        file::read_id(&mut self.connection).await
+    }
+
+    /// The newest position.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn newest(&mut self) -> Result<Position, Error> {
+        disk::head(&mut self.connection).await
+    }
+
+    /// The dead letters of one entry, by sink.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn dead_letters_at(&mut self, position: Position) -> Result<Vec<DeadLetter>, Error> {
+        dead_letters::at(&mut self.connection, position).await
     }
 
     /// The dead letters of all sinks, by sink and position.
@@ -261,6 +347,14 @@ impl Reader {
         }
         moment.commit().await.map_err(reading())?;
         Ok(accounts)
+    }
+
+    /// What sinks have confirmed of the entry at a position, the oldest first, as far as it is kept.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn proofs(&mut self, position: Position) -> Result<Vec<DeliveryProof>, Error> {
+        proof_rows::of(&mut self.connection, position).await
     }
 
     /// The evictions, in order.

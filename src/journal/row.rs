@@ -28,6 +28,10 @@ pub(super) fn content(
         }),
         Some(EntryKind::Coverage) => Ok(EntryContent::Coverage),
         Some(EntryKind::Alarm) => Ok(EntryContent::Alarm),
+        Some(EntryKind::Resync) => Ok(EntryContent::Resync {
+            previous: previous.map(Into::into),
+            confirms: repeat,
+        }),
         None => Err(sqlx::Error::Decode(UnknownKind(kind.to_owned()).into())),
     }
 }

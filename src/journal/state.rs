@@ -14,6 +14,7 @@ use super::command::Replay;
 use super::dead_letters::Total;
 use super::device_states::DeviceStates;
 use super::last_states::{LastStates, Met};
+use super::proof::{DeliveryProof, Kept, ProofSave, Proofs};
 use super::retention::waiting_bytes;
 use super::{DlqWhenFull, Error, Room, Settings, SinkStatus, Start, Status, WhenFull};
 use crate::faults::{self, Mutation};
@@ -43,6 +44,7 @@ pub(super) struct State {
     pub(super) closed_full: AtomicBool,
     pub(super) accepted: AtomicU64,
     pub(super) undecodable: AtomicU64,
+    pub(super) resynced: AtomicU64,
     pub(super) parts: AtomicU64,
     pub(super) evicted: AtomicU64,
     devices: AtomicU64,
@@ -58,6 +60,7 @@ pub(super) struct State {
     dlq_bytes_max: u64,
     dlq_when_full: DlqWhenFull,
     cache: Mutex<Cache>,
+    proofs: Mutex<Proofs>,
     sinks: Mutex<Sinks>,
     /// The digest of each sink's `when`, where it is known what that makes of statuses.
     judged: Mutex<BTreeMap<Arc<str>, Arc<[u8]>>>,
@@ -116,6 +119,7 @@ impl State {
         head: Position,
         cursors: Vec<CursorRow>,
         operator_state: OperatorState,
+        proofs: Kept,
     ) -> State {
         let mut sinks = Sinks::default();
         for CursorRow {
@@ -147,6 +151,7 @@ impl State {
             closed_full: AtomicBool::new(false),
             accepted: AtomicU64::new(0),
             undecodable: AtomicU64::new(0),
+            resynced: AtomicU64::new(0),
             parts: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
             devices: AtomicU64::new(0),
@@ -159,6 +164,7 @@ impl State {
             dlq_bytes_max: settings.dlq_bytes_max,
             dlq_when_full: settings.dlq_when_full,
             cache: Mutex::default(),
+            proofs: Mutex::new(Proofs::new(proofs)),
             sinks: Mutex::new(sinks),
             judged: Mutex::default(),
             file: OnceLock::new(),
@@ -212,6 +218,30 @@ impl State {
     /// The newest entries, for a moment.
     pub(super) fn cache(&self) -> MutexGuard<'_, Cache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a proof with the next save of the cursors.
+    pub(super) fn prove(&self, proof: DeliveryProof) {
+        self.proofs().push(proof);
+    }
+
+    /// What that save writes of them.
+    pub(super) fn proofs_to_save(&self) -> ProofSave {
+        self.proofs().to_save()
+    }
+
+    /// It is written, and so many bytes of older ones went.
+    pub(super) fn saved_proofs(&self, save: &ProofSave, removed_bytes: u64) {
+        self.proofs().saved(save, removed_bytes);
+    }
+
+    /// What the proofs take on disk.
+    pub(super) fn proofs_bytes(&self) -> u64 {
+        self.proofs().bytes()
+    }
+
+    fn proofs(&self) -> MutexGuard<'_, Proofs> {
+        self.proofs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Registers the sinks of the configuration; a new one begins at its start. Gives the other
@@ -553,6 +583,7 @@ impl State {
             full: self.full.load(Ordering::Relaxed),
             accepted: self.accepted.load(Ordering::Relaxed),
             undecodable: self.undecodable.load(Ordering::Relaxed),
+            resynced: self.resynced.load(Ordering::Relaxed),
             parts: self.parts.load(Ordering::Relaxed),
             evicted: self.evicted.load(Ordering::Relaxed),
             devices: self.devices.load(Ordering::Relaxed),

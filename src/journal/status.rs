@@ -19,6 +19,8 @@ pub struct Status {
     pub accepted: u64,
     /// Undecodable entries written since the journal was opened.
     pub undecodable: u64,
+    /// How many statuses of snapshots it has written since the start.
+    pub resynced: u64,
     /// How many of the undecodable entries are parts of an earlier one, appended on an operator's
     /// redrive.
     pub parts: u64,

@@ -13,9 +13,10 @@ use super::disk;
 use super::error::failed;
 use super::insert::Insert;
 use super::last_states::{Row, WaitingRow};
+use super::proof::ProofSave;
 use super::retention::Truncation;
 use super::state::CursorRow;
-use super::{Entry, Error, Settings, coverage, last_state_rows, replays};
+use super::{Entry, Error, Settings, coverage, last_state_rows, proof_rows, replays};
 use crate::faults::{self, Failpoint};
 use crate::model::Position;
 
@@ -25,6 +26,7 @@ pub(super) struct Statements {
     entries: Insert,
     last_states: Insert,
     cursors: Insert,
+    proofs: Insert,
 }
 
 impl Default for Statements {
@@ -33,6 +35,7 @@ impl Default for Statements {
             entries: disk::entries_statement(),
             last_states: last_state_rows::upsert_statement(),
             cursors: disk::cursors_statement(),
+            proofs: proof_rows::statement(),
         }
     }
 }
@@ -52,6 +55,7 @@ pub(super) struct Transaction<'a> {
     pub(super) excess: u64,
     pub(super) commands: &'a [QueuedCommand],
     pub(super) cursors: &'a [CursorRow],
+    pub(super) proofs: &'a ProofSave,
     pub(super) truncation: Option<Truncation>,
 }
 
@@ -62,6 +66,10 @@ pub(super) struct Written {
     pub(super) changed: Vec<u64>,
     /// How many entries were removed.
     pub(super) removed: u64,
+    /// The bytes of the proofs that were removed.
+    pub(super) proofs_bytes: u64,
+    /// How many of those below an operator wanted to be forgotten.
+    pub(super) forgotten: usize,
     /// The devices that were forgotten.
     pub(super) evicted: Vec<Row>,
 }
@@ -95,13 +103,21 @@ impl Transaction<'_> {
             last_state_rows::save_position(&mut transaction, self.head).await?;
         }
         coverage::keep(&mut transaction, self.entries).await?;
-        let evicted = match self.excess {
+        let mut evicted = match self.excess {
             0 => Vec::new(),
             excess => last_state_rows::evict(&mut transaction, excess).await?,
         };
         disk::save_cursors(&mut transaction, &statements.cursors, self.cursors).await?;
-        let mut changed = Vec::new();
+        let proofs_bytes =
+            proof_rows::save(&mut transaction, &statements.proofs, self.proofs).await?;
+        let (mut changed, mut forgotten) = (Vec::new(), Vec::new());
         for QueuedCommand { command, .. } in self.commands {
+            if let Command::ForgetDevices { devices } = command {
+                let rows = last_state_rows::forget(&mut transaction, devices).await?;
+                changed.push(rows.len() as u64);
+                forgotten.extend(rows);
+                continue;
+            }
             let write = command.write(&mut transaction, self.settings, self.head);
             changed.push(write.await?);
         }
@@ -119,9 +135,12 @@ impl Transaction<'_> {
             faults::reach(Failpoint::BeforeCommit);
         }
         transaction.commit().await.map_err(failed("commit"))?;
+        evicted.extend(forgotten.iter().cloned());
         Ok(Written {
             changed,
             removed,
+            proofs_bytes,
+            forgotten: forgotten.len(),
             evicted,
         })
     }
@@ -141,6 +160,7 @@ impl Transaction<'_> {
     /// Nothing that the writer adds on its own.
     fn has_no_upkeep(&self) -> bool {
         self.cursors.is_empty()
+            && self.proofs.is_empty()
             && self.truncation.is_none()
             && self.last_states.is_none()
             && self.excess == 0
@@ -165,7 +185,8 @@ impl Command {
         head: Position,
     ) -> Result<u64, Error> {
         let written = match self {
-            Command::Flush | Command::Fence => Ok(0),
+            // The devices are the transaction's own.
+            Command::Flush | Command::Fence | Command::ForgetDevices { .. } => Ok(0),
             Command::LinkProven { at } => {
                 coverage::keep_proof(connection, *at, head).await?;
                 Ok(0)

@@ -25,15 +25,14 @@ use super::group::{Append, Group, WrittenGroup};
 use super::identity::Wrote;
 use super::last_states::{LastStates, Met, Resolved};
 use super::lock::{Left, Lock, Mark};
+use super::proof::ProofSave;
 use super::retention::{LogStart, Retention, Truncation, Worth};
 use super::state::{CursorRow, State};
 use super::transaction::{Statements, Transaction, Written};
 use super::wal::Wal;
-use super::{
-    Entry, Error, NewContent, NewEntry, Settings, Taken, coverage, dead_letters, last_state_rows,
-};
+use super::{Entry, Error, NewEntry, Settings, Taken, coverage, dead_letters, last_state_rows};
 use crate::faults::{self, Failpoint};
-use crate::model::{EntryKind, Position};
+use crate::model::{EntryKind, Position, Via};
 use crate::pipeline::StatusKey;
 
 /// Bodies written before the file is measured again: measuring is a round trip to the connection's
@@ -118,6 +117,8 @@ pub(super) struct Known {
 #[derive(Debug, Default)]
 struct Upkeep {
     cursors: Vec<CursorRow>,
+    /// They go with cursors, and are no reason to write but for the stop.
+    proofs: ProofSave,
     /// The last states that wait.
     last_states: bool,
     /// How many devices are forgotten.
@@ -184,7 +185,7 @@ impl Writer {
     /// The file cannot be read.
     pub async fn catch_up(
         &mut self,
-        key_of: impl Fn(&str, &[u8]) -> Option<(Arc<str>, StatusKey)>,
+        key_of: impl Fn(&str, Via, &[u8]) -> Option<(Arc<str>, StatusKey)>,
     ) -> Result<(), Error> {
         let Some(mut reached) = self.last_states.catch_up() else {
             return Ok(());
@@ -195,7 +196,7 @@ impl Writer {
             let Some(last) = logged.last() else { break };
             reached = last.position;
             let keys = logged.iter().map(|status| {
-                key_of(&status.topic, &status.body)
+                key_of(&status.topic, status.via, &status.body)
                     .map(|(stream, key)| (stream, key, status.received_at))
             });
             let keys: Vec<_> = keys.flatten().collect();
@@ -418,9 +419,10 @@ impl Writer {
     ) -> Result<(), Error> {
         let mut truncation = self.due_truncation(group.entries.len(), worth);
         let resolved = self.resolve(std::mem::take(&mut group.entries)).await?;
+        group.drop_entries(&resolved.dropped);
         let head = resolved.head(self.head);
         let mut upkeep = self.upkeep(&group, head, truncation, now);
-        if upkeep.is_empty() && group.is_empty() {
+        if upkeep.is_empty() && group.is_empty() && !self.is_last(&upkeep, stop) {
             if worth == Worth::Any {
                 self.age.nothing_is_old();
             }
@@ -442,14 +444,19 @@ impl Writer {
             self.measure().await?;
         }
         self.state.saved(&upkeep.cursors);
+        self.state
+            .saved_proofs(&upkeep.proofs, written.proofs_bytes);
         self.count(&group.commands).await?;
         if upkeep.last_states {
             self.last_states.mark_saved(head);
         }
         self.last_states.evicted(&written.evicted);
         self.last_states.settle();
-        self.state
-            .tell_devices(&mut self.last_states, written.evicted.len(), resolved.met);
+        self.state.tell_devices(
+            &mut self.last_states,
+            written.evicted.len() - written.forgotten,
+            resolved.met,
+        );
         let on_its_way = WrittenGroup {
             entries: resolved.entries,
             group,
@@ -472,6 +479,11 @@ impl Writer {
             self.measure().await?;
         }
         Ok(())
+    }
+
+    /// Nothing comes after it that proofs could go with.
+    fn is_last(&self, upkeep: &Upkeep, stop: &CancellationToken) -> bool {
+        stop.is_cancelled() && !upkeep.proofs.is_empty()
     }
 
     /// The next piece of the log to remove.
@@ -506,8 +518,14 @@ impl Writer {
         let is_save = self.due.is_save(now);
         let excess = self.last_states.excess();
         let with_cursors = is_save || truncation.is_some() || !group.commands.is_empty();
-        let with_last_states =
-            is_save || truncation.is_some() || excess > 0 || self.last_states.is_full();
+        let forgets =
+            |queued: &QueuedCommand| matches!(queued.command, Command::ForgetDevices { .. });
+        // What waits of such a device would bring it back.
+        let with_last_states = is_save
+            || truncation.is_some()
+            || excess > 0
+            || self.last_states.is_full()
+            || group.commands.iter().any(forgets);
         if with_cursors && with_last_states {
             self.due.saved();
         }
@@ -515,6 +533,10 @@ impl Writer {
             cursors: match with_cursors {
                 true => self.state.moved(),
                 false => Vec::new(),
+            },
+            proofs: match with_cursors {
+                true => self.state.proofs_to_save(),
+                false => ProofSave::default(),
             },
             last_states: with_last_states && self.last_states.waits(head),
             excess,
@@ -577,10 +599,7 @@ impl Writer {
     /// Gives the group's entries their positions, and compares them with their devices' last
     /// states.
     async fn resolve(&mut self, entries: Vec<NewEntry>) -> Result<Resolved, Error> {
-        let statuses = entries.iter().filter_map(|entry| match &entry.content {
-            NewContent::Status { stream, key } => Some((stream, key)),
-            _ => None,
-        });
+        let statuses = entries.iter().filter_map(|entry| entry.content.status());
         self.look_up(statuses).await?;
         Ok(self.last_states.resolve(self.head, entries))
     }
@@ -615,6 +634,7 @@ impl Writer {
             excess: upkeep.excess,
             commands: &group.commands,
             cursors: &upkeep.cursors,
+            proofs: &upkeep.proofs,
             truncation: upkeep.truncation,
         };
         transaction
@@ -627,7 +647,10 @@ impl Writer {
         let counts_nothing = |queued: &QueuedCommand| {
             matches!(
                 queued.command,
-                Command::Flush | Command::LinkProven { .. } | Command::Judged { .. }
+                Command::Flush
+                    | Command::LinkProven { .. }
+                    | Command::Judged { .. }
+                    | Command::ForgetDevices { .. }
             )
         };
         if commands.iter().all(counts_nothing) {
@@ -714,6 +737,9 @@ impl Writer {
         self.state
             .accepted
             .fetch_add(count(EntryKind::Status), Ordering::Relaxed);
+        self.state
+            .resynced
+            .fetch_add(count(EntryKind::Resync), Ordering::Relaxed);
         self.state.begins(self.retention.oldest());
         self.state.cache().wrote(entries);
         self.state

@@ -59,7 +59,7 @@ impl<Row> ColumnKind<Row> {
 }
 
 /// Columns of `status_event` and `device_current`, and the keys of a status's JSON in this order.
-pub static STATUS: [Column<StatusEvent>; 24] = [
+pub static STATUS: [Column<StatusEvent>; 25] = [
     Column {
         name: "event_id",
         kind: ColumnKind::Text(|event| Some(&event.event_id)),
@@ -168,7 +168,12 @@ pub static STATUS: [Column<StatusEvent>; 24] = [
     Column {
         name: "received_at",
         kind: ColumnKind::Time(|event| Some(event.received_at)),
-        about: "when the daemon received it",
+        about: "when the daemon received it; of a `resync`, when it asked for the snapshot",
+    },
+    Column {
+        name: "via",
+        kind: ColumnKind::Word(|event| Some(event.via.as_str())),
+        about: "`live`: in a message; `resync`: in a snapshot of the topic",
     },
     Column {
         name: "origin",
@@ -181,6 +186,27 @@ pub static STATUS: [Column<StatusEvent>; 24] = [
         about: "the device's own JSON, untouched",
     },
 ];
+
+/// What a status also has where the configuration names devices: the last keys of its JSON, and
+/// names of templates and `when`. The histories have no such columns.
+pub static LABEL: [Column<StatusEvent>; 2] = [
+    Column {
+        name: "name",
+        kind: ColumnKind::Word(|event| event.label.as_ref()?.name.as_deref()),
+        about: "with `[names]`: what its device is called",
+    },
+    Column {
+        name: "group",
+        kind: ColumnKind::Word(|event| event.label.as_ref()?.group.as_deref()),
+        about: "with `[names]`: the group of its device",
+    },
+];
+
+/// The column of a status of that name, in [`STATUS`] or [`LABEL`].
+pub fn of_status(name: &str) -> Option<&'static Column<StatusEvent>> {
+    let mut columns = STATUS.iter().chain(&LABEL);
+    columns.find(|column| column.name == name)
+}
 
 /// The columns of the table `coverage`, and the keys of its JSON after `kind`, in this order.
 pub static COVERAGE: [Column<CoverageEvent>; 7] = [
@@ -231,6 +257,15 @@ impl EventKind {
             EventKind::Coverage => &COVERAGE_NAMES,
         }
     }
+
+    /// The names that templates and `when` know: its columns, and what its device is called.
+    pub fn names(self) -> &'static [&'static str] {
+        const STATUS_NAMES: [&str; STATUS.len() + LABEL.len()] = joined(&STATUS, &LABEL);
+        match self {
+            EventKind::Status => &STATUS_NAMES,
+            EventKind::Coverage => self.columns(),
+        }
+    }
 }
 
 impl Event {
@@ -248,7 +283,9 @@ impl Serialize for Event {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Event::Status(status) => status.serialize(serializer),
-            Event::Coverage(coverage) => object(serializer, Some(self.kind()), &COVERAGE, coverage),
+            Event::Coverage(coverage) => {
+                object(serializer, Some(self.kind()), &[&COVERAGE], coverage)
+            }
         }
     }
 }
@@ -256,7 +293,10 @@ impl Serialize for Event {
 /// As that of [`Event`]: a status has no `kind`, as it was before there were others.
 impl Serialize for StatusEvent {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        object(serializer, None, &STATUS, self)
+        match self.label {
+            None => object(serializer, None, &[&STATUS], self),
+            Some(_) => object(serializer, None, &[&STATUS, &LABEL], self),
+        }
     }
 }
 
@@ -264,15 +304,16 @@ impl Serialize for StatusEvent {
 fn object<S: Serializer, Row>(
     serializer: S,
     kind: Option<EventKind>,
-    columns: &[Column<Row>],
+    columns: &[&[Column<Row>]],
     row: &Row,
 ) -> Result<S::Ok, S::Error> {
-    let entries = columns.len() + usize::from(kind.is_some());
+    let count: usize = columns.iter().map(|columns| columns.len()).sum();
+    let entries = count + usize::from(kind.is_some());
     let mut object = serializer.serialize_map(Some(entries))?;
     if let Some(kind) = kind {
         object.serialize_entry(KIND, kind.as_str())?;
     }
-    for Column { name, kind, .. } in columns {
+    for Column { name, kind, .. } in columns.iter().copied().flatten() {
         match kind {
             ColumnKind::Word(read) | ColumnKind::Text(read) => {
                 object.serialize_entry(name, &read(row))?;
@@ -297,9 +338,30 @@ const fn names<Row, const N: usize>(columns: &[Column<Row>; N]) -> [&'static str
     names
 }
 
+/// The names of two lists of columns, in their order.
+const fn joined<Row, const A: usize, const B: usize, const N: usize>(
+    first: &[Column<Row>; A],
+    second: &[Column<Row>; B],
+) -> [&'static str; N] {
+    let mut names = [""; N];
+    let mut index = 0;
+    while index < N {
+        names[index] = if index < A {
+            first[index].name
+        } else {
+            second[index - A].name
+        };
+        index += 1;
+    }
+    names
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+
+    use crate::model::Label;
 
     /// The failure prints the expected content.
     #[test]
@@ -308,7 +370,7 @@ mod tests {
             .lines()
             .filter(|line| line.starts_with("| `"))
             .collect();
-        let columns = [rows(&STATUS), rows(&COVERAGE)].concat();
+        let columns = [rows(&STATUS), rows(&LABEL), rows(&COVERAGE)].concat();
         assert!(
             documented == columns,
             "docs/columns.md should have these rows:\n{}",
@@ -340,10 +402,31 @@ mod tests {
             r#""province":null,"city":null,"district":null,"detail":null,"#,
             r#""coordinate_system":null,"longitude":null,"latitude":null,"#,
             r#""wgs84_longitude":null,"wgs84_latitude":null,"occurred_at":null,"#,
-            r#""received_at":"1970-01-01T00:00:00Z","origin":"0-1","#,
+            r#""received_at":"1970-01-01T00:00:00Z","via":"live","origin":"0-1","#,
             r#""payload":{"a":1e400, "b" : 0.10}}"#
         );
         assert_eq!(json(event), expected);
+    }
+
+    #[test]
+    fn json_ends_with_the_name_where_devices_are_named() {
+        let label = |name: Option<&str>| {
+            Some(Label {
+                name: name.map(Arc::from),
+                group: None,
+            })
+        };
+        let ends = |label, expected: &str| {
+            let event = StatusEvent {
+                label,
+                ..StatusEvent::sample()
+            };
+            let json = json(event);
+            assert!(json.ends_with(expected), "{json}");
+        };
+        ends(label(Some("泵站")), r#","name":"泵站","group":null}"#);
+        ends(label(None), r#","name":null,"group":null}"#);
+        ends(None, r#","payload":null}"#);
     }
 
     #[test]

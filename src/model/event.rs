@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Coverage, CoverageCause, EntryKind, Position};
+use super::{Coverage, CoverageCause, EntryKind, Label, Position};
 
 /// The kinds of entry that sinks can be given, each with columns of its own
 /// ([`columns`](super::columns)).
@@ -160,6 +160,26 @@ impl CoverageEvent {
     }
 }
 
+/// How a status came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Via {
+    /// In a message.
+    #[default]
+    Live,
+    /// In a snapshot, which the daemon asked for.
+    Resync,
+}
+
+impl Via {
+    /// The name used in SQL, JSON and `when` expressions.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Via::Live => "live",
+            Via::Resync => "resync",
+        }
+    }
+}
+
 /// How much a state matters, from the configuration's vocabulary.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
@@ -272,14 +292,19 @@ pub struct StatusEvent {
     pub place: Place,
     /// When it happened, where the message says so.
     pub occurred_at: Option<Timestamp>,
-    /// When the daemon received it.
+    /// When the daemon received it; of a resync, when the snapshot was asked for, or the last sign
+    /// of life of the link before.
     pub received_at: Timestamp,
+    /// How it came.
+    pub via: Via,
     /// `<journal>-<position>`.
     pub origin: String,
     /// The entry in the journal.
     pub position: Position,
     /// The device's own JSON, untouched.
     pub payload: Box<RawValue>,
+    /// What the device is called; `None`: the configuration has no names.
+    pub label: Option<Label>,
 }
 
 impl StatusEvent {
@@ -302,9 +327,11 @@ impl StatusEvent {
             place: Place::default(),
             occurred_at: None,
             received_at: Timestamp::UNIX_EPOCH,
+            via: Via::Live,
             origin: "0-1".to_owned(),
             position: Position(1),
             payload: RawValue::NULL.to_owned(),
+            label: None,
         }
     }
 }

@@ -11,18 +11,21 @@ pub enum EntryKind {
     Coverage,
     /// What an alarm engine concludes. Nothing writes one yet.
     Alarm,
+    /// A device's status that no message brought, but a snapshot of its topic.
+    Resync,
 }
 
 impl EntryKind {
     /// Every kind.
-    pub const ALL: [EntryKind; 4] = [
+    pub const ALL: [EntryKind; 5] = [
         EntryKind::Status,
         EntryKind::Undecodable,
         EntryKind::Coverage,
         EntryKind::Alarm,
+        EntryKind::Resync,
     ];
 
-    /// Whether such an entry came from the server.
+    /// Whether such an entry came in a message of the server.
     pub fn is_received(self) -> bool {
         matches!(self, EntryKind::Status | EntryKind::Undecodable)
     }
@@ -34,6 +37,7 @@ impl EntryKind {
             EntryKind::Undecodable => "undecodable",
             EntryKind::Coverage => "coverage",
             EntryKind::Alarm => "alarm",
+            EntryKind::Resync => "resync",
         }
     }
 

@@ -7,6 +7,7 @@ mod coverage;
 mod deletion;
 mod event;
 mod kind;
+mod names;
 mod omit;
 mod position;
 
@@ -14,7 +15,8 @@ pub use clock::{Reading, TrustedClock};
 pub use columns::{Column, ColumnKind};
 pub use coverage::{Coverage, CoverageCause};
 pub use deletion::{Allowance, DeletionReport};
-pub use event::{Coordinates, CoverageEvent, Event, EventKind, Place, Severity, StatusEvent};
+pub use event::{Coordinates, CoverageEvent, Event, EventKind, Place, Severity, StatusEvent, Via};
 pub use kind::EntryKind;
+pub use names::{Label, Named, Names, device_key};
 pub use omit::Omit;
 pub use position::{Origin, Position};

@@ -14,7 +14,7 @@ pub struct Omit(BTreeSet<&'static str>);
 
 impl Omit {
     /// The columns that may be absent. The others say which event it is, or are made of it.
-    pub const COLUMNS: [&str; 13] = [
+    pub const COLUMNS: [&str; 15] = [
         "serial",
         "old_state",
         "province",
@@ -28,6 +28,8 @@ impl Omit {
         "wgs84_latitude",
         "occurred_at",
         PAYLOAD,
+        NAME,
+        GROUP,
     ];
 
     /// Of columns by their names.
@@ -48,7 +50,11 @@ impl Omit {
 
     /// Whether what is omitted still stands in the payload.
     pub fn leaves_payload(&self) -> bool {
-        !self.0.is_empty() && !self.0.contains(PAYLOAD)
+        let mut sent = self
+            .0
+            .iter()
+            .filter(|column| ![NAME, GROUP].contains(column));
+        sent.next().is_some() && !self.0.contains(PAYLOAD)
     }
 
     /// The coordinates that still say the place, where the other pair is omitted.
@@ -75,6 +81,9 @@ impl Omit {
 }
 
 const PAYLOAD: &str = "payload";
+/// No message has them.
+const NAME: &str = "name";
+const GROUP: &str = "group";
 
 /// Two coordinates are one place: without one of them there is none.
 fn omit(status: &mut StatusEvent, column: &str) {
@@ -91,6 +100,8 @@ fn omit(status: &mut StatusEvent, column: &str) {
         "wgs84_longitude" | "wgs84_latitude" => place.wgs84 = None,
         "occurred_at" => status.occurred_at = None,
         PAYLOAD => status.payload = RawValue::NULL.to_owned(),
+        NAME => status.label.iter_mut().for_each(|label| label.name = None),
+        GROUP => status.label.iter_mut().for_each(|label| label.group = None),
         _ => {}
     }
 }
@@ -100,7 +111,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::model::{Coordinates, Event, EventKind, Place};
+    use crate::model::{Coordinates, Event, EventKind, Label, Place};
 
     fn status() -> StatusEvent {
         let text = || Some("x".to_owned());
@@ -120,6 +131,10 @@ mod tests {
             },
             occurred_at: Some(Timestamp::UNIX_EPOCH),
             payload: RawValue::from_string("{}".to_owned()).unwrap(),
+            label: Some(Label {
+                name: Some("x".into()),
+                group: Some("x".into()),
+            }),
             ..StatusEvent::sample()
         }
     }
@@ -127,7 +142,7 @@ mod tests {
     fn null_columns(status: Arc<StatusEvent>) -> Vec<String> {
         let json: serde_json::Value =
             serde_json::from_slice(&Event::Status(status).to_json()).unwrap();
-        let columns = EventKind::Status.columns().iter();
+        let columns = EventKind::Status.names().iter();
         let null = columns.filter(|column| json[**column].is_null());
         null.map(|column| (*column).to_owned()).collect()
     }

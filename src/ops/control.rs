@@ -18,7 +18,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::journal::{self, EntryContent, Journal, NewContent, NewEntry, Replay, Which};
+use crate::journal::{
+    self, EntryContent, ForgottenDevice, Journal, NewContent, NewEntry, Replay, Which,
+};
 use crate::model::Position;
 use crate::secret::{Lifetime, protect};
 
@@ -68,6 +70,11 @@ pub enum AdminCommand {
         /// Its name.
         sink: String,
     },
+    /// Forget the last states of devices: each counts as never seen.
+    ForgetDevices {
+        /// Which devices.
+        devices: Vec<ForgottenDevice>,
+    },
     /// Deliver to a sink now, though it is disabled or waits for its next attempt.
     RetrySink {
         /// Its name.
@@ -108,7 +115,7 @@ pub struct Reply {
     /// at.
     pub entries: u64,
     /// Of `RetrySource`: the attempt comes then and not now, since the limit on refused sign-ins
-    /// holds.
+    /// holds. Of `RetrySink`: since the sink's `rate` does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
 }
@@ -192,6 +199,7 @@ pub async fn execute(journal: &Journal, command: AdminCommand) -> Result<Reply, 
             known(journal, &sink)?;
             journal.admin.forget(&sink).await?.into()
         }
+        AdminCommand::ForgetDevices { devices } => journal.admin.forget_devices(devices).await?,
         AdminCommand::RetrySink { .. } | AdminCommand::RetrySource => {
             let error = "no stomp-bridge runs on this journal, so nothing waits for an attempt: \
                          start it with `stomp-bridge run`";

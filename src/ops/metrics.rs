@@ -14,7 +14,7 @@ use prometheus_client::registry::Registry;
 
 use super::sinks::SinkView;
 use super::view::View;
-use crate::source::{LinkState, TopicStatus};
+use crate::source::LinkState;
 
 /// OpenMetrics text, as the body's first lines promise.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -50,6 +50,12 @@ struct Ended {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Topic {
     topic: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Resynced {
+    topic: String,
+    result: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -240,7 +246,42 @@ impl Scrape {
         let help = "1 while the topic is silent; of other, while one of its topics is";
         let silent = labelled(&topics, |it| it.silent_since.is_some().into());
         gauges(encoder, "topic_silent", help, silent)?;
+        self.resyncs(encoder)?;
         self.unreadable(encoder)
+    }
+
+    fn resyncs(&self, encoder: &mut DescriptorEncoder) -> Result<(), Error> {
+        let resyncs = self.0.source.resyncs();
+        let mut counts = BTreeMap::new();
+        for (index, (name, it)) in resyncs.iter().enumerate() {
+            let topic = match index < TOPICS_MAX {
+                true => name,
+                false => OTHER_TOPICS,
+            };
+            let results = [
+                ("taken_in", it.successes_total),
+                ("failed", it.failures_total),
+            ];
+            for (result, count) in results {
+                *counts.entry((topic, result)).or_default() += count;
+            }
+        }
+        let counts = counts.into_iter().map(|((topic, result), count)| {
+            let topic = topic.to_owned();
+            (Resynced { topic, result }, count)
+        });
+        let help = "Snapshots that were asked for, by how that ended";
+        counters(encoder, "resyncs", help, counts)?;
+        let help = "When the topic's last snapshot was taken in, in seconds since 1970; 0: none \
+                    since the start";
+        let last = labelled(&resyncs, |it| {
+            let last = it.last_success;
+            last.map_or(0, |at| at.as_second().unsigned_abs())
+        });
+        gauges(encoder, "resync_last_success_timestamp_seconds", help, last)?;
+        let help = "1 while the topic's newest snapshot is one that failed; of other, of one";
+        let failing = labelled(&resyncs, |it| it.trouble.is_some().into());
+        gauges(encoder, "resync_failing", help, failing)
     }
 
     fn unreadable(&self, encoder: &mut DescriptorEncoder) -> Result<(), Error> {
@@ -307,6 +348,9 @@ impl Scrape {
         )?;
         let help = "Statuses that were received before, by their event key or by another topic";
         count(encoder, "repeats", help, status.repeats)?;
+        let help =
+            "Statuses that snapshots brought, those that only confirm what was known included";
+        count(encoder, "statuses_resynced", help, status.resynced)?;
         let help = "Devices whose last state is known";
         gauge(encoder, "devices", help, status.devices)?;
         let help = "Devices that were forgotten because of journal.devices_max";
@@ -450,10 +494,7 @@ impl Scrape {
 }
 
 /// A value of each topic: the largest where a label is shared.
-fn labelled(
-    topics: &BTreeMap<Arc<str>, TopicStatus>,
-    value: impl Fn(&TopicStatus) -> u64,
-) -> Vec<(Topic, u64)> {
+fn labelled<T>(topics: &BTreeMap<Arc<str>, T>, value: impl Fn(&T) -> u64) -> Vec<(Topic, u64)> {
     let mut labelled: BTreeMap<&str, u64> = BTreeMap::new();
     for (index, (name, topic)) in topics.iter().enumerate() {
         let label = if index < TOPICS_MAX {
@@ -548,6 +589,7 @@ fn family<L: EncodeLabelSet, M: EncodeMetric>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::TopicStatus;
 
     #[test]
     fn topics_beyond_two_hundred_share_a_label_with_the_one_of_that_name() {

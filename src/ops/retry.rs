@@ -29,7 +29,10 @@ fn retry_sink(view: &View, name: &str) -> Result<Reply, Refusal> {
         )));
     };
     sink.health.ask_retry();
-    Ok(Reply::of(0))
+    Ok(Reply {
+        entries: 0,
+        not_before: sink.health.report().no_attempt_before,
+    })
 }
 
 fn retry_source(view: &View) -> Result<Reply, Refusal> {

@@ -122,12 +122,37 @@ pub struct Topic {
     /// The same of words that are not counted by themselves.
     #[serde(default)]
     pub unmapped_others: u64,
+    /// Statuses that the topic's `encoding` has made, of bodies that are UTF-8, too.
+    #[serde(default)]
+    pub utf8: u64,
     /// Objects that the topic's `ignore` has dropped.
     #[serde(default)]
     pub ignored: u64,
     /// Messages without any status: an empty array.
     #[serde(default)]
     pub empty: u64,
+    /// How its last snapshots ended; none where it has no `resync`.
+    #[serde(default)]
+    pub resync: Option<Resync>,
+}
+
+/// How the last snapshots of a topic ended.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Resync {
+    /// When the last one was taken in, since the start.
+    pub last_success: Option<Timestamp>,
+    /// How many statuses it had.
+    pub devices: u64,
+    /// How many of them were left out, since a message of the device was newer.
+    pub skipped: u64,
+    /// How many more could not be read.
+    pub unreadable: u64,
+    /// When the last one failed, though it may have passed.
+    pub last_failure: Option<Timestamp>,
+    /// Why there is none now; none where the newest one did not fail.
+    pub trouble: Option<String>,
+    /// Failures in a row.
+    pub failures: u32,
 }
 
 /// A topic that the server refuses.
@@ -182,14 +207,23 @@ pub struct Sink {
     pub up: bool,
     /// Since when.
     pub since: Option<Timestamp>,
-    /// The last trouble, though it may have passed.
+    /// The last trouble, though it may have passed, or why the last dead letter is one.
     pub last_error: Option<String>,
+    /// When that was.
+    #[serde(default)]
+    pub last_error_at: Option<Timestamp>,
     /// What is to be mended although it delivers.
     #[serde(default)]
     pub warning: Option<String>,
     /// When it is tried next, where it waits for that; `sinks retry` tries it now.
     #[serde(default)]
     pub next_attempt: Option<Timestamp>,
+    /// Its `rate` allows no attempt before, also not by `sinks retry`.
+    #[serde(default)]
+    pub no_attempt_before: Option<Timestamp>,
+    /// Something could be delivered now, and waits for its `rate`.
+    #[serde(default)]
+    pub waits_for_rate: bool,
     /// The other side wants nothing more: it is not tried until `sinks retry` or a reload.
     #[serde(default)]
     pub disabled: bool,
@@ -318,6 +352,7 @@ fn leaving(view: &View) -> Vec<String> {
 fn topics(view: &View) -> BTreeMap<String, Topic> {
     let topics = view.source.topics().into_iter();
     let mut unreadable = view.source.unreadable();
+    let mut resyncs = view.source.resyncs();
     let topic = |(name, it): (Arc<str>, source::TopicStatus)| {
         let unreadable = unreadable.remove(&name).unwrap_or_default();
         let fields = unreadable.fields.into_iter();
@@ -329,12 +364,26 @@ fn topics(view: &View) -> BTreeMap<String, Topic> {
                 .collect(),
             unmapped: redacted_words(unreadable.unmapped),
             unmapped_others: unreadable.unmapped_others,
+            utf8: unreadable.utf8,
             ignored: unreadable.ignored,
             empty: unreadable.empty,
+            resync: resyncs.remove(&name).map(resync),
         };
         (name.to_string(), topic)
     };
     topics.map(topic).collect()
+}
+
+fn resync(report: source::ResyncReport) -> Resync {
+    Resync {
+        last_success: report.last_success,
+        devices: report.devices,
+        skipped: report.skipped,
+        unreadable: report.unreadable,
+        last_failure: report.last_failure,
+        trouble: report.trouble,
+        failures: report.failures,
+    }
 }
 
 /// Words of a peer, without secrets.
@@ -380,10 +429,13 @@ fn sinks(view: &View, accounts: Vec<SinkAccounting>) -> Vec<Sink> {
                 up: health.as_ref().is_some_and(|health| health.up),
                 since: health.as_ref().map(|health| health.since),
                 next_attempt: health.as_ref().and_then(|health| health.next_attempt),
+                no_attempt_before: health.as_ref().and_then(|health| health.no_attempt_before),
+                waits_for_rate: health.as_ref().is_some_and(|health| health.waits_for_rate),
                 disabled: health.as_ref().is_some_and(|health| health.disabled),
                 paused: health.as_ref().is_some_and(|health| health.paused),
                 since_start: known.map(since_start).unwrap_or_default(),
                 warning: health.as_ref().and_then(|health| health.warning.clone()),
+                last_error_at: health.as_ref().and_then(|health| health.last_error_at),
                 last_error: health.and_then(|health| health.last_error),
                 replaying: view.journal.cursors.replay(&account.sink).is_some(),
                 dlq_bytes: dlq_bytes(&account.sink),

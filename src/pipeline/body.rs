@@ -58,6 +58,9 @@ pub(super) struct Text<'a> {
     pub(super) text: Cow<'a, str>,
     /// The bytes alone would not have been enough to read it.
     pub(super) by_headers: bool,
+    /// The topic's charset has decided, and the bytes are UTF-8, too. A text of another charset
+    /// hardly ever is, so that charset may be wrong.
+    pub(super) is_utf8_too: bool,
 }
 
 impl Charset {
@@ -119,12 +122,14 @@ impl<'a> Body<'a> {
         bytes_max: usize,
     ) -> Result<Text<'a>, Undecodable> {
         let (bytes, mut by_headers) = self.inflated(bytes_max)?;
+        let mut is_utf8_too = false;
         let said = self.said()?;
         let text = match bytes {
             Cow::Borrowed(bytes) => {
                 let (text, read_by) =
                     decoded(bytes, said, topics).map_err(Undecodable::by_topic)?;
                 by_headers |= read_by == ReadBy::Headers;
+                is_utf8_too |= read_by == ReadBy::TopicThoughUtf8;
                 match text {
                     Cow::Borrowed(text) => Cow::Borrowed(json(text).map_err(broken)?),
                     Cow::Owned(text) => Cow::Owned(json(&text).map_err(broken)?.to_owned()),
@@ -134,6 +139,7 @@ impl<'a> Body<'a> {
                 let (text, read_by) =
                     decoded(&bytes, said, topics).map_err(Undecodable::by_topic)?;
                 by_headers |= read_by == ReadBy::Headers;
+                is_utf8_too |= read_by == ReadBy::TopicThoughUtf8;
                 Cow::Owned(json(&text).map_err(broken)?.to_owned())
             }
         };
@@ -145,7 +151,11 @@ impl<'a> Body<'a> {
             );
             return Err(Undecodable::with(Remedy::Limit, reason));
         }
-        Ok(Text { text, by_headers })
+        Ok(Text {
+            text,
+            by_headers,
+            is_utf8_too,
+        })
     }
 
     /// Without compression; and whether its headers were needed for that.
@@ -161,6 +171,12 @@ impl<'a> Body<'a> {
             let found = Compressed::of(&bytes);
             // Where a proxy has undone it, the header may still be there.
             let found = found.or((is_deflate && !is_text(&bytes)).then_some(Compressed::Deflate));
+            if found.is_none() && matches!(bytes, Cow::Borrowed(_)) && !is_text(&bytes) {
+                return Err(broken(format!(
+                    "expected gzip, as its content-encoding says, found {} bytes that do not begin so",
+                    bytes.len()
+                )));
+            }
             if let Some(found) = found {
                 by_headers |= found == Compressed::Deflate || matches!(bytes, Cow::Owned(_));
                 bytes = Cow::Owned(found.inflated(&bytes, bytes_max)?);
@@ -313,6 +329,8 @@ enum ReadBy {
     Headers,
     /// Its own bytes, the topic or the default.
     Anything,
+    /// The topic, and the default would fit as well.
+    TopicThoughUtf8,
 }
 
 /// A text by the first charset that fits.
@@ -338,9 +356,14 @@ fn decoded(
     for charset in candidates.into_iter().flatten() {
         if let Some(text) = charset.decode(bytes) {
             let alone = utf16(bytes).or(topics).unwrap_or(Charset(UTF_8));
-            let read_by = match charset == alone || matches!(text, Cow::Borrowed(_)) {
-                true => ReadBy::Anything,
-                false => ReadBy::Headers,
+            let is_changed = matches!(text, Cow::Owned(_));
+            let is_utf8 = || std::str::from_utf8(bytes).is_ok();
+            let read_by = match (is_changed, charset == alone) {
+                (true, false) => ReadBy::Headers,
+                (true, true) if said != Some(charset) && topics == Some(charset) && is_utf8() => {
+                    ReadBy::TopicThoughUtf8
+                }
+                _ => ReadBy::Anything,
             };
             return Ok((text, read_by));
         }

@@ -10,18 +10,19 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use super::body::{BLANKS, Body, utf8};
+use super::body::{BLANKS, Body, Charset, utf8};
 use super::constants::Constants;
 use super::coordinates::{System, is_on_earth, to_wgs84};
 use super::pointer::Finder;
 use super::scalar::{characters, excerpt, number, text, time};
 use super::undecodable::Undecodable;
 use super::{Field, Mapping, States};
-use crate::model::{Coordinates, Origin, Place, Severity, StatusEvent};
+use crate::model::{Coordinates, Names, Origin, Place, Severity, StatusEvent, Via};
 use crate::secret::beginning;
 
 /// Statuses in one body. A larger array, such as one of scalars in a frame of many MiB, would cost
@@ -111,6 +112,8 @@ pub struct Doubts {
     fields: u16,
     /// `[states]` does not have its new state.
     pub unmapped: bool,
+    /// Its text is as the topic's `encoding` has it, and its bytes are UTF-8, too.
+    pub is_utf8_too: bool,
 }
 
 impl Doubts {
@@ -140,12 +143,17 @@ pub struct Decoder {
     mapping: Arc<Mapping>,
     constants: Arc<Constants>,
     states: Arc<States>,
+    names: Option<Arc<Names>>,
     fields: Arc<Finder>,
     /// Those of a [`StatusKey`]: the intake needs no others.
     key_fields: Arc<Finder>,
     items: Option<Arc<Finder>>,
     /// Empty where the topic has no event key.
     event_key: Arc<Finder>,
+    /// How the statuses come.
+    via: Via,
+    /// What reads the topic's snapshots, where it has any.
+    snapshot: Option<Arc<Decoder>>,
 }
 
 /// What a message says is the same by both.
@@ -154,7 +162,8 @@ impl PartialEq for Decoder {
         // The rest is made from these.
         (&self.topic, &self.stream, self.shared) == (&other.topic, &other.stream, other.shared)
             && (&self.mapping, &self.states) == (&other.mapping, &other.states)
-            && self.constants == other.constants
+            && (&self.constants, &self.names) == (&other.constants, &other.names)
+            && (self.via, &self.snapshot) == (other.via, &other.snapshot)
     }
 }
 
@@ -179,11 +188,53 @@ impl Decoder {
             mapping: Arc::new(mapping),
             constants: Arc::default(),
             states,
+            names: None,
             fields,
             key_fields,
             items,
             event_key,
+            via: Via::Live,
+            snapshot: None,
         }
+    }
+
+    /// The same, with what reads the topic's snapshots. It comes before [`Decoder::in_stream`].
+    pub fn with_snapshot(self, mapping: Mapping, constants: Constants) -> Decoder {
+        let snapshot = Decoder::new(Arc::clone(&self.topic), mapping, Arc::clone(&self.states))
+            .with_names(self.names.clone());
+        let snapshot = Decoder {
+            via: Via::Resync,
+            stream: Arc::clone(&self.stream),
+            ..snapshot.with_constants(constants)
+        };
+        Decoder {
+            snapshot: Some(Arc::new(snapshot)),
+            ..self
+        }
+    }
+
+    /// What reads the topic's snapshots. Where it has none by now, it reads them as its messages.
+    pub fn of_snapshots(&self) -> Decoder {
+        match &self.snapshot {
+            Some(snapshot) => (**snapshot).clone(),
+            None => Decoder {
+                via: Via::Resync,
+                shared: false,
+                ..self.clone()
+            },
+        }
+    }
+
+    /// The same, with what read the snapshots before where it has nothing for that itself.
+    pub fn or_snapshot_of(&self, before: &Decoder) -> Option<Decoder> {
+        let snapshot = before
+            .snapshot
+            .as_ref()
+            .filter(|_| self.snapshot.is_none())?;
+        Some(Decoder {
+            snapshot: Some(Arc::clone(snapshot)),
+            ..self.clone()
+        })
     }
 
     /// The same for another topic, of which there may be thousands: they share all else.
@@ -204,11 +255,21 @@ impl Decoder {
         }
     }
 
+    /// The same where devices have names.
+    pub fn with_names(self, names: Option<Arc<Names>>) -> Decoder {
+        Decoder { names, ..self }
+    }
+
     /// The same for a topic of a stream; `shared`: other topics are ways to the same statuses.
     pub fn in_stream(self, stream: Arc<str>, shared: bool) -> Decoder {
+        let snapshot = self.snapshot.map(|snapshot| {
+            // No other topic's messages are compared with it.
+            Arc::new((*snapshot).clone().in_stream(Arc::clone(&stream), false))
+        });
         Decoder {
             stream,
             shared,
+            snapshot,
             ..self
         }
     }
@@ -224,7 +285,17 @@ impl Decoder {
         self.states.lookup(word)
     }
 
-    /// The vocabulary's name of a state.
+    /// The zone of the times that name none.
+    pub fn zone(&self) -> &TimeZone {
+        &self.mapping.zone
+    }
+
+    /// The topic's `encoding`, by its name in the Encoding Standard.
+    pub fn encoding(&self) -> Option<&'static str> {
+        self.mapping.charset.map(Charset::name)
+    }
+
+    /// The vocabulary's name of a state as sent.
     pub fn state_name<'a>(&'a self, word: &'a str) -> &'a str {
         self.states.lookup(word).0
     }
@@ -256,7 +327,12 @@ impl Decoder {
                 elements.unwrap_or_else(|reason| as_it_came(true, reason))
             }
             Cow::Owned(text) => match self.elements(&text, received_at) {
-                Ok(elements) => owned(elements),
+                Ok(mut elements) => {
+                    for element in &mut elements {
+                        element.doubts.is_utf8_too = read.is_utf8_too;
+                    }
+                    owned(elements)
+                }
                 Err(reason) if read.by_headers => {
                     let raw = Cow::Owned(text.into_bytes());
                     vec![Element::undecodable(raw, true, reason)]
@@ -289,7 +365,9 @@ impl Decoder {
     /// nobody listened is a change. Of a device that we did not know, its own old state says so;
     /// without one it has not changed. Words are compared as sent, without the blanks around them.
     ///
-    /// A status without one of the values of the event key takes its id from its origin.
+    /// A status without one of the values of the event key takes its id from its origin, as each of
+    /// a snapshot does: the message that says the same has the other. Nor has such a status missed
+    /// a transition.
     ///
     /// # Errors
     /// As in [`Element::outcome`].
@@ -315,17 +393,29 @@ impl Decoder {
         let old = old_state.as_deref().map(str::trim);
         let known = previous.map(str::trim);
         let origin_text = origin.to_string();
+        let serial = said.serial();
+        let label = self.names.as_ref().map(|names| {
+            let label = names.of(&client_id, &device_id, serial.as_deref());
+            label.cloned().unwrap_or_default()
+        });
         Ok(StatusEvent {
-            event_id: self.event_id(json).unwrap_or_else(|| origin_text.clone()),
+            event_id: match self.via {
+                Via::Live => self.event_id(json),
+                Via::Resync => None,
+            }
+            .unwrap_or_else(|| origin_text.clone()),
             topic: Arc::clone(&self.topic),
             stream: Arc::clone(&self.stream),
             client_id,
             device_id,
-            serial: said.serial(),
+            serial,
             changed: known
                 .or(old)
                 .is_some_and(|before| before != new_state.trim()),
-            missed_transition: old.is_some() && known.is_some() && old != known,
+            missed_transition: self.via == Via::Live
+                && old.is_some()
+                && known.is_some()
+                && old != known,
             state: state.to_owned(),
             severity,
             old_state,
@@ -333,9 +423,11 @@ impl Decoder {
             place: said.place(),
             occurred_at: said.occurred_at(received_at),
             received_at,
+            via: self.via,
             origin: origin_text,
             position: origin.position,
             payload: payload.to_owned(),
+            label,
         })
     }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::{Decoder, StatusKey};
+use crate::model::Via;
 
 /// The decoders of all topics, by name. Clones share what they hold.
 #[derive(Debug, Clone)]
@@ -25,20 +26,28 @@ impl Decoders {
 
     /// The stream and the device of a status's own bytes, and what they say of it. `None`: there is
     /// no such topic, or its decoder cannot read them.
-    pub fn status_key(&self, topic: &str, raw: &[u8]) -> Option<(Arc<str>, StatusKey)> {
+    pub fn status_key(&self, topic: &str, via: Via, raw: &[u8]) -> Option<(Arc<str>, StatusKey)> {
         let current = self.current();
         let decoder = current.get(topic)?;
-        Some((Arc::clone(decoder.stream()), decoder.status_key(raw).ok()?))
+        let key = match via {
+            Via::Live => decoder.status_key(raw),
+            Via::Resync => decoder.of_snapshots().status_key(raw),
+        };
+        Some((Arc::clone(decoder.stream()), key.ok()?))
     }
 
-    /// From now on these hold. A removed topic keeps its decoder while the process lives, since its
-    /// entries may still wait for delivery.
+    /// From now on these hold. A removed topic keeps its decoder while the process lives, and one
+    /// without snapshots what has read them, since their entries may still wait for delivery.
     pub fn replace(&self, by_topic: Arc<HashMap<Arc<str>, Decoder>>) {
         let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let mut next = by_topic;
         for (topic, decoder) in current.iter() {
-            if !next.contains_key(topic) {
-                Arc::make_mut(&mut next).insert(Arc::clone(topic), decoder.clone());
+            let kept = match next.get(topic) {
+                Some(next) => next.or_snapshot_of(decoder),
+                None => Some(decoder.clone()),
+            };
+            if let Some(kept) = kept {
+                Arc::make_mut(&mut next).insert(Arc::clone(topic), kept);
             }
         }
         *current = next;

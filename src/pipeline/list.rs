@@ -127,7 +127,15 @@ impl Object for Item {
     }
 
     fn enumerate(self: &Arc<Self>) -> minijinja::value::Enumerator {
-        minijinja::value::Enumerator::Str(self.event.kind().columns())
+        let kind = self.event.kind();
+        let is_named = self
+            .event
+            .status()
+            .is_some_and(|status| status.label.is_some());
+        minijinja::value::Enumerator::Str(match is_named {
+            true => kind.names(),
+            false => kind.columns(),
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 
 use super::urlencode::urlencode;
 use super::{nearest, portable};
-use crate::model::columns::{COVERAGE, KIND, STATUS};
+use crate::model::columns::{COVERAGE, KIND, of_status};
 use crate::model::{
     Column, ColumnKind, Coverage, CoverageEvent, Event, EventKind, Severity, StatusEvent,
 };
@@ -65,8 +65,8 @@ impl Scope {
         let mut mistakes = Vec::new();
         for name in undeclared {
             let name = name.as_str();
-            if kinds.iter().any(|kind| kind.columns().contains(&name)) {
-                scope.status.extend(column(&STATUS, name));
+            if kinds.iter().any(|kind| kind.names().contains(&name)) {
+                scope.status.extend(of_status(name));
                 scope.coverage.extend(column(&COVERAGE, name));
             } else if !globals.contains(name) {
                 mistakes.push(unknown(name, kinds));
@@ -178,11 +178,11 @@ pub(super) fn unknown(name: &str, kinds: &BTreeSet<EventKind>) -> String {
         }
         _ => {}
     }
-    let known = || kinds.iter().flat_map(|kind| kind.columns()).copied();
+    let known = || kinds.iter().flat_map(|kind| kind.names()).copied();
     if is_column(name)
         && let Some(kind) = kinds.first()
     {
-        let (kind, columns) = (kind.as_str(), kind.columns().join(", "));
+        let (kind, columns) = (kind.as_str(), kind.names().join(", "));
         return format!("an event of the kind {kind} has no `{name}`; it has {columns}");
     }
     if let Some(near) = nearest(name, known()) {
@@ -295,7 +295,7 @@ impl Object for Context {
 fn is_column(name: &str) -> bool {
     EventKind::ALL
         .iter()
-        .any(|kind| kind.columns().contains(&name))
+        .any(|kind| kind.names().contains(&name))
 }
 
 /// The column of that name.
@@ -309,7 +309,7 @@ pub(super) fn lookup(event: &Event, name: &str) -> Option<Value> {
         return Some(Value::from(event.kind().as_str()));
     }
     match event {
-        Event::Status(status) => Some(value(&**status, column(&STATUS, name)?)),
+        Event::Status(status) => Some(value(&**status, of_status(name)?)),
         Event::Coverage(coverage) => Some(value(&**coverage, column(&COVERAGE, name)?)),
     }
 }

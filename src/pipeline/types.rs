@@ -13,7 +13,7 @@ use super::scope::language;
 use super::syntax::{
     Comparison, SEVERITY, Spelling, constant, literal, name, ranked, severities, text,
 };
-use crate::model::columns::{COVERAGE, KIND, STATUS};
+use crate::model::columns::{COVERAGE, KIND, of_status};
 use crate::model::{ColumnKind, Severity};
 
 /// The columns whose words come from a vocabulary.
@@ -467,7 +467,7 @@ impl Checker {
         if name == KIND {
             return Type::Text;
         }
-        let status = STATUS.iter().find(|column| column.name == name);
+        let status = of_status(name);
         let coverage = COVERAGE.iter().find(|column| column.name == name);
         match (status, coverage) {
             (Some(column), None) => Type::of(&column.kind),

@@ -15,14 +15,20 @@ pub struct HealthReport {
     pub up: bool,
     /// Since when `up` is as it is.
     pub since: Timestamp,
-    /// The last trouble, kept after it has passed.
+    /// The last trouble, kept after it has passed, or why the last dead letter is one.
     pub last_error: Option<String>,
+    /// When that was.
+    pub last_error_at: Option<Timestamp>,
     /// Why it is not up now, as far as that is known.
     pub trouble: Option<String>,
     /// What an operator should mend although it delivers.
     pub warning: Option<String>,
     /// When it is tried next, where it waits for that.
     pub next_attempt: Option<Timestamp>,
+    /// Its rate allows no attempt before, also not by a retry.
+    pub no_attempt_before: Option<Timestamp>,
+    /// Something could be delivered now, and waits for its rate.
+    pub waits_for_rate: bool,
     /// The other side wants nothing more: it is not tried until somebody asks for it.
     pub disabled: bool,
     /// It waits until something is done, or for long: its dead letters are full, or it rejects too
@@ -45,9 +51,12 @@ impl Default for Health {
             up: false,
             since: Timestamp::now(),
             last_error: None,
+            last_error_at: None,
             trouble: None,
             warning: None,
             next_attempt: None,
+            no_attempt_before: None,
+            waits_for_rate: false,
             disabled: false,
             paused: false,
         };
@@ -92,6 +101,20 @@ impl Health {
         report.next_attempt = next_attempt;
     }
 
+    /// Its rate allows no attempt before this time, and whether anything waits for that.
+    pub fn rate_allows_at(&self, no_attempt_before: Option<Timestamp>, waits: bool) {
+        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        (report.no_attempt_before, report.waits_for_rate) = (no_attempt_before, waits);
+    }
+
+    /// One event was dead-lettered, and why; whether the sink is up does not change.
+    pub fn dead_lettered(&self, error: &str) {
+        let error = redact_echo(error).into_owned();
+        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        report.last_error = Some(error);
+        report.last_error_at = Some(Timestamp::now());
+    }
+
     /// The other side wants nothing more. True where it was up before.
     pub fn disabled(&self, error: &str) -> bool {
         let news = self.in_trouble(error);
@@ -125,10 +148,14 @@ impl Health {
 
     /// A copy of the state.
     pub fn report(&self) -> HealthReport {
-        self.report
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        let report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Timestamp::now();
+        let no_attempt_before = report.no_attempt_before.filter(|at| *at > now);
+        HealthReport {
+            no_attempt_before,
+            waits_for_rate: report.waits_for_rate && no_attempt_before.is_some(),
+            ..report.clone()
+        }
     }
 
     fn set(&self, up: bool, error: Option<String>) -> bool {
@@ -143,6 +170,7 @@ impl Health {
         (report.disabled, report.paused) = (false, false);
         if error.is_some() {
             report.last_error = error;
+            report.last_error_at = Some(Timestamp::now());
         }
         news
     }

@@ -38,6 +38,12 @@ pub trait Sink: Send {
     /// them. Must be safe to make again with the same events: after an error, and after a crash.
     fn attempt<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), Undelivered>>;
 
+    /// What the other side has said to confirm the last attempt, whole or in part, for who asks what
+    /// became of an event; `None`: nothing. It is cut and redacted before it is kept.
+    fn answer(&mut self) -> Option<String> {
+        None
+    }
+
     /// Another one for the same destination, whose attempts are in flight beside this one's. Only
     /// [`Ordering::PerDevice`](super::Ordering::PerDevice) asks for it.
     fn another(&self) -> Option<Box<dyn Sink>> {

@@ -7,6 +7,7 @@ mod incoming;
 mod link;
 mod paused;
 mod refusal;
+mod resync;
 mod settle;
 mod topics;
 
@@ -35,6 +36,7 @@ use super::intake::{BATCH_MAX, Intake, Owed};
 use super::link_proof::LinkProof;
 use super::reload::{Inbox, ReloadRequest};
 use super::rest::Rest;
+use super::resync::Resyncs;
 use super::server_window::ServerWindow;
 use super::settings::Attempt;
 use super::signin::Credentials;
@@ -78,6 +80,7 @@ pub(super) struct Connection<'a> {
     sockjs: Option<SockJsTransport>,
     proof: LinkProof,
     admission: &'a mut Admission,
+    resyncs: &'a mut Resyncs,
     /// The topic whose refusal ends the connection.
     refused: Option<Arc<str>>,
     /// A message has come.
@@ -118,6 +121,8 @@ pub(super) struct Connection<'a> {
     unread: Option<Timestamp>,
     /// The session holds messages that the intake has had no room for.
     events_left: bool,
+    /// The stream has ended so, behind what is left.
+    end: Option<TransportError>,
 }
 
 /// A connection that stood for this long was live, though no message came.
@@ -190,6 +195,7 @@ impl<'a> Connection<'a> {
         commit: &'a mut Commit,
         status: &'a Arc<Status>,
         admission: &'a mut Admission,
+        resyncs: &'a mut Resyncs,
     ) -> Result<Connection<'a>, DisconnectReason> {
         let (receiver, sender) = status.turning(dial(&attempt.target)).await?;
         let now = clock::now();
@@ -241,6 +247,7 @@ impl<'a> Connection<'a> {
             writer: Writer::new(sender),
             proof: LinkProof::new(Timestamp::now(), now),
             admission,
+            resyncs,
             refused: None,
             heard: false,
             left_at: None,
@@ -264,6 +271,7 @@ impl<'a> Connection<'a> {
             rest: Rest::default(),
             unread: None,
             events_left: false,
+            end: None,
         })
     }
 
@@ -286,8 +294,11 @@ impl<'a> Connection<'a> {
             // A SUBSCRIBE may have been answered there.
             self.intake.pause_silences(clock::now());
         }
-        if self.events_left && !matches!(ended, DisconnectReason::Journal(_)) {
-            self.take_what_is_left();
+        if self.events_left
+            && !matches!(ended, DisconnectReason::Journal(_))
+            && let Err(error) = self.take_what_is_left(stop).await
+        {
+            ended = DisconnectReason::Journal(error);
         }
         let failed = !matches!(
             ended,
@@ -353,6 +364,7 @@ impl<'a> Connection<'a> {
 
     /// The topics are heard no more: the entries that say so come behind all that was read.
     fn cease(&mut self, ended: &DisconnectReason) {
+        self.resyncs.link_ended(self.intake.live());
         let cause = match ended {
             DisconnectReason::Stopped => CoverageCause::DaemonStopped,
             DisconnectReason::Reloaded => CoverageCause::Unsubscribed,
@@ -393,6 +405,7 @@ impl<'a> Connection<'a> {
             self.leave_when_done();
             self.start_proving();
             let now = clock::now();
+            self.start_resyncs(now);
             if self.stage == Stage::Finishing {
                 self.give_up_at.get_or_insert(now + GOODBYE);
             }
@@ -412,6 +425,7 @@ impl<'a> Connection<'a> {
                 self.proof_due(),
                 self.retry_due(),
                 self.room_due(),
+                self.resync_due(),
             ];
             let due = dues.into_iter().flatten().fold(turn, Instant::min);
             let reading = match self.may_read() {
@@ -419,6 +433,7 @@ impl<'a> Connection<'a> {
                 false => Reading::Rests,
             };
             let takes_more = self.events_left && self.may_take();
+            let takes_snapshot = self.takes_snapshot();
             let listens = reading == Reading::On || self.stage == Stage::Living;
             tokio::select! {
                 biased;
@@ -456,6 +471,13 @@ impl<'a> Connection<'a> {
                 }
                 () = std::future::ready(()), if takes_more => {
                     self.take_more()?;
+                    tokio::task::yield_now().await;
+                }
+                answered = self.resyncs.answered(), if self.stage == Stage::Living => {
+                    self.take_answer(answered)?;
+                }
+                () = std::future::ready(()), if takes_snapshot => {
+                    self.take_part();
                     tokio::task::yield_now().await;
                 }
                 arrived = arrives(&mut self.receiver, reading), if listens => {
@@ -543,10 +565,7 @@ impl<'a> Connection<'a> {
             error => self.by_session(&error),
         });
         // What came before the silence was read too.
-        let taken = match &ended {
-            Ok(()) => self.take_events(),
-            Err(_) => self.take_all_events(),
-        };
+        let taken = self.take_events();
         ended.and(taken)?;
         self.watch_sockjs(now)
     }

@@ -20,6 +20,8 @@ pub(super) struct TopicsHeard {
     topics: BTreeMap<Arc<str>, Hearing>,
     /// Those that began to be heard again and were not told of, with their gaps.
     again: BTreeMap<Arc<str>, Gap>,
+    /// What was not told: since when a topic is heard; `None`: it is not.
+    changes: Vec<(Arc<str>, Option<Timestamp>)>,
 }
 
 /// Since when a topic is heard, or not.
@@ -81,6 +83,7 @@ impl TopicsHeard {
         };
         let heard = Hearing::Heard { since: at };
         self.topics.insert(Arc::clone(topic), heard);
+        self.changes.push((Arc::clone(topic), Some(at)));
         Some(entry(topic, at, None, now))
     }
 
@@ -101,6 +104,7 @@ impl TopicsHeard {
         let at = at.max(since);
         *hearing = Hearing::Deaf { since: at, cause };
         self.again.remove(&topic);
+        self.changes.push((Arc::clone(&topic), None));
         Some(entry(&topic, at, Some(cause), now))
     }
 
@@ -139,6 +143,20 @@ impl TopicsHeard {
             .iter()
             .filter_map(|topic| self.ceased(topic, at(topic), cause, now))
             .collect()
+    }
+
+    /// Since when a topic is heard; `None`: it is not.
+    pub(super) fn since(&self, topic: &str) -> Option<Timestamp> {
+        match self.topics.get(topic)? {
+            Hearing::Heard { since } => Some(*since),
+            Hearing::Deaf { .. } => None,
+        }
+    }
+
+    /// The topics that are heard now or not any longer, in the order of the changes; each told of
+    /// once.
+    pub(super) fn take_changes(&mut self) -> Vec<(Arc<str>, Option<Timestamp>)> {
+        std::mem::take(&mut self.changes)
     }
 
     /// Whether any topic is heard.

@@ -19,6 +19,7 @@ use super::coverage::{HeardAgain, TopicsHeard};
 use super::credit::LargestMessage;
 use super::malformed::MalformedLog;
 use super::redelivery::{Deliveries, RedeliveryLog};
+use super::resync::{LiveDevices, Part};
 use super::silence::{NextLook, Silence, SilenceLog};
 use super::status::Status;
 use super::topic::Topic;
@@ -68,8 +69,8 @@ struct TopicState {
 impl TopicState {
     /// What of an accepted status could not be read.
     fn doubt(&self, status: &Status, raw: &[u8], doubts: Doubts, key: &StatusKey) {
-        let topic = &self.name;
-        for first in status.unreadable.count(topic, doubts, key) {
+        let (topic, stream) = (&self.name, self.decoder.stream());
+        for first in status.unreadable.count(topic, stream, doubts, key) {
             match first {
                 FirstTime::Field(field) => {
                     let (found, field_name) = (self.decoder.found(raw, field), field.name());
@@ -89,6 +90,13 @@ impl TopicState {
                     %topic,
                     "states unmapped: there are too many words to count each; see whether the \
                      topic's `fields` has the state where it stands"
+                ),
+                FirstTime::Utf8 => tracing::warn!(
+                    %topic,
+                    encoding = self.decoder.encoding(),
+                    state = key.new_state.trim(),
+                    "this body is valid UTF-8, and is read as the topic's `encoding` says: where its \
+                     texts look wrong, remove that key; `status` counts such statuses"
                 ),
                 FirstTime::Ignored => {}
             }
@@ -177,6 +185,8 @@ pub(super) struct Intake {
     next_look: NextLook,
     silence_log: SilenceLog,
     heard: TopicsHeard,
+    /// The devices that are newer than a snapshot.
+    live: LiveDevices,
     malformed: MalformedLog,
     redelivery: RedeliveryLog,
     /// The last process ended without a stop, perhaps over a message that comes again.
@@ -201,6 +211,7 @@ impl Intake {
             next_look: NextLook::default(),
             silence_log: SilenceLog::default(),
             heard: TopicsHeard::default(),
+            live: LiveDevices::default(),
             malformed: MalformedLog::default(),
             unclean: false,
             proven: HashSet::new(),
@@ -373,6 +384,7 @@ impl Intake {
                 Ok(key) => {
                     counters.accepted.fetch_add(1, Relaxed);
                     let stream = Arc::clone(topic.decoder.stream());
+                    self.live.heard(&stream, &key);
                     NewContent::Status { stream, key }
                 }
                 Err(Undecodable { reason, remedy }) => {
@@ -439,6 +451,48 @@ impl Intake {
             self.silence_log.ended(&topic.name);
             self.next_look.no_later_than(topic.silence.due());
         }
+    }
+
+    /// Takes in some statuses of a topic's snapshot. Gives how many it leaves out, since a message of
+    /// the device is newer.
+    pub(super) fn take_snapshot(&mut self, part: Part) -> u64 {
+        let before = self.entries.len();
+        let count = part.statuses.len();
+        for (body, key) in part.statuses {
+            if self.live.has_said(&part.topic, &key) {
+                continue;
+            }
+            self.bytes += body.len();
+            self.entries.push(NewEntry {
+                topic: Arc::clone(&part.topic),
+                received_at: part.at,
+                body,
+                content: NewContent::Resync {
+                    stream: Arc::clone(&part.stream),
+                    key,
+                    unchanged: part.unchanged,
+                },
+            });
+        }
+        if let Some(topic) = self.topics.get_mut(&part.topic) {
+            topic.newest = topic.newest.max(part.at);
+        }
+        (count - (self.entries.len() - before)) as u64
+    }
+
+    /// The devices that are newer than a snapshot.
+    pub(super) fn live(&mut self) -> &mut LiveDevices {
+        &mut self.live
+    }
+
+    /// Since when a topic is heard; `None`: it is not.
+    pub(super) fn heard_since(&self, topic: &str) -> Option<Timestamp> {
+        self.heard.since(topic)
+    }
+
+    /// The topics that are heard now or not any longer; each told of once.
+    pub(super) fn take_heard_changes(&mut self) -> Vec<(Arc<str>, Option<Timestamp>)> {
+        self.heard.take_changes()
     }
 
     /// Takes in a message of no topic: it is kept raw, and acknowledged where the server asks for

@@ -19,7 +19,10 @@
 //!   `silence`: whether each topic's messages come; `rest`: whether a full journal stops us reading;
 //!   `server_window`: whether the server waits for our ACKs; `malformed`, `undeliverable`: what is
 //!   said of odd frames; `redelivery`: and of messages that were delivered before
-//! - `coverage`: which topics are heard; `gaps_seen`: when they were not, for readers; `link_proof`: until when that is certain;
+//! - `resync`: snapshots of what a topic's devices are, where something may have passed us by;
+//!   `resync_settings`: how they are asked for; `resync_report`: how the last ones ended
+//! - `coverage`: which topics are heard; `gaps_seen`: when they were not, for readers;
+//!   `link_proof`: until when that is certain;
 //!   `sockjs_heartbeats`: SockJS's signs of life, where STOMP has none
 //! - `status`: the state of the link; `topic_status`: when each topic's messages came;
 //!   `unreadable`: what of them could not be read
@@ -50,6 +53,9 @@ mod redelivery;
 mod refused_topics;
 mod reload;
 mod rest;
+mod resync;
+mod resync_report;
+mod resync_settings;
 mod server_window;
 mod settings;
 mod signin;
@@ -73,6 +79,8 @@ pub use gaps_seen::SeenGap;
 pub use names::in_short;
 pub use refused_topics::RefusedTopic;
 pub use reload::Handle;
+pub use resync_report::ResyncReport;
+pub use resync_settings::Resync;
 pub use settings::{OVERSIZE_BYTES_MAX, Reconnect, Settings, WAIT_MAX_KEPT, WAIT_MAX_LOST};
 pub use signin::{
     Address, AnswerPart, BodyTemplate, Credentials, Extract, JsonTemplate, Part, Signin,

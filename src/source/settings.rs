@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::broker::{self, Broker};
+use super::resync_settings::Resync;
 use super::signin::{Address, Credentials, Signin, SigninError, SigninTemplate};
 use super::sockjs_heartbeats::SockJsPeriod;
 use super::topic::Topic;
@@ -71,6 +72,8 @@ pub struct Settings {
     /// The topics that have a time of their own for their messages, by their names; `None`: such a
     /// topic is never silent.
     pub silences: BTreeMap<Arc<str>, Option<Duration>>,
+    /// How the snapshots of the topics that have any are asked for, by their names.
+    pub resyncs: BTreeMap<Arc<str>, Resync>,
     /// How CONNECT's values are written.
     pub backslashes: Backslashes,
     /// Longer frames are cut into WebSocket messages of this many bytes, at the boundaries of
@@ -117,6 +120,7 @@ impl Settings {
             topics: other.topics.clone(),
             silence: other.silence,
             silences: other.silences.clone(),
+            resyncs: other.resyncs.clone(),
             ..self.clone()
         } == *other
     }

@@ -13,6 +13,7 @@ use tracing::warn;
 use super::broker::{Broker, ConfigurationWarning};
 use super::gaps_seen::{SeenGap, SeenGaps};
 use super::refused_topics::RefusedTopic;
+use super::resync_report::ResyncReport;
 use super::topic_status::{TopicStatus, TopicTimes};
 use super::undeliverable::{BreakPoint, BreakPoints, Undeliverable};
 use super::unreadable::{Unreadable, UnreadableByTopic};
@@ -149,6 +150,7 @@ pub struct Status {
     delivery_counts: Mutex<BTreeMap<Arc<str>, u64>>,
     topics: Mutex<BTreeMap<Arc<str>, Arc<TopicTimes>>>,
     pub(super) unreadable: UnreadableByTopic,
+    resyncs: Mutex<BTreeMap<Arc<str>, ResyncReport>>,
     held_back: AtomicU64,
     leaving: Mutex<BTreeSet<Arc<str>>>,
     gaps: Mutex<SeenGaps>,
@@ -181,6 +183,7 @@ impl Default for Status {
             delivery_counts: Mutex::default(),
             topics: Mutex::default(),
             unreadable: UnreadableByTopic::default(),
+            resyncs: Mutex::default(),
             held_back: AtomicU64::new(0),
             leaving: Mutex::default(),
             gaps: Mutex::default(),
@@ -245,6 +248,25 @@ impl Status {
     /// the topics of which everything was.
     pub fn unreadable(&self) -> BTreeMap<Arc<str>, Unreadable> {
         self.unreadable.read()
+    }
+
+    /// How the last snapshots of the topics ended that have any, by their names.
+    pub fn resyncs(&self) -> BTreeMap<Arc<str>, ResyncReport> {
+        self.resyncs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(super) fn resyncs_are(&self, reports: BTreeMap<Arc<str>, ResyncReport>) {
+        *self.resyncs.lock().unwrap_or_else(PoisonError::into_inner) = reports;
+    }
+
+    pub(super) fn resynced(&self, topic: &Arc<str>, report: ResyncReport) {
+        self.resyncs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(Arc::clone(topic), report);
     }
 
     /// The topics that are being left: what the server has sent of them is still being journaled and

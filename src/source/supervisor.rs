@@ -21,6 +21,7 @@ use super::intake::Intake;
 use super::last_transports::LastTransports;
 use super::outage_log::OutageLog;
 use super::reload::{Handle, Inbox, ReloadRequest};
+use super::resync::Resyncs;
 use super::settings::Settings;
 use super::signin::{Address, Credentials, SigninError, SigninLimit};
 use super::sockjs_heartbeats::SockJsPeriod;
@@ -68,6 +69,7 @@ pub struct Source {
     intake: Intake,
     commit: Commit,
     admission: Admission,
+    resyncs: Resyncs,
     last_transports: LastTransports,
     sockjs_period: SockJsPeriod,
     busy: BusyAddresses,
@@ -107,6 +109,9 @@ impl Source {
             journal.append_last(intake.drain().0)?;
         }
         let (inbox, handle) = Inbox::new();
+        let signins = SigninLimit::default();
+        let mut resyncs = Resyncs::new(signins.clone(), Arc::clone(&status));
+        resyncs.expect(&settings, &decoders, |_| None, intake.live(), clock::now());
         let backoff = settings.reconnect.backoff();
         let wanted = ReloadRequest { settings, decoders };
         Ok((
@@ -118,6 +123,7 @@ impl Source {
                 intake,
                 commit: Commit::new(clock::now()),
                 admission: Admission::default(),
+                resyncs,
                 last_transports: LastTransports::default(),
                 sockjs_period: SockJsPeriod::default(),
                 busy: BusyAddresses::default(),
@@ -125,7 +131,7 @@ impl Source {
                 short_lives: 0,
                 stood: false,
                 read_interval,
-                signins: SigninLimit::default(),
+                signins,
                 outage: OutageLog::default(),
             },
             handle,
@@ -322,7 +328,7 @@ impl Source {
             } else {
                 info!(url = %address, "connecting");
             }
-            sign_in(&self.wanted.settings, &mut self.signins, &self.status).await
+            sign_in(&self.wanted.settings, &self.signins, &self.status).await
         };
         let signed_in: Result<_, DisconnectReason> = tokio::select! {
             biased;
@@ -357,6 +363,7 @@ impl Source {
                 &mut self.commit,
                 &self.status,
                 &mut self.admission,
+                &mut self.resyncs,
             )
             .await
         };
@@ -397,6 +404,10 @@ impl Source {
     fn reload(&mut self, wanted: ReloadRequest) -> DisconnectReason {
         self.intake.meet(&wanted.settings.topics, &wanted.decoders);
         self.intake.expect(&wanted.settings);
+        let (settings, decoders) = (&wanted.settings, &wanted.decoders);
+        let live = self.intake.live();
+        self.resyncs
+            .expect(settings, decoders, |_| None, live, clock::now());
         self.backoff = wanted.settings.reconnect.backoff();
         let before = std::mem::replace(&mut self.wanted, wanted).settings;
         self.stood = false;
@@ -456,7 +467,7 @@ async fn wait_for_room(
 /// Signs in, where there is a sign-in, and counts a refusal of what was sent.
 async fn sign_in(
     settings: &Settings,
-    limit: &mut SigninLimit,
+    limit: &SigninLimit,
     status: &Status,
 ) -> Result<Credentials, DisconnectReason> {
     let Some(signin) = &settings.signin else {

@@ -1,7 +1,8 @@
 //! What of the accepted statuses could not be read, by topic: fields, words that `[states]` does not
 //! have, and what `ignore` drops. Each is counted, and told of once. Empty arrays are only counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::pipeline::{Doubts, Field, StatusKey};
@@ -10,8 +11,11 @@ use crate::pipeline::{Doubts, Field, StatusKey};
 /// has a new one in each message.
 const WORDS_MAX: usize = 200;
 
-/// What of one topic could not be read since the start of the process. A status that comes again
-/// counts again: only the journal finds out that it is a repeat.
+/// Statuses that are known again: more than a server sends again after a lost connection.
+const COUNTED_MAX: usize = 10_000;
+
+/// What of one topic could not be read since the start of the process. A status with an event key
+/// counts once, however often it comes: its repeats are not stored.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Unreadable {
     /// By the field's name: statuses that are stored without it.
@@ -20,6 +24,8 @@ pub struct Unreadable {
     pub unmapped: BTreeMap<String, u64>,
     /// The same of words beyond the first few hundred.
     pub unmapped_others: u64,
+    /// Statuses that the topic's `encoding` has made, of bodies that are UTF-8, too.
+    pub utf8: u64,
     /// Objects that the topic's `ignore` has dropped.
     pub ignored: u64,
     /// Messages without any status: an empty array.
@@ -39,6 +45,7 @@ pub(super) enum FirstTime {
     Field(Field),
     Word,
     OtherWords,
+    Utf8,
     Ignored,
 }
 
@@ -50,6 +57,36 @@ pub(super) struct UnreadableByTopic(Mutex<Counts>);
 struct Counts {
     topics: BTreeMap<Arc<str>, Unreadable>,
     words: usize,
+    counted: Counted,
+}
+
+/// The statuses that were counted last, by the hash of what tells a repeat.
+#[derive(Debug, Default)]
+struct Counted {
+    known: HashSet<u64>,
+    order: VecDeque<u64>,
+}
+
+impl Counted {
+    /// Whether a status is counted already. One without an event key never is.
+    fn knows(&mut self, stream: &str, key: &StatusKey) -> bool {
+        let Some(event_key) = key.event_key else {
+            return false;
+        };
+        let mut hasher = DefaultHasher::new();
+        (stream, &key.client_id, &key.device_id, event_key).hash(&mut hasher);
+        let status = hasher.finish();
+        if !self.known.insert(status) {
+            return true;
+        }
+        self.order.push_back(status);
+        if self.order.len() > COUNTED_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+        false
+    }
 }
 
 impl UnreadableByTopic {
@@ -62,17 +99,25 @@ impl UnreadableByTopic {
     pub(super) fn count(
         &self,
         topic: &Arc<str>,
+        stream: &str,
         doubts: Doubts,
         key: &StatusKey,
     ) -> Vec<FirstTime> {
         let mut counts = self.lock();
         let counts = &mut *counts;
+        if counts.counted.knows(stream, key) {
+            return Vec::new();
+        }
         let of_topic = counts.topics.entry(Arc::clone(topic)).or_default();
         let mut news = Vec::new();
         for field in doubts.fields() {
             let count = of_topic.fields.entry(field.name()).or_default();
             *count += 1;
             news.extend((*count == 1).then_some(FirstTime::Field(field)));
+        }
+        if doubts.is_utf8_too {
+            of_topic.utf8 += 1;
+            news.extend((of_topic.utf8 == 1).then_some(FirstTime::Utf8));
         }
         if doubts.unmapped {
             let word = key.new_state.trim();
@@ -117,11 +162,18 @@ mod tests {
     use crate::pipeline::{Decoder, Mapping};
 
     fn counted(all: &UnreadableByTopic, topic: &str, body: &str) -> Vec<FirstTime> {
-        let decoder = Decoder::new(topic.into(), Mapping::default(), Arc::default());
+        let mut mapping = Mapping::default();
+        mapping.event_key = vec!["/eventId".parse().unwrap()];
+        let decoder = Decoder::new(topic.into(), mapping, Arc::default());
         let element = decoder
             .split(body.as_bytes(), jiff::Timestamp::UNIX_EPOCH)
             .remove(0);
-        all.count(&topic.into(), element.doubts, &element.outcome.unwrap())
+        all.count(
+            &topic.into(),
+            "stream",
+            element.doubts,
+            &element.outcome.unwrap(),
+        )
     }
 
     #[test]
@@ -140,6 +192,24 @@ mod tests {
         assert_eq!(read["a"].fields, BTreeMap::from([("latitude", 2)]));
         assert_eq!(read["a"].unmapped, BTreeMap::from([("x".to_owned(), 2)]));
         assert_eq!((read["a"].ignored, read["b"].ignored), (0, 2));
+    }
+
+    #[test]
+    fn a_repeat_is_not_counted_and_what_is_known_has_a_bound() {
+        let all = UnreadableByTopic::default();
+        let body = |device: usize, event: usize| {
+            format!(r#"{{"deviceId":{device},"newState":"x","eventId":{event}}}"#)
+        };
+        assert_eq!(counted(&all, "a", &body(1, 7)), [FirstTime::Word]);
+        for (device, event) in [(1, 7), (2, 7), (1, 8), (1, 7), (2, 7)] {
+            assert_eq!(counted(&all, "a", &body(device, event)), []);
+        }
+        assert_eq!(all.read()["a"].unmapped["x"], 3);
+        for event in 0..COUNTED_MAX + 10 {
+            counted(&all, "b", &body(3, event));
+        }
+        assert_eq!(all.lock().counted.known.len(), COUNTED_MAX);
+        assert_eq!(all.lock().counted.order.len(), COUNTED_MAX);
     }
 
     #[test]

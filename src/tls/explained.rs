@@ -2,7 +2,7 @@
 
 use std::io;
 
-use rustls::CertificateError;
+use rustls::{AlertDescription, CertificateError};
 
 use super::untrusted::{Pinned, Reason, Untrusted};
 
@@ -75,6 +75,10 @@ fn advice(error: &rustls::Error, names: &Names) -> String {
     match error {
         rustls::Error::InvalidMessage(_) => {
             "this does not look like TLS: is this the server's TLS port".to_owned()
+        }
+        rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol) => {
+            "the server speaks none of the protocols that are offered (ALPN): correct alpn"
+                .to_owned()
         }
         rustls::Error::AlertReceived(_) => format!(
             "the server refused: it may want a client certificate ({}) that it knows",

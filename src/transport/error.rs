@@ -131,6 +131,8 @@ pub enum DialError {
 pub enum Stage {
     /// The HTTP request of a sign-in, and its answer.
     Signin,
+    /// The HTTP request for a snapshot of a topic, and its answer.
+    Snapshot,
     /// DNS.
     Resolve,
     /// TCP's handshake.
@@ -151,6 +153,7 @@ impl std::fmt::Display for Stage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Stage::Signin => "sign-in",
+            Stage::Snapshot => "snapshot",
             Stage::Resolve => "name resolution",
             Stage::Connect => "TCP connection",
             Stage::Proxy => "proxy tunnel",

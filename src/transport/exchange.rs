@@ -30,6 +30,8 @@ pub struct Request {
     pub tls: crate::tls::Settings,
     /// Which servers are behind an HTTP proxy.
     pub proxies: Proxies,
+    /// What it is called in errors.
+    pub stage: Stage,
     /// The whole exchange may take this long.
     pub timeout: Duration,
     /// More of the answer is not read.
@@ -104,7 +106,7 @@ pub enum Body {
 pub async fn exchange(request: &Request) -> Result<Answer, DialError> {
     let peer = Peer::of(&request.url)?;
     Deadline::after(request.timeout)
-        .bound(&peer, Stage::Signin, ask(request, &peer))
+        .bound(&peer, request.stage, ask(request, &peer))
         .await
 }
 
@@ -113,6 +115,7 @@ async fn ask(request: &Request, peer: &Peer) -> Result<Answer, DialError> {
         url,
         tls,
         proxies,
+        stage,
         body_bytes_max,
         ..
     } = request;
@@ -124,7 +127,7 @@ async fn ask(request: &Request, peer: &Peer) -> Result<Answer, DialError> {
             .post(url.clone())
             .body(text.expose_secret().to_owned()),
     };
-    let failed = |error: reqwest::Error| http::dial_error(peer, Stage::Signin, &error);
+    let failed = |error: reqwest::Error| http::dial_error(peer, *stage, &error);
     let mut answer = asked
         .headers(headers_of(request)?)
         .send()

@@ -8,6 +8,7 @@ mod brokers;
 mod config_verbs;
 mod demo;
 mod demo_stompjs;
+mod history;
 mod live;
 mod live_peers;
 mod run;

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
 use stomp_bridge::journal::{
-    Journal, NewBatch, NewContent, NewEntry, Passed, Settings, Start, Writer,
+    DeliveryProof, Journal, NewBatch, NewContent, NewEntry, Passed, Settings, Start, Writer,
 };
 use stomp_bridge::model::Position;
 use stomp_bridge::pipeline::StatusKey;
@@ -155,7 +155,17 @@ async fn give(journal: &Journal, entries: Vec<NewEntry>) {
         delivered: entries.len() as u64,
         ..Passed::default()
     };
+    let count = i64::try_from(entries.len()).unwrap();
     let at = journal.log.append(NewBatch { entries }).await.unwrap();
+    journal.cursors.prove(DeliveryProof {
+        sink: "site".into(),
+        from: Position(at.0 - count + 1),
+        to: at,
+        positions: None,
+        confirmed_at: Timestamp::now(),
+        attempts: 1,
+        answer: format!("PUBACK 0x00, packet ids {} to {at}", at.0 - count + 1),
+    });
     journal.cursors.pass("site", at, passed);
 }
 
@@ -186,7 +196,7 @@ fn paced_entries_cost_one_commit_a_group_and_one_more_a_second() {
         let saves = wal.commits.len() - groups;
         assert!(saves <= SECONDS, "{saves} more commits than groups");
         let pages = pages(&settings.path).await;
-        for table in ["cursor", "last_state"] {
+        for table in ["cursor", "last_state", "proof"] {
             let writes = wal.writes(pages[table]);
             assert!(
                 (SECONDS - 1..=SECONDS).contains(&writes),

@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use stomp_bridge::delivery::{self, Counters, Statuses};
-use stomp_bridge::journal::{self, Journal, NewBatch, NewContent, NewEntry, Replay, Start, Which};
+use stomp_bridge::delivery::{self, Confirmations, Counters, Statuses};
+use stomp_bridge::journal::{
+    self, Journal, NewBatch, NewContent, NewEntry, Reader, Replay, Start, Which,
+};
 use stomp_bridge::model::{Event, EventKind, Omit, Position, Severity};
 use stomp_bridge::pipeline::{Decoder, Decoders, Expression, Mapping, State, States};
 use stomp_bridge::retry::Retry;
@@ -61,6 +63,10 @@ impl Sink for Collector {
         let mut all = self.taken.lock().unwrap();
         all.extend_from_slice(&batch.events[..taken]);
         Box::pin(async { outcome })
+    }
+
+    fn answer(&mut self) -> Option<String> {
+        Some("taken".to_owned())
     }
 
     fn idle(&mut self) -> BoxFuture<'_, Result<(), Trouble>> {
@@ -169,6 +175,7 @@ async fn sink_gets_the_events_that_it_wants_and_every_entry_is_accounted_for() {
             omit: Omit::default(),
             start: Start::Newest,
             retry: Retry::default(),
+            confirmations: Confirmations::Filtered,
         },
         Box::new(collector.clone()),
         Health::default(),
@@ -241,6 +248,17 @@ async fn sink_gets_the_events_that_it_wants_and_every_entry_is_accounted_for() {
     assert_eq!(dead_letters.len(), 3);
     stop_writer.cancel();
     writer.await.unwrap().unwrap();
+
+    let mut reader = Reader::open(&settings.path).await.unwrap();
+    for (position, proofs) in [(1, 1), (2, 0), (5, 0), (8, 1), (9, 0)] {
+        let found = reader.proofs(Position(position)).await.unwrap();
+        assert_eq!(found.len(), proofs, "{position}: {found:?}");
+        for proof in found {
+            assert_eq!((&*proof.sink, proof.attempts), ("oncall", 1));
+            assert_eq!(proof.answer, "taken");
+            assert_eq!(proof.positions, Some(vec![Position(1), Position(8)]));
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -279,6 +297,7 @@ async fn coverage_is_delivered_redriven_and_replayed_as_a_status_is() {
             omit: Omit::default(),
             start: Start::Oldest,
             retry: Retry::default(),
+            confirmations: Confirmations::Filtered,
         },
         Box::new(collector.clone()),
         Health::default(),

@@ -13,10 +13,10 @@ use proptest::prelude::*;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 use stomp_bridge::journal::{
-    Bound, DlqWhenFull, Entry, EntryContent, Error, Journal, NewBatch, NewContent, NewEntry,
-    Passed, Reader, Settings, SinkStatus, Start, WhenFull, Which,
+    Bound, DlqWhenFull, Entry, EntryContent, Error, ForgottenDevice, Journal, NewBatch, NewContent,
+    NewEntry, Passed, Reader, Settings, SinkStatus, Start, Unchanged, WhenFull, Which,
 };
-use stomp_bridge::model::Position;
+use stomp_bridge::model::{Position, Via};
 use stomp_bridge::pipeline::StatusKey;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -30,13 +30,13 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) async fn open(settings: &Settings) -> Running {
-        Running::open_and_decode(settings, |_, _| None).await
+        Running::open_and_decode(settings, |_, _, _| None).await
     }
 
     /// With what a start reads again in the log.
     async fn open_and_decode(
         settings: &Settings,
-        key_of: impl Fn(&str, &[u8]) -> Option<(Arc<str>, StatusKey)>,
+        key_of: impl Fn(&str, Via, &[u8]) -> Option<(Arc<str>, StatusKey)>,
     ) -> Running {
         let (journal, mut writer) = Journal::open(settings).await.unwrap();
         writer.catch_up(key_of).await.unwrap();
@@ -199,6 +199,8 @@ struct Model {
     made: usize,
     /// The stream and the key of every status that was made, by its body.
     keys: HashMap<Bytes, (Arc<str>, StatusKey)>,
+    /// The state before a change that a snapshot of this process brought, and no message since.
+    anticipated: BTreeMap<(String, String, String), String>,
 }
 
 impl Model {
@@ -211,24 +213,35 @@ impl Model {
             let n = self.made;
             let mut entry = entry(format!("{n}\0\u{1f6f0}").into_bytes().repeat(n % 7 + 1));
             entry.topic = ["map-1", "状态"][n % 2].into();
-            entry.content = match n % 5 {
+            let key = |old_state: Option<String>| StatusKey {
+                client_id: (n % 3).to_string(),
+                device_id: format!("{}\u{1f6f0}", n % 4),
+                old_state,
+                new_state: format!(" s{}", n % 7 % 3),
+                event_key: (n % 4 == 2).then_some(n as u64 % 26),
+                shared_hash: None,
+            };
+            let stream = ["map", "状态"][n % 2].into();
+            entry.content = match n % 6 {
                 0 => NewContent::Undecodable {
                     reason: format!("no {n}\0").into(),
                 },
                 1 => NewContent::Coverage,
-                _ => NewContent::Status {
-                    stream: ["map", "状态"][n % 2].into(),
-                    key: StatusKey {
-                        client_id: (n % 3).to_string(),
-                        device_id: format!("{}\u{1f6f0}", n % 4),
-                        old_state: (!n.is_multiple_of(3)).then(|| format!("s{}", n % 2)),
-                        new_state: format!(" s{}", n % 7 % 3),
-                        event_key: (n % 4 == 2).then_some(n as u64 % 26),
-                        shared_hash: None,
+                2 => NewContent::Resync {
+                    stream,
+                    key: key((n % 4 == 0).then(|| "s1".to_owned())),
+                    unchanged: match n % 4 {
+                        0 | 1 => Unchanged::Confirms,
+                        _ => Unchanged::Dropped,
                     },
                 },
+                _ => NewContent::Status {
+                    stream,
+                    // A key that only a repeat has said is not known after a crash.
+                    key: key((n % 3 > 0 && n % 4 != 2).then(|| format!("s{}", n % 2))),
+                },
             };
-            if let NewContent::Status { stream, key } = &entry.content {
+            if let Some((stream, key)) = entry.content.status() {
                 let key = (Arc::clone(stream), key.clone());
                 self.keys.insert(entry.body.clone(), key);
             }
@@ -238,7 +251,7 @@ impl Model {
     }
 
     async fn open(&self, settings: &Settings) -> Running {
-        let key_of = |_: &str, body: &[u8]| self.keys.get(body).cloned();
+        let key_of = |_: &str, _: Via, body: &[u8]| self.keys.get(body).cloned();
         Running::open_and_decode(settings, key_of).await
     }
 
@@ -250,24 +263,67 @@ impl Model {
                     reason: reason.clone(),
                 },
                 NewContent::Coverage => EntryContent::Coverage,
+                NewContent::Resync {
+                    stream,
+                    key,
+                    unchanged,
+                } => match self.resync(stream, key, *unchanged) {
+                    Some(content) => content,
+                    None => continue,
+                },
             };
             self.entries.push((entry.clone(), content));
         }
     }
 
+    /// A snapshot's status compared with its device's last state.
+    fn resync(
+        &mut self,
+        stream: &str,
+        key: &StatusKey,
+        unchanged: Unchanged,
+    ) -> Option<EntryContent> {
+        let device = device(stream, key);
+        let new_state = key.new_state.trim().to_owned();
+        let known = self.last_states.get(&device);
+        let is_same = known.is_some_and(|(state, _)| *state == new_state);
+        let has_said = known.is_some_and(|(_, keys)| {
+            let newest = &keys[keys.len().saturating_sub(8)..];
+            key.event_key.is_some_and(|key| newest.contains(&key))
+        });
+        let is_news = !is_same && !has_said || is_same && unchanged == Unchanged::Confirms;
+        if !is_news {
+            return None;
+        }
+        if let Some((state, _)) = known.filter(|_| !is_same) {
+            self.anticipated.insert(device.clone(), state.clone());
+        }
+        let (state, keys) = self.last_states.entry(device).or_default();
+        keys.extend(key.event_key.filter(|_| !has_said));
+        let previous = Some(std::mem::replace(state, new_state));
+        let previous = previous.filter(|state| !state.is_empty());
+        let previous = previous.filter(|state| key.old_state.as_ref() != Some(state));
+        Some(EntryContent::Resync {
+            previous: previous.map(Into::into),
+            confirms: is_same,
+        })
+    }
+
     /// A status compared with its device's last state.
     fn status(&mut self, stream: &str, key: &StatusKey) -> EntryContent {
-        let device = (
-            stream.to_owned(),
-            key.client_id.clone(),
-            key.device_id.clone(),
-        );
+        let device = device(stream, key);
         let new_state = key.new_state.trim().to_owned();
         let known = self.last_states.get_mut(&device);
         let repeat = known.as_ref().is_some_and(|(_, keys)| {
             let newest = &keys[keys.len().saturating_sub(8)..];
             key.event_key.is_some_and(|key| newest.contains(&key))
         });
+        let anticipated = self.anticipated.remove(&device);
+        let is_anticipated = anticipated.is_some_and(|from| {
+            let known = known.as_ref().is_some_and(|(state, _)| *state == new_state);
+            known && key.old_state.as_ref() == Some(&from)
+        });
+        let repeat = repeat || is_anticipated;
         let mut previous = None;
         if !repeat {
             let (state, keys) = self.last_states.entry(device).or_default();
@@ -355,6 +411,12 @@ impl Model {
     }
 }
 
+/// A device of the model.
+fn device(stream: &str, key: &StatusKey) -> (String, String, String) {
+    let (client, device) = (key.client_id.clone(), key.device_id.clone());
+    (stream.to_owned(), client, device)
+}
+
 async fn play(steps: Vec<Step>) {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(folder.path());
@@ -419,6 +481,7 @@ async fn play(steps: Vec<Step>) {
                 let uuid = running.journal.log.uuid();
                 running.close().await;
                 running = model.open(&settings).await;
+                model.anticipated.clear();
                 assert_eq!(running.journal.log.uuid(), uuid);
                 running
                     .journal
@@ -457,6 +520,7 @@ async fn play(steps: Vec<Step>) {
                         model.wrote(batch);
                     }
                 }
+                model.anticipated.clear();
                 // A cursor may be older than it was, never newer.
                 for (sink, cursor) in &mut model.cursors {
                     let found = running
@@ -536,7 +600,7 @@ fn keyed(number: u64) -> NewEntry {
 }
 
 /// As a decoder reads a body of [`keyed`].
-fn key_of(_: &str, body: &[u8]) -> Option<(Arc<str>, StatusKey)> {
+fn key_of(_: &str, _: Via, body: &[u8]) -> Option<(Arc<str>, StatusKey)> {
     let number = std::str::from_utf8(body).ok()?.parse().ok()?;
     match keyed(number).content {
         NewContent::Status { stream, key } => Some((stream, key)),
@@ -608,6 +672,31 @@ async fn process_that_cannot_decode_leaves_the_last_states_to_the_next_one() {
     running.close().await;
 }
 
+#[tokio::test]
+async fn forgotten_device_counts_as_never_seen_also_after_a_crash() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let running = Running::open(&settings).await;
+    let statuses = (0..30).map(keyed).collect();
+    running.journal.log.append(batch(statuses)).await.unwrap();
+    assert!(is_repeat(&running, 29).await);
+    let (stream, key) = key_of("", Via::Live, b"29").unwrap();
+    let device = |device_id: &str| ForgottenDevice {
+        stream: stream.to_string(),
+        client_id: key.client_id.clone(),
+        device_id: device_id.to_owned(),
+    };
+    let devices = vec![device(&key.device_id), device("never seen")];
+    let forgotten = running.journal.admin.forget_devices(devices).await;
+    assert_eq!(forgotten.unwrap(), 1);
+    // What the log has of it is not read again.
+    running.crash().await;
+    let running = Running::open_and_decode(&settings, key_of).await;
+    assert!(!is_repeat(&running, 29).await, "it was brought back");
+    assert!(is_repeat(&running, 29).await, "it is known from now on");
+    running.close().await;
+}
+
 /// The position that the last states have on disk.
 async fn last_states_position(journal: &Path) -> i64 {
     let options = SqliteConnectOptions::new()
@@ -624,8 +713,8 @@ async fn last_states_position(journal: &Path) -> i64 {
 fn start_writes_no_last_states_before_the_writer_runs_which_waits_for_a_full_disk() {
     // More than may wait while it runs: now each message is of a device of its own.
     const STATUSES: u64 = 5000;
-    let key_of_now = |topic: &str, body: &[u8]| {
-        let (stream, mut key) = key_of(topic, body)?;
+    let key_of_now = |topic: &str, via: Via, body: &[u8]| {
+        let (stream, mut key) = key_of(topic, via, body)?;
         key.device_id = format!("{:?}", key.event_key);
         Some((stream, key))
     };

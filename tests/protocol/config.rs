@@ -1,6 +1,7 @@
 //! Configurations as people write them, right and wrong, and their problems.
 
 mod conditions;
+mod resyncs;
 mod signins;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -85,6 +86,32 @@ fn webhook_of(plan: &Plan) -> &webhook::Settings {
     found.expect("a webhook")
 }
 
+#[test]
+fn a_history_that_everybody_may_change_is_warned_of() {
+    for (mode, expected) in [
+        ("0600", None),
+        ("0644", None),
+        ("0660", None),
+        ("0666", Some("mode = \"0664\" lets the same people read it")),
+        ("0602", Some("mode = \"0600\"")),
+    ] {
+        let plan = good(&format!("{SOURCE}{TOPIC}{SINK}mode = \"{mode}\"\n"), &[]);
+        let warnings: Vec<String> = plan.warnings.iter().map(|it| it.to_string()).collect();
+        assert_eq!(
+            warnings.len(),
+            usize::from(expected.is_some()),
+            "{warnings:?}"
+        );
+        let said = warnings.concat();
+        assert!(said.contains(expected.unwrap_or_default()), "{said}");
+        assert_eq!(
+            said.contains("(sinks.h.mode)"),
+            expected.is_some(),
+            "{said}"
+        );
+    }
+}
+
 /// As it is without a sign-in.
 fn rendered(template: &SigninTemplate) -> String {
     template
@@ -113,6 +140,7 @@ fn uncommented_example() -> String {
             "ca_file",
             "cert_file",
             "key_file",
+            "file",
             "tls",
             "token",
         ]

@@ -354,6 +354,8 @@ fn what_cannot_be_decoded_says_what_mends_it() {
         (b"7", "", Remedy::Topic),
         (b"{\"a\":\"\xb9\xca\"}", "", Remedy::Topic),
         (&cut, "gzip", Remedy::Sender),
+        // Its beginning is missing.
+        (&cut[1..], "gzip", Remedy::Sender),
         (b"\x1b\x02\x80", "br", Remedy::Sender),
         (b"", "", Remedy::Sender),
         (&much, "", Remedy::Limit),
@@ -367,6 +369,43 @@ fn what_cannot_be_decoded_says_what_mends_it() {
         assert_eq!(undecodable.remedy, expected, "{undecodable}");
         let names_options = undecodable.remedy.advice().contains("`encoding`");
         assert_eq!(names_options, expected == Remedy::Topic, "{undecodable}");
+    }
+}
+
+#[test]
+fn a_body_in_utf_8_that_the_topics_charset_fits_too_is_said_to_be() {
+    let status = "{\"deviceId\":1,\"newState\":\"故障\"}";
+    let (gbk, _, _) = encoding_rs::GBK.encode(status);
+    let gzip = Coding::Gzip.of(status.as_bytes());
+    let gbk_said = "application/json;charset=gbk";
+    for (bytes, content_type, topics, expected) in [
+        (status.as_bytes(), "", "gbk", true),
+        (status.as_bytes(), "", "latin1", true),
+        (&gzip, "", "gbk", true),
+        (&gbk, "", "gbk", false),
+        (b"{\"deviceId\":1,\"newState\":\"a\"}", "", "gbk", false),
+        (
+            status.as_bytes(),
+            "application/json;charset=utf-8",
+            "gbk",
+            false,
+        ),
+        (status.as_bytes(), gbk_said, "gbk", false),
+        (status.as_bytes(), "", "", false),
+    ] {
+        let mut mapping = Mapping::default();
+        mapping.charset = Charset::named(topics);
+        let decoder = Decoder::new(Arc::from("t"), mapping, states());
+        let headers = json!({"content-type": content_type});
+        let [element] = decoder
+            .split_message(&with_headers(bytes, &headers), received_at())
+            .try_into()
+            .unwrap();
+        assert!(element.outcome.is_ok());
+        assert_eq!(
+            element.doubts.is_utf8_too, expected,
+            "{topics} {content_type}"
+        );
     }
 }
 

@@ -367,6 +367,7 @@ pub(crate) fn settings(url: &str, heartbeat: Duration) -> Settings {
         heartbeat,
         silence: None,
         silences: Default::default(),
+        resyncs: Default::default(),
         backslashes: Default::default(),
         websocket_split: None,
         tls: Default::default(),

@@ -287,6 +287,7 @@ async fn a_history_of_another_layout_is_refused_in_one_sentence_that_says_what_t
                     folder: std::path::PathBuf::new(),
                     retention: None,
                     intervals: None,
+                    event_keys: std::time::Duration::from_secs(7 * 86_400),
                     zone: jiff::tz::TimeZone::UTC,
                 }),
             };

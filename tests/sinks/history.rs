@@ -82,6 +82,8 @@ impl Database {
                 folder: PathBuf::new(),
                 retention,
                 intervals: None,
+                // What tests store is old.
+                event_keys: Duration::from_secs(3650 * 86_400),
                 zone: jiff::tz::TimeZone::UTC,
             }),
         }
@@ -292,11 +294,10 @@ async fn a_device_has_its_newest_status_and_no_replay_rewinds_it() {
 /// A column that is in the list and not in the views, or the other way round, is found here.
 #[tokio::test]
 async fn views_have_the_columns_of_the_list_and_those_that_only_sql_has() {
-    let with = |listed: Vec<String>, more: [&str; 3]| -> Vec<String> {
+    let with = |listed: Vec<String>, more: [&str; 2]| -> Vec<String> {
         let mut columns = listed;
         columns.insert(1, more[0].to_owned());
-        columns.insert(columns.len() - 2, more[1].to_owned());
-        columns.push(more[2].to_owned());
+        columns.push(more[1].to_owned());
         columns
     };
     for database in Database::both().await {
@@ -309,15 +310,8 @@ async fn views_have_the_columns_of_the_list_and_those_that_only_sql_has() {
                 [" bigint", " text", " timestamp with time zone", " boolean"]
             }
         };
-        let [sequence, via, stream] = [
-            format!("sequence{number}"),
-            format!("via{text}"),
-            format!("stream{text}"),
-        ];
-        let statuses = with(
-            listed(&database, &columns::STATUS),
-            [&sequence, &via, &stream],
-        );
+        let (sequence, stream) = (format!("sequence{number}"), format!("stream{text}"));
+        let statuses = with(listed(&database, &columns::STATUS), [&sequence, &stream]);
         let mut current = statuses.clone();
         current
             .extend(["first_seen", "last_seen", "state_since"].map(|name| format!("{name}{time}")));
@@ -516,7 +510,12 @@ async fn rows_past_the_retention_are_deleted_and_devices_stay() {
         // More than a piece, so that the round has to go on with the next batch.
         let old = events(1..=2500);
         sink.attempt(batch(&old)).await.unwrap();
-        assert_eq!(database.count("status_event").await, 500);
+        // A row of SQLite goes by itself, one of Postgres with its partition.
+        let left = match database {
+            Database::Sqlite { .. } => 500,
+            Database::Postgres { .. } => 0,
+        };
+        assert_eq!(database.count("status_event").await, left);
         sink.attempt(batch(&[young(event(2501))])).await.unwrap();
         assert_eq!(database.count("status_event").await, 1);
         assert_eq!(database.count("device_row").await, 2501);
@@ -592,7 +591,12 @@ async fn two_starts_with_a_clock_five_years_ahead_delete_no_history_of_a_year() 
         database.execute("DELETE FROM bridge_clock").await;
         let mut sink = start(database.settings(year));
         sink.open(JOURNAL).await.unwrap();
-        sink.idle().await.unwrap();
+        for _ in 0..100 {
+            sink.idle().await.unwrap();
+            if database.count("status_event").await == 6 {
+                break;
+            }
+        }
         assert_eq!(database.count("status_event").await, 6);
     }
 }

@@ -1,11 +1,13 @@
 //! The timelines that both SQL histories keep, held against their definition: window queries over
 //! all events, which no history could answer in time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fastrand::Rng;
 use jiff::{SignedDuration, Timestamp};
-use stomp_bridge::model::{Coverage, CoverageCause, CoverageEvent, Event, Severity, StatusEvent};
+use stomp_bridge::model::{
+    Coverage, CoverageCause, CoverageEvent, Event, Severity, StatusEvent, Via,
+};
 use stomp_bridge::sinks::{Batch, Reason, Sink};
 
 use crate::events::{JOURNAL, batch, coverage, start, status};
@@ -27,8 +29,8 @@ pub(crate) enum Step {
 }
 
 /// A random story: devices of two topics, gaps, repeats, statuses that were missed, that come again
-/// by the server or after trouble, that are dead-lettered and redriven, and a clock that is set
-/// back.
+/// by the server or after trouble, that are dead-lettered and redriven, snapshots of all devices,
+/// and a clock that is set back.
 pub(crate) struct Story {
     random: Rng,
     position: i64,
@@ -37,6 +39,8 @@ pub(crate) struct Story {
     deaf: BTreeSet<&'static str>,
     late: Vec<Event>,
     steps: Vec<Step>,
+    /// By device: the state, as it is called and as it was sent, and its severity.
+    last: BTreeMap<String, (String, String, Severity)>,
 }
 
 impl Story {
@@ -50,6 +54,7 @@ impl Story {
             deaf: BTreeSet::new(),
             late: Vec::new(),
             steps: Vec::new(),
+            last: BTreeMap::new(),
         };
         for _ in 0..40 {
             story.step();
@@ -102,7 +107,11 @@ impl Story {
         if self.random.u32(0..8) == 0 {
             return Some(self.coverage(topic).into());
         }
-        let event = Event::from(self.status(topic));
+        let status = self.status(topic);
+        let event = Event::from(match self.random.u32(0..4) {
+            0 => self.resync(status),
+            _ => status,
+        });
         if self.random.u32(0..10) == 0 {
             self.late.push(event);
             return None;
@@ -129,12 +138,33 @@ impl Story {
         }
     }
 
+    /// What a snapshot says of a device: it names no old state, and mostly the state that we knew,
+    /// after a gap as within none.
+    fn resync(&mut self, status: StatusEvent) -> StatusEvent {
+        let known = self.last.get(&status.device_id);
+        let known = known.filter(|_| self.random.u32(0..3) > 0).cloned();
+        let (state, new_state, severity) =
+            known.unwrap_or((status.state, status.new_state, status.severity));
+        StatusEvent {
+            via: Via::Resync,
+            event_id: status.origin.clone(),
+            old_state: None,
+            missed_transition: false,
+            serial: None,
+            place: Default::default(),
+            state,
+            new_state,
+            severity,
+            ..status
+        }
+    }
+
     fn status(&mut self, topic: &str) -> StatusEvent {
         let device = self.random.u32(1..4).to_string();
         let (state, severity) = STATES[self.random.usize(0..STATES.len())];
         let status = status(JOURNAL, self.position, &device, state);
         let key = self.random.u32(0..60);
-        StatusEvent {
+        let status = StatusEvent {
             topic: topic.into(),
             new_state: format!("{state}{}", self.random.u32(0..2)),
             severity,
@@ -146,7 +176,14 @@ impl Story {
                 _ => status.event_id.clone(),
             },
             ..status
-        }
+        };
+        let said = (
+            status.state.clone(),
+            status.new_state.clone(),
+            status.severity,
+        );
+        self.last.insert(device, said);
+        status
     }
 }
 
@@ -301,7 +338,7 @@ const DAYS: &str = "\
             FROM device_row WHERE counted_until IS NOT NULL), \
     day AS ( \
         SELECT '2026-01-01' AS day UNION ALL SELECT date(day, '+1 day') FROM day \
-        WHERE day < '2026-03-01'), \
+        WHERE day < date('now', '+1 day')), \
     part AS ( \
         SELECT day, device_key, state_key, certain, \
             CAST(round((min(julianday(until), julianday(day) + 1) \

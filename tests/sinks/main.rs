@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
+mod asked;
 mod bodies;
 mod coverage;
 mod events;
@@ -10,10 +11,14 @@ mod intervals;
 mod keeping;
 mod mqtt;
 mod mqtt5;
+mod mqtt_ways;
 mod postgres;
 mod postgres_around;
+mod postgres_partitions;
 mod postgres_upkeep;
 mod questions;
+mod resync;
+mod scale;
 mod servers;
 mod size;
 mod sqlite;

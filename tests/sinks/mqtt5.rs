@@ -1,29 +1,22 @@
 //! MQTT 5 against mosquitto, and against scripted brokers for the answers that mosquitto never
-//! gives; the way back to MQTT 3.1.1; WebSocket.
+//! gives; the way back to MQTT 3.1.1.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use futures_util::{SinkExt, StreamExt};
-use peers::{PASSWORD, RabbitMq, Subscriber, USER};
-use rumqttc::Publish;
 use rumqttc::v5::mqttbytes::Error;
 use rumqttc::v5::mqttbytes::v5::Packet;
 use stomp_bridge::model::StatusEvent;
-use stomp_bridge::secret::Secret;
 use stomp_bridge::sinks::mqtt::{Protocol, Settings};
 use stomp_bridge::sinks::{Batch, By, Reason, Sink, Trouble, Undelivered};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_tungstenite::accept_hdr_async;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 
 use crate::events::{JOURNAL, batch, events, template};
 use crate::mqtt::{message, mqtt, settings, settings_311};
-use crate::servers::{Mosquitto, free_port};
+use crate::servers::Mosquitto;
 
 /// Reads and writes everything, but for one device.
 const DENIED: &str = "topic readwrite #\ntopic deny devices/1/2/status\n";
@@ -609,128 +602,4 @@ async fn no_more_than_max_inflight_and_the_receive_maximum_wait_for_the_broker()
         sink.attempt(batch(&events(1..=50))).await.unwrap();
         assert_eq!(*broker.waiting_max.lock().unwrap(), expected);
     }
-}
-
-/// Carries the bytes of MQTT between a WebSocket and a broker.
-async fn websocket_before(broker: u16) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            tokio::spawn(async move {
-                #[allow(clippy::result_large_err, reason = "the type is the library's")]
-                let check = |request: &Request, mut response: Response| {
-                    assert_eq!(request.uri().to_string(), "/mqtt?token=x");
-                    let wanted = request.headers()["sec-websocket-protocol"].clone();
-                    assert_eq!(wanted, "mqtt");
-                    let headers = response.headers_mut();
-                    headers.insert("sec-websocket-protocol", wanted);
-                    Ok(response)
-                };
-                let mut socket = accept_hdr_async(stream, check).await.unwrap();
-                let mut tcp = TcpStream::connect(("127.0.0.1", broker)).await.unwrap();
-                socket.send(Message::Ping("hello".into())).await.unwrap();
-                // Packets may come in pieces (MQTT 5, section 6).
-                let mut piece = [0; 5];
-                loop {
-                    tokio::select! {
-                        message = socket.next() => match message {
-                            Some(Ok(Message::Binary(bytes))) => tcp.write_all(&bytes).await.unwrap(),
-                            Some(Ok(Message::Pong(_))) => {}
-                            _ => break,
-                        },
-                        read = tcp.read(&mut piece) => match read {
-                            Ok(length @ 1..) => {
-                                let bytes = piece[..length].to_vec();
-                                socket.send(Message::Binary(bytes.into())).await.unwrap();
-                            }
-                            _ => break,
-                        }
-                    }
-                }
-                let _ = socket.close(None).await;
-            });
-        }
-    });
-    port
-}
-
-#[tokio::test]
-async fn mqtt_goes_over_websocket() {
-    let mut broker = Mosquitto::start();
-    let port = websocket_before(broker.port).await;
-    let mut sink = mqtt(Settings {
-        url: format!("mqtt+ws://127.0.0.1:{port}?token=x")
-            .parse()
-            .unwrap(),
-        status_topic: Some("devices/bridge/status".to_owned()),
-        ..settings(port)
-    });
-    sink.open(JOURNAL).await.unwrap();
-    let thousand = events(1..=1000);
-    let live = broker.subscriber(1001);
-    sink.attempt(batch(&thousand)).await.unwrap();
-    let mut expected: Vec<String> = thousand.iter().map(message).collect();
-    expected.insert(0, "devices/bridge/status online".to_owned());
-    assert_eq!(live.messages().await, expected);
-    broker.stop();
-    tokio::time::timeout(Duration::from_secs(20), sink.may_be_lost())
-        .await
-        .expect("noticed");
-    broker.restart();
-    while sink.open(JOURNAL).await.is_err() {}
-    sink.attempt(batch(&thousand)).await.unwrap();
-    sink.close().await;
-    let offline = "devices/bridge/status offline".to_owned();
-    assert!(broker.retained().await.contains(&offline));
-}
-
-#[tokio::test]
-async fn a_websocket_that_is_none_is_named() {
-    let broker = Mosquitto::start();
-    let with = |url: String| {
-        mqtt(Settings {
-            url: url.parse().unwrap(),
-            ..settings(broker.port)
-        })
-    };
-    for (url, named) in [
-        (
-            format!("mqtt+ws://127.0.0.1:{}", broker.port),
-            "WebSocket refused",
-        ),
-        (format!("mqtt+ws://127.0.0.1:{}", free_port()), "refused"),
-    ] {
-        let Err(Trouble::Retry { error, .. }) = with(url).open(JOURNAL).await else {
-            panic!("opened")
-        };
-        assert!(error.contains(named), "{error}");
-    }
-}
-
-/// RabbitMQ 3.10 speaks MQTT 3.1.1 only.
-#[tokio::test]
-async fn rabbitmq_gets_mqtt_3_1_1_over_websocket() {
-    let broker = RabbitMq::start().await;
-    let mut sink = mqtt(Settings {
-        url: broker.web_mqtt_url().parse().unwrap(),
-        username: Some(USER.to_owned()),
-        password: Some(Secret::from(PASSWORD)),
-        status_topic: Some("devices/bridge/status".to_owned()),
-        ..settings(0)
-    });
-    let live = Subscriber::start(broker.mqtt_port(), "reader", "devices/1/#").await;
-    assert_eq!(sink.open(JOURNAL).await, Ok(None));
-    let hundred = events(1..=100);
-    sink.attempt(batch(&hundred)).await.unwrap();
-    let expected: Vec<String> = hundred.iter().map(message).collect();
-    let seen = peers::wait::until("all have arrived", async || {
-        let publishes = live.publishes();
-        let text = |body: &[u8]| String::from_utf8_lossy(body).into_owned();
-        let line = |publish: &Publish| format!("{} {}", publish.topic, text(&publish.payload));
-        (publishes.len() >= 100).then(|| publishes.iter().map(line).collect::<Vec<_>>())
-    });
-    assert_eq!(seen.await, expected);
-    sink.close().await;
 }

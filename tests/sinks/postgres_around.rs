@@ -208,8 +208,10 @@ async fn a_role_that_may_make_nothing_uses_tables_that_are_complete() {
         "{error}"
     );
 
-    let grant =
-        format!("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}");
+    let grant = format!(
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}; \
+         GRANT EXECUTE ON FUNCTION bridge_make_partition, bridge_drop_before TO {role}"
+    );
     database.execute(&grant).await;
     let mut sink = start(settings());
     assert_eq!(sink.open(JOURNAL).await, Ok(None));

@@ -156,6 +156,8 @@ async fn events_are_posted_in_order_over_one_connection() {
     }
     let peers: HashSet<SocketAddr> = requests.iter().map(|request| request.peer).collect();
     assert_eq!(peers.len(), 1, "{peers:?}");
+    assert_eq!(sink.answer().as_deref(), Some("HTTP 204"));
+    assert_eq!(sink.answer(), None, "it is of the last attempt");
 }
 
 #[tokio::test]
@@ -560,6 +562,41 @@ async fn a_refusal_in_a_200_is_none_of_a_delivery() {
             .all(|request| request.header("accept-encoding") == "identity"),
         "a text that decides comes as it is"
     );
+}
+
+#[tokio::test]
+async fn a_refusal_in_a_200_that_nobody_looks_at_is_named_with_what_to_write() {
+    let receiver = Receiver::default();
+    let settings = receiver.start().await;
+    let keywords = r#"{"errcode":310000,"errmsg":"keywords not in content"}"#;
+    let sink = webhook(settings.clone()).await;
+    receiver.answers(200, &[], r#"{"errcode":0,"errmsg":"ok"}"#);
+    attempt(&*sink, &[event(1)]).await.unwrap();
+    assert_eq!(sink.warning(), None);
+    receiver.answers(200, &[], keywords);
+    attempt(&*sink, &[event(2)]).await.unwrap();
+    let warning = sink.warning().unwrap();
+    assert!(
+        warning.contains(r#"answers 200 with "errcode": 310000 inside"#)
+            && warning.contains(r#"set success = { "/errcode" = 0 }, and reject_when"#),
+        "{warning}"
+    );
+
+    let looks = webhook(Settings {
+        answers: Answers {
+            success: conditions(&serde_json::json!({ "/errcode": 0 })),
+            ..Answers::default()
+        },
+        ..settings
+    })
+    .await;
+    receiver.answers(200, &[], keywords);
+    let unclear = attempt(&*looks, &[event(3)]).await;
+    assert!(
+        matches!(&unclear, Err(Trouble::Unclear { error }) if error.contains("set `reject_when`")),
+        "{unclear:?}"
+    );
+    assert_eq!(looks.warning(), None);
 }
 
 #[tokio::test]

@@ -457,6 +457,8 @@ fn a_sink_with_a_rate_is_given_no_more_in_any_minute_and_nothing_is_lost() {
     world.run(Duration::from_secs(30));
     assert_eq!(world.attempts.len(), 20, "at once, and then none");
     assert!(world.scheduler.is_quiet());
+    let (at, waits) = world.scheduler.rate(world.now).unwrap();
+    assert!(waits && at > world.began + minute, "{:?}", at - world.began);
     world.run(minute * 8);
     for stretch in world.attempts.windows(21) {
         assert!(stretch[20].0 - stretch[0].0 > minute);
@@ -464,6 +466,11 @@ fn a_sink_with_a_rate_is_given_no_more_in_any_minute_and_nothing_is_lost() {
     world.bad.clear();
     world.run(minute * 20);
     assert_eq!(world.taken.len(), 100);
+    assert_eq!(world.scheduler.rate(world.now), None);
+    world.push_in_turn(20);
+    world.run(Duration::from_secs(1));
+    let (_, waits) = world.scheduler.rate(world.now).unwrap();
+    assert!(!waits, "nothing is left for it");
     // What waits for a token goes together.
     let mut world = limits(10);
     world.push_in_turn(200);
@@ -529,7 +536,7 @@ fn refused_events_are_dead_lettered_unless_the_sink_refuses_more_than_a_fifth() 
         "{dead}"
     );
     let said = world.news.iter().any(
-        |news| matches!(news, News::BreakerOpen { error, .. } if error.starts_with("21 of the last 100 events were refused")),
+        |news| matches!(news, News::BreakerOpen { error, .. } if error.starts_with("21 of the last 100 events were rejected")),
     );
     assert!(said, "{:?}", world.news);
     world.run(Duration::from_secs(100));

@@ -324,17 +324,15 @@ async fn sink_that_rejects_too_much_is_not_up_until_it_accepts_something() {
     road.world().all = refuses();
     rig.append(in_turn(100)).await;
     rig.start_with(road.sink());
-    rig.until("it is distrusted", |rig| {
-        rig.health.report().last_error.is_some()
-    })
-    .await;
+    rig.until("it is distrusted", |rig| rig.health.report().paused)
+        .await;
     let report = rig.health.report();
     assert!(
         !report.up
             && report
                 .last_error
                 .unwrap()
-                .starts_with("20 of the last 20 events were refused")
+                .starts_with("20 of the last 20 events were rejected")
     );
     assert!(rig.dead_letters().await.len() >= 19);
     road.world().all = None;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::timeline::{Fault, Open, State};
-use crate::model::{Coordinates, Place, Severity, StatusEvent};
+use crate::model::{Coordinates, Place, Severity, StatusEvent, Via};
 
 /// What tells a device from all others.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -35,9 +35,31 @@ pub(super) struct Profile {
 }
 
 impl Profile {
-    /// Whether a status says the same.
+    /// The one that a status leaves, where the device had another one before.
+    pub(super) fn after(before: Option<&Profile>, status: &StatusEvent) -> Profile {
+        let mut profile = Profile {
+            serial: status.serial.clone(),
+            place: status.place.clone(),
+        };
+        if let Some(before) = before.filter(|_| status.via == Via::Resync) {
+            if profile.serial.is_none() {
+                profile.serial.clone_from(&before.serial);
+            }
+            if profile.place == Place::default() {
+                profile.place = before.place.clone();
+            }
+        }
+        profile
+    }
+
+    /// Whether a status says the same. A snapshot may say nothing of the place or the serial number:
+    /// that takes away neither.
     pub(super) fn is_of(&self, status: &StatusEvent) -> bool {
-        self.serial == status.serial && self.place == status.place
+        let is_silent = status.via == Via::Resync;
+        let says_place = !is_silent || status.place != Place::default();
+        let says_serial = !is_silent || status.serial.is_some();
+        (!says_serial || self.serial == status.serial)
+            && (!says_place || self.place == status.place)
     }
 }
 
@@ -67,6 +89,8 @@ pub(super) struct Device {
     pub(super) position: i64,
     pub(super) sequence: i64,
     pub(super) profile: ProfileRow,
+    /// When the newest status was received, by the clock of then.
+    pub(super) received_at: Timestamp,
     pub(super) first_seen: Timestamp,
     pub(super) open: Open,
     pub(super) swept: Option<Swept>,
@@ -98,6 +122,7 @@ pub(super) struct DeviceText {
     state_key: i64,
     state: String,
     severity: String,
+    received_at: String,
     first_seen: String,
     last_seen: String,
     piece_since: String,
@@ -112,6 +137,7 @@ pub(super) struct DeviceText {
 /// `time` writes a time as a text.
 pub(super) fn select(from: &str, time: fn(&str) -> String) -> String {
     let times = [
+        "received_at",
         "first_seen",
         "last_seen",
         "piece_since",
@@ -186,6 +212,7 @@ impl DeviceText {
                 month: self.month,
                 profile: Some(Arc::new(profile)),
             },
+            received_at: time(&self.received_at)?,
             first_seen: time(&self.first_seen)?,
             open: Open {
                 state: state(self.state_key, &self.state, &self.severity),

@@ -11,6 +11,9 @@
 //! - `rows`, `newest`, `retention`: the events of a batch by kind, the newest status, rows that are
 //!   too old; `upkeep`: what else comes next beside the batches
 //! - `look`: reads a history for who shows it
+//! - `question`: what a person asks a history; `reader`: asks it, without changing anything
+//! - `operator`: what an operator deletes or copies beside the daemon; `kept`: what is kept of a
+//!   device
 //! - `capabilities`, `migration`, `another_journal`, `times`, `words`: what else both share
 
 mod another_journal;
@@ -19,10 +22,14 @@ mod copy;
 mod daily;
 mod device;
 mod gaps;
+pub mod kept;
 mod look;
 mod migration;
 mod newest;
+pub mod operator;
 pub mod postgres;
+pub mod question;
+pub mod reader;
 mod recorder;
 mod retention;
 mod rows;

@@ -6,15 +6,22 @@
 //! - `store`: one transaction of a batch; `insert`, `look_up`: its statements; `upkeep`: what is done
 //!   beside the batches
 //! - `look`: reads it for who shows it
+//! - `reader`: what a person asks
+//! - `partitions`: the parts of the large tables by time; `keeping`: the retention takes them whole,
+//!   and what else goes by age beside the upkeep
 //! - `failure`: what can go wrong, and what to do about it
 
 mod connect;
 mod failure;
 mod hosts;
 mod insert;
+mod keeping;
 pub(super) mod look;
 mod look_up;
 mod migrations;
+mod operator;
+mod partitions;
+mod reader;
 mod server;
 mod session;
 mod store;
@@ -32,15 +39,19 @@ use sqlx::postgres::PgConnection;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::subscriber::NoSubscriber;
-use tracing::warn;
+use tracing::{info, warn};
 use url::Url;
 use uuid::Uuid;
 
 use self::connect::{CONNECT_TIMEOUT, Repertoire, connect, repertoire};
-use self::failure::{Failure, Fault, bounded, fault};
+use self::failure::{Failure, Fault, bounded, fault, is_locked};
 pub use self::hosts::urls;
 use self::insert::text_time;
+use self::keeping::{delete_keys, drop_old, make_missing};
 use self::migrations::migrate;
+pub(super) use self::operator::PostgresOperator;
+use self::partitions::Partitions;
+pub(super) use self::reader::{PostgresReader, Unread as PostgresUnread};
 pub use self::server::Exposure;
 use self::server::Server;
 use self::session::{Session, end, query, query_as, query_scalar};
@@ -50,7 +61,8 @@ use super::another_journal::warn_of_another_journal;
 use super::capabilities::CAPABILITIES;
 use super::newest::stored_newest;
 use super::recorder::Recorder;
-use super::retention::{Due, Pruned, Retention, TEND_MAX};
+use super::retention::{PIECE_ROWS, Pruned, Retention, TEND_MAX};
+use super::rows::rows_stored;
 use super::upkeep::{Before, Stepped, Upkeep};
 use crate::model::{Event, Position};
 use crate::secret::{Lifetime, Secret, protect_url};
@@ -73,10 +85,11 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// While there are batches, a step of the upkeep comes after one of them at most so often.
 const STEP_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Deletes a piece of the oldest rows.
-const DELETE_OLD: &str = "DELETE FROM event WHERE sequence IN \
-     (SELECT sequence FROM event WHERE received_at < $1::timestamptz LIMIT $2)";
-
+/// Attempts to drop a partition while somebody reads the table, before that is said: each waits some
+/// milliseconds, and most readers are done soon.
+const DROPS_MAX: u32 = 5;
+/// Between two looks for partitions to make, or event keys to forget.
+const LOOK_INTERVAL: Duration = Duration::from_secs(60);
 /// Validated settings of a Postgres history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -88,10 +101,14 @@ pub struct Settings {
     pub schema: Option<String>,
     /// What the files of certificates in `url` are relative to.
     pub folder: PathBuf,
-    /// How long `status_event` rows stay; `None`: without end.
+    /// How long `status_event` rows stay at least, until their partition is dropped; `None`: without
+    /// end.
     pub retention: Option<Duration>,
     /// How long intervals, days and gaps stay; `None`: without end.
     pub intervals: Option<Duration>,
+    /// How long an event key is remembered: a status that the server delivers again later is a new
+    /// row.
+    pub event_keys: Duration,
     /// The zone of the days of `state_daily`.
     pub zone: TimeZone,
 }
@@ -133,13 +150,20 @@ pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
         lost: None,
         newest: None,
         way: Way::Copy,
+        partitions: Partitions::new(settings.retention),
         retention,
         intervals: settings.intervals,
+        event_keys: settings.event_keys,
         recorder: Recorder::new(settings.zone),
         upkeep: Upkeep::default(),
         next_step: None,
+        next_making: None,
+        next_forgetting: None,
+        blocked: 0,
+        unmade: None,
         undeleted: None,
         untended: None,
+        answer: None,
     };
     Ok(Built {
         sink: Box::new(sink),
@@ -163,15 +187,25 @@ struct PostgresHistory {
     newest: Option<Newest>,
     /// For the next batch.
     way: Way,
+    partitions: Partitions,
     retention: Retention,
     intervals: Option<Duration>,
+    event_keys: Duration,
     recorder: Recorder,
     upkeep: Upkeep,
     next_step: Option<Instant>,
+    next_making: Option<Instant>,
+    next_forgetting: Option<Instant>,
+    /// Attempts to drop a partition that found it locked.
+    blocked: u32,
+    /// Why no partition is made ahead.
+    unmade: Option<String>,
     /// Why rows past the retention are still there.
     undeleted: Option<String>,
     /// Why the upkeep does not go on.
     untended: Option<String>,
+    /// What the last attempt has stored.
+    answer: Option<String>,
 }
 
 impl Sink for PostgresHistory {
@@ -203,17 +237,18 @@ impl Sink for PostgresHistory {
             };
             // Where the answer to COMMIT is lost, nobody knows: `open` reads the cursor again, and
             // a batch that was stored is not stored twice.
-            let (session, recorder) = (&self.session, &mut self.recorder);
+            let memory = (&mut self.recorder, &mut self.partitions);
             let stored = store(
                 &mut connection,
-                session,
-                recorder,
+                &self.session,
+                memory,
                 (&self.name, batch),
                 self.way,
             );
             match bounded(STORE_TIMEOUT, stored).await {
-                Ok(next) => {
+                Ok((next, rows)) => {
                     self.way = next;
+                    self.answer = Some(rows_stored(rows, batch.events.len()));
                     let newest = batch.events.last().map(Event::received_at);
                     match self.tend(&mut connection, newest).await {
                         Ok(()) => self.connection = Some(connection),
@@ -255,8 +290,12 @@ impl Sink for PostgresHistory {
         self.newest
     }
 
+    fn answer(&mut self) -> Option<String> {
+        self.answer.take()
+    }
+
     fn warning(&self) -> Option<String> {
-        let warnings = [&self.undeleted, &self.untended];
+        let warnings = [&self.undeleted, &self.unmade, &self.untended];
         let warnings: Vec<&str> = warnings.into_iter().flatten().map(String::as_str).collect();
         (!warnings.is_empty()).then(|| warnings.join("; "))
     }
@@ -288,10 +327,12 @@ impl PostgresHistory {
         let migration = migrate(&mut connection, &self.session, self.schema.as_deref());
         bounded(MIGRATE_TIMEOUT, migration).await?;
         let (session, name, zone) = (&self.session, &self.name, self.recorder.zone());
+        let partitions = &self.partitions;
         let stored = bounded(CONNECT_TIMEOUT, async {
             let mut transaction = session.begin(&mut connection).await?;
             let stored = stored(&mut transaction, name, journal).await?;
             set_zone(&mut transaction, &zone).await?;
+            partitions.set_unit(&mut transaction).await?;
             transaction.commit().await?;
             Ok::<_, sqlx::Error>(stored)
         })
@@ -301,6 +342,7 @@ impl PostgresHistory {
             .set_reference(Instant::now(), stored.believed_at, received_at);
         self.newest = stored.newest.and_then(stored_newest);
         self.recorder.forget();
+        self.partitions.forget();
         self.upkeep = Upkeep::default();
         Ok((connection, stored.cursor.map(Position)))
     }
@@ -356,6 +398,8 @@ impl PostgresHistory {
         newest: Option<Timestamp>,
     ) -> Result<(), Failure> {
         self.prune(connection).await?;
+        self.make_ahead(connection).await?;
+        self.forget_keys(connection, newest).await?;
         if self.next_step.is_none_or(|next| next <= Instant::now()) {
             self.step(connection, newest).await?;
             self.next_step = Some(Instant::now() + STEP_INTERVAL);
@@ -367,7 +411,9 @@ impl PostgresHistory {
     async fn tend_idle(&mut self, connection: &mut PgConnection) -> Result<(), Failure> {
         let began = Instant::now();
         let has_time = || began.elapsed() < TEND_MAX;
+        self.make_ahead(connection).await?;
         while has_time() && self.prune(connection).await? == Pruned::More {}
+        while has_time() && self.forget_keys(connection, None).await? == Pruned::More {}
         while has_time() && self.step(connection, None).await? == Stepped::More {}
         Ok(())
     }
@@ -408,8 +454,8 @@ impl PostgresHistory {
         }
     }
 
-    /// Deletes a piece of the rows that are too old, if that is due. A failure that the server
-    /// itself tells of only waits for the next round.
+    /// Drops a partition whose rows are all too old, if that is due. A failure that the server itself
+    /// tells of only waits for the next round.
     async fn prune(&mut self, connection: &mut PgConnection) -> Result<Pruned, Failure> {
         let now = Instant::now();
         let due = self.retention.due(now, Timestamp::now());
@@ -418,6 +464,7 @@ impl PostgresHistory {
             return Ok(Pruned::Done);
         }
         let (session, retention) = (&self.session, &mut self.retention);
+        let partitions = &mut self.partitions;
         let pruned = async {
             if let Some(time) = unsaved {
                 let mut transaction = session.begin_upkeep(connection).await?;
@@ -425,26 +472,111 @@ impl PostgresHistory {
                 end(transaction, saved).await?;
             }
             let Some(due) = due else {
-                return Ok(0);
+                return Ok(None);
             };
             let mut transaction = session.begin_upkeep(connection).await?;
-            let deleted = delete_old(&mut transaction, retention, now, due).await;
-            end(transaction, deleted).await
+            let dropped = drop_old(&mut transaction, retention, partitions, now, due).await;
+            end(transaction, dropped).await
         };
         match bounded(UPKEEP_TIMEOUT, pruned).await {
-            Ok(rows) => {
-                self.undeleted = None;
+            Ok(Some(partition)) => {
+                (self.undeleted, self.blocked) = (None, 0);
+                // It may have looked up what is gone.
+                self.recorder.forget();
+                info!(
+                    sink = self.name,
+                    partition, "old rows dropped: they are past the retention"
+                );
+                Ok(Pruned::More)
+            }
+            Ok(None) => {
+                (self.undeleted, self.blocked) = (None, 0);
                 Ok(due.map_or(Pruned::Done, |due| {
-                    self.retention.deleted(now, due.before, rows)
+                    self.retention.deleted(now, due.before, 0)
                 }))
             }
+            Err(failure) if is_locked(&failure) && self.blocked < DROPS_MAX => {
+                self.partitions.forget();
+                self.blocked += 1;
+                Ok(Pruned::More)
+            }
             Err(failure) => {
+                self.partitions.forget();
+                self.blocked = 0;
                 self.retention.failed(now, due);
                 let error = self.warn_that("rows past the retention were not deleted", &failure);
                 self.undeleted = Some(error);
                 endured(failure).map(|()| Pruned::Done)
             }
         }
+    }
+
+    /// Makes the partitions of now and of soon, where the clock is believed and they are missing: a
+    /// batch would have to.
+    async fn make_ahead(&mut self, connection: &mut PgConnection) -> Result<(), Failure> {
+        let now = Instant::now();
+        if self.next_making.is_some_and(|next| now < next) {
+            return Ok(());
+        }
+        self.next_making = Some(now + LOOK_INTERVAL);
+        let Some(time) = self.retention.believed(now, Timestamp::now()) else {
+            return Ok(());
+        };
+        let (session, partitions) = (&self.session, &mut self.partitions);
+        let made = async {
+            let mut transaction = session.begin_upkeep(connection).await?;
+            let made = make_missing(&mut transaction, partitions, time).await;
+            end(transaction, made).await
+        };
+        match bounded(UPKEEP_TIMEOUT, made).await {
+            Ok(()) => self.unmade = None,
+            Err(failure) => {
+                self.partitions.forget();
+                let error = self.warn_that("no partition was made ahead", &failure);
+                self.unmade = Some(error);
+                endured(failure)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes a piece of the event keys that are old enough, if that is due: by the newest status
+    /// that is stored, since a history that is behind gets old ones.
+    async fn forget_keys(
+        &mut self,
+        connection: &mut PgConnection,
+        newest: Option<Timestamp>,
+    ) -> Result<Pruned, Failure> {
+        let now = Instant::now();
+        if self.next_forgetting.is_some_and(|next| now < next) {
+            return Ok(Pruned::Done);
+        }
+        let believed = self.retention.believed(now, Timestamp::now());
+        let time = believed.map(|time| newest.map_or(time, |newest| newest.min(time)));
+        let before = time.and_then(|time| time.checked_sub(self.event_keys).ok());
+        let Some(before) = before else {
+            self.next_forgetting = Some(now + LOOK_INTERVAL);
+            return Ok(Pruned::Done);
+        };
+        let session = &self.session;
+        let deleted = async {
+            let mut transaction = session.begin_upkeep(connection).await?;
+            let deleted = delete_keys(&mut transaction, before).await;
+            end(transaction, deleted).await
+        };
+        let deleted = match bounded(UPKEEP_TIMEOUT, deleted).await {
+            Ok(deleted) => deleted,
+            Err(failure) => {
+                self.warn_that("old event keys were not deleted", &failure);
+                endured(failure)?;
+                0
+            }
+        };
+        if deleted >= u64::from(PIECE_ROWS) {
+            return Ok(Pruned::More);
+        }
+        self.next_forgetting = Some(now + LOOK_INTERVAL);
+        Ok(Pruned::Done)
     }
 
     /// Says in the log what was not done beside the batches and why, and gives the same.
@@ -461,27 +593,6 @@ fn endured(failure: Failure) -> Result<(), Failure> {
         return Ok(());
     }
     Err(failure)
-}
-
-/// Deletes a piece of the rows that are too old; gives their number.
-async fn delete_old(
-    transaction: &mut PgConnection,
-    retention: &mut Retention,
-    now: Instant,
-    due: Due,
-) -> Result<u64, sqlx::Error> {
-    if due.to_count {
-        let rows: i64 = query_scalar("SELECT count(*) FROM event")
-            .fetch_one(&mut *transaction)
-            .await?;
-        retention.allow(now, rows.unsigned_abs());
-    }
-    let deleted = query(DELETE_OLD)
-        .bind(text_time(due.before))
-        .bind(i64::from(retention.piece()))
-        .execute(transaction)
-        .await?;
-    Ok(deleted.rows_affected())
 }
 
 /// What a history says of itself.

@@ -19,6 +19,7 @@ use super::device::{Device, DeviceId, Profile, ProfileRow, Swept};
 use super::gaps::{Begins, Gaps, Heard, gaps_of};
 use super::tables::{CoverageRow, Digest, EventRow, Named, PayloadRow, PieceRow, StateRow, own_id};
 use super::timeline::{Gap, Met, Open, Piece, State};
+use super::times::storable;
 use crate::model::{CoverageEvent, StatusEvent};
 use crate::sinks::Reason;
 
@@ -61,6 +62,8 @@ pub(super) struct Keys {
 pub(super) struct Wanted {
     /// By journal key: the positions that may be stored already.
     pub(super) positions: HashMap<i64, Vec<i64>>,
+    /// The first and the last time at which these were received.
+    pub(super) times: Option<(Timestamp, Timestamp)>,
     /// The event ids that are no origins.
     pub(super) ids: Vec<String>,
     pub(super) devices: Vec<DeviceId>,
@@ -93,6 +96,17 @@ pub(super) struct Recording {
     pub(super) pieces: Vec<PieceRow>,
     /// Devices whose timeline is to be made again, from the event that is the earliest.
     pub(super) late: HashMap<DeviceId, Timestamp>,
+    /// Statuses without a row, since they are older than what the history keeps.
+    pub(super) too_old: u64,
+}
+
+impl Recording {
+    fn event(&mut self, row: EventRow, floor: Option<Timestamp>) {
+        match is_below(floor, &row.status) {
+            true => self.too_old += 1,
+            false => self.events.push(row),
+        }
+    }
 }
 
 /// An event that is stored, as far as a timeline asks for it.
@@ -103,6 +117,7 @@ pub(super) struct Kept {
     pub(super) journal_key: i64,
     pub(super) position: i64,
     pub(super) profile_key: i64,
+    pub(super) received_at: Timestamp,
 }
 
 /// What to do with the pieces of a device.
@@ -160,6 +175,8 @@ pub(super) struct Recorder {
     heard: HashMap<Arc<str>, LastHeard>,
     last: Keys,
     recounted_below: i64,
+    /// Older statuses get no row.
+    floor: Option<Timestamp>,
     devices: LruCache<DeviceId, Device>,
     dirty: HashSet<DeviceId>,
     words: LruCache<String, Vec<State>>,
@@ -181,6 +198,7 @@ impl Recorder {
             heard: HashMap::new(),
             last: Keys::default(),
             recounted_below: i64::MAX,
+            floor: None,
             devices: LruCache::new(DEVICES_MAX),
             dirty: HashSet::new(),
             words: LruCache::new(WORDS_MAX),
@@ -241,6 +259,12 @@ impl Recorder {
         self.last = base.last;
         self.recounted_below = base.recounted_below;
         self.version = Some(version);
+    }
+
+    /// A status that was received before gets no row; the timeline of its device has it, unless
+    /// others have come since.
+    pub(super) fn set_floor(&mut self, floor: Timestamp) {
+        self.floor = Some(floor);
     }
 
     /// The name of the zone of the days.
@@ -368,6 +392,9 @@ impl Recorder {
             {
                 let positions = wanted.positions.entry(journal.key).or_default();
                 positions.push(status.position.0);
+                let at = status.received_at;
+                let times = wanted.times.get_or_insert((at, at));
+                *times = (times.0.min(at), times.1.max(at));
             }
             wanted.ids.extend(own_id(status).map(str::to_owned));
             let id = DeviceId::of(status);
@@ -412,6 +439,10 @@ impl Recorder {
         let digests = std::mem::take(&mut self.digests);
         let mut recording = Recording::default();
         for (status, digest) in statuses.iter().zip(&digests) {
+            if self.floor.is_some() && storable(Some(status.received_at)).is_none() {
+                recording.too_old += 1;
+                continue;
+            }
             let journal = self.journal(status, &mut recording);
             let is_new = found.positions.insert((journal, status.position.0))
                 && own_id(status).is_none_or(|id| found.ids.insert(id.to_owned()));
@@ -435,7 +466,11 @@ impl Recorder {
         let sequence = self.last.sequence;
         let topic_key = self.topic(&status.topic, recording);
         let state = self.state(status, recording);
-        let payload_key = digest.and_then(|digest| self.payload(status, digest, recording));
+        let floor = self.floor;
+        let is_too_old = is_below(floor, status);
+        let payload_key = digest
+            .filter(|_| !is_too_old)
+            .and_then(|digest| self.payload(status, digest, recording));
         let id = DeviceId::of(status);
         self.dirty.insert(id.clone());
         let month = month(status.received_at);
@@ -460,11 +495,11 @@ impl Recorder {
         let Some(device) = self.devices.get_mut(&id) else {
             self.last.device += 1;
             self.last.profile += 1;
-            let profile = profile_row(self.last.profile, month, status);
+            let profile = profile_row(self.last.profile, month, status, None);
             recording.profiles.push(profile.clone());
             row.device_key = self.last.device;
             row.profile_key = profile.key;
-            recording.events.push(row);
+            recording.event(row, floor);
             let device = Device {
                 key: self.last.device,
                 id: id.clone(),
@@ -473,6 +508,7 @@ impl Recorder {
                 position: status.position.0,
                 sequence,
                 profile,
+                received_at,
                 first_seen: received_at,
                 open: Open::first(&met(received_at)),
                 swept: None,
@@ -506,7 +542,8 @@ impl Recorder {
             row.profile_key = known.key;
         } else {
             self.last.profile += 1;
-            let profile = profile_row(self.last.profile, month, status);
+            let before = device.profile.profile.as_deref();
+            let profile = profile_row(self.last.profile, month, status, before);
             recording.profiles.push(profile.clone());
             row.profile_key = profile.key;
             if !is_late {
@@ -515,14 +552,17 @@ impl Recorder {
         }
         if is_late {
             row.placed_at = is_beaten.then_some(placed_at);
-            recording.events.push(row);
+            recording.event(row, floor);
+            if is_too_old {
+                return;
+            }
             let earliest = recording.late.entry(id).or_insert(placed_at);
             *earliest = placed_at.min(*earliest);
             return;
         }
         let at = received_at.max(last_seen);
         row.placed_at = (at > received_at).then_some(at);
-        recording.events.push(row);
+        recording.event(row, floor);
         let met = met(at);
         let before = self.topic_names.get(&device.topic_key);
         let gap = before.and_then(|topic| self.gaps.first(topic, device.open.last_seen, at));
@@ -549,6 +589,7 @@ impl Recorder {
         device.journal_key = journal_key;
         device.position = status.position.0;
         device.sequence = sequence;
+        device.received_at = received_at;
     }
 
     fn journal(&mut self, status: &StatusEvent, recording: &mut Recording) -> i64 {
@@ -746,6 +787,7 @@ impl Recorder {
             device.journal_key = newest.journal_key;
             device.position = newest.position;
             device.sequence = newest.met.sequence;
+            device.received_at = newest.received_at;
             if device.profile.key != newest.profile_key {
                 device.profile.key = newest.profile_key;
                 device.profile.profile = None;
@@ -880,16 +922,17 @@ fn gap_of(event: &CoverageEvent) -> Gap {
     }
 }
 
-fn profile_row(key: i64, month: i64, status: &StatusEvent) -> ProfileRow {
-    let profile = Profile {
-        serial: status.serial.clone(),
-        place: status.place.clone(),
-    };
+fn profile_row(key: i64, month: i64, status: &StatusEvent, before: Option<&Profile>) -> ProfileRow {
     ProfileRow {
         key,
         month,
-        profile: Some(Arc::new(profile)),
+        profile: Some(Arc::new(Profile::after(before, status))),
     }
+}
+
+/// Whether the history keeps nothing of its time.
+fn is_below(floor: Option<Timestamp>, status: &StatusEvent) -> bool {
+    floor.is_some_and(|floor| status.received_at < floor)
 }
 
 /// What an origin says before its position.

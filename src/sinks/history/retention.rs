@@ -145,6 +145,22 @@ impl Retention {
         }
     }
 
+    /// Whether the clock was not believed when something was due last.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.doubted
+    }
+
+    /// Whether so many rows may go at once while it is not, where none may be left of them.
+    pub(super) fn allows(&self, rows: u64) -> bool {
+        let rows = u32::try_from(rows).unwrap_or(u32::MAX);
+        self.allowance.piece(rows) == rows
+    }
+
+    /// Takes that these went at once: the round goes on.
+    pub(super) fn dropped(&mut self, rows: u64) {
+        self.allowance.use_up(rows);
+    }
+
     /// Takes how many rows received before a time were deleted. A full piece leaves the round open.
     pub(super) fn deleted(&mut self, now: Instant, before: Timestamp, rows: u64) -> Pruned {
         self.allowance.use_up(rows);

@@ -26,3 +26,31 @@ impl Rows<'_> {
         rows
     }
 }
+
+/// What a proof of delivery says: events that were stored before have no new rows.
+pub(super) fn rows_stored(rows: usize, events: usize) -> String {
+    let new = match rows {
+        1 => "1 row stored".to_owned(),
+        rows => format!("{rows} rows stored"),
+    };
+    match events.saturating_sub(rows) {
+        0 => new,
+        before => format!("{new}, {before} stored before"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_stored_before_is_no_new_row() {
+        for (rows, events, expected) in [
+            (1, 1, "1 row stored"),
+            (7, 7, "7 rows stored"),
+            (0, 2, "0 rows stored, 2 stored before"),
+        ] {
+            assert_eq!(rows_stored(rows, events), expected);
+        }
+    }
+}

@@ -9,6 +9,8 @@ mod file;
 mod insert;
 pub(super) mod look;
 mod look_up;
+mod operator;
+mod reader;
 mod store;
 mod upkeep;
 mod wal;
@@ -32,6 +34,8 @@ use uuid::Uuid;
 
 use self::file::{Lost, Seen, is_whole, move_away, prepare};
 use self::insert::text_time;
+pub(super) use self::operator::SqliteOperator;
+pub(super) use self::reader::{SqliteReader, Unread as SqliteUnread};
 use self::store::store;
 use self::wal::Wal;
 use super::another_journal::warn_of_another_journal;
@@ -40,6 +44,7 @@ use super::migration::{ANOTHER_LAYOUT, MIGRATIONS_TABLE, migration_failure};
 use super::newest::stored_newest;
 use super::recorder::Recorder;
 use super::retention::{Pruned, Retention, TEND_MAX};
+use super::rows::rows_stored;
 use super::upkeep::{Before, Stepped, Upkeep};
 use super::words::words;
 use crate::model::{Event, Position};
@@ -105,6 +110,7 @@ pub(in crate::sinks) fn build(settings: Settings) -> Built {
             undeleted: None,
             untended: None,
             wal: Wal::new(WAL_GROWN_BYTES),
+            answer: None,
         }),
         driver: None,
         ending: CancellationToken::new(),
@@ -128,6 +134,8 @@ struct SqliteHistory {
     /// Why the upkeep does not go on.
     untended: Option<String>,
     wal: Wal,
+    /// What the last attempt has stored.
+    answer: Option<String>,
 }
 
 impl Sink for SqliteHistory {
@@ -170,7 +178,7 @@ impl Sink for SqliteHistory {
                 self.recorder.forget();
             }
             match stored {
-                Ok(()) => {
+                Ok(rows) => {
                     // Rows in a file that nobody can open are not stored.
                     let mut connection = self.still_there(connection).await?;
                     self.prune(&mut connection).await;
@@ -180,6 +188,7 @@ impl Sink for SqliteHistory {
                         self.next_step = Some(Instant::now() + STEP_INTERVAL);
                     }
                     self.connection = Some(connection);
+                    self.answer = Some(rows_stored(rows, batch.events.len()));
                     Ok(())
                 }
                 // The transaction was rolled back when it was dropped: the connection is as good as
@@ -220,6 +229,10 @@ impl Sink for SqliteHistory {
 
     fn newest(&self) -> Option<Newest> {
         self.newest
+    }
+
+    fn answer(&mut self) -> Option<String> {
+        self.answer.take()
     }
 
     fn warning(&self) -> Option<String> {

@@ -19,6 +19,7 @@ pub(super) struct KeptText {
     state: String,
     severity: String,
     missed_transition: bool,
+    received: String,
     placed: String,
 }
 
@@ -28,7 +29,9 @@ pub(super) fn select_kept(time: fn(&str) -> String) -> String {
         "SELECT e.sequence, e.position, CAST(e.journal_key AS bigint) AS journal_key, \
          CAST(e.topic_key AS bigint) AS topic_key, CAST(e.profile_key AS bigint) AS profile_key, \
          CAST(e.state_key AS bigint) AS state_key, s.state, s.severity, e.missed_transition, \
-         {} AS placed FROM event AS e JOIN state AS s ON s.state_key = e.state_key",
+         {} AS received, {} AS placed \
+         FROM event AS e JOIN state AS s ON s.state_key = e.state_key",
+        time("e.received_at"),
         time("coalesce(e.placed_at, e.received_at)")
     )
 }
@@ -47,6 +50,7 @@ impl KeptText {
             journal_key: self.journal_key,
             position: self.position,
             profile_key: self.profile_key,
+            received_at: time(&self.received)?,
         })
     }
 }

@@ -10,7 +10,7 @@ use super::daily::{Counted, DailyKey};
 use super::device::{Device, ProfileRow};
 use super::gaps::Begins;
 use super::timeline::Piece;
-use crate::model::{Coordinates, CoverageCause, CoverageEvent, StatusEvent};
+use crate::model::{Coordinates, CoverageCause, CoverageEvent, StatusEvent, Via};
 
 /// What a column holds, with the function that reads it from a row.
 pub(super) enum Cell<Row: 'static> {
@@ -227,6 +227,7 @@ pub(super) static EVENT: Table<EventRow> = Table {
             Cell::Time(|row| Some(row.status.received_at)),
         ),
         ("placed_at", Cell::Time(|row| row.placed_at)),
+        ("via", Cell::Word(|row| own_via(&row.status))),
         ("payload_key", Cell::Key(|row| row.payload_key)),
         (
             "payload",
@@ -234,6 +235,24 @@ pub(super) static EVENT: Table<EventRow> = Table {
                 None => Some(row.status.payload.get()),
                 Some(_) => None,
             }),
+        ),
+    ],
+    on_conflict: "",
+};
+
+/// How it came, where not in a message.
+fn own_via(status: &StatusEvent) -> Option<&'static str> {
+    (status.via != Via::Live).then(|| status.via.as_str())
+}
+
+/// The ids of events that are not their origins.
+pub(super) static EVENT_KEY: Table<EventRow> = Table {
+    name: "event_key_seen",
+    columns: &[
+        ("event_id", Cell::Text(|row| own_id(&row.status))),
+        (
+            "received_at",
+            Cell::Time(|row| Some(row.status.received_at)),
         ),
     ],
     on_conflict: "",
@@ -292,6 +311,7 @@ pub(super) static DEVICE: Table<Device> = Table {
         ("sequence", Cell::Integer(|row| Some(row.sequence))),
         ("profile_key", Cell::Key(|row| Some(row.profile.key))),
         ("state_key", Cell::Key(|row| Some(row.open.state.key))),
+        ("received_at", Cell::Time(|row| Some(row.received_at))),
         ("first_seen", Cell::Time(|row| Some(row.first_seen))),
         ("last_seen", Cell::Time(|row| Some(row.open.last_seen))),
         ("piece_since", Cell::Time(|row| Some(row.open.since))),
@@ -310,7 +330,8 @@ pub(super) static DEVICE: Table<Device> = Table {
     on_conflict: "ON CONFLICT (device_key) DO UPDATE SET topic_key = excluded.topic_key, \
         journal_key = excluded.journal_key, position = excluded.position, \
         sequence = excluded.sequence, profile_key = excluded.profile_key, \
-        state_key = excluded.state_key, first_seen = excluded.first_seen, \
+        state_key = excluded.state_key, received_at = excluded.received_at, \
+        first_seen = excluded.first_seen, \
         last_seen = excluded.last_seen, piece_since = excluded.piece_since, \
         run_since = excluded.run_since, fault_since = excluded.fault_since, \
         fault_uncertain_us = excluded.fault_uncertain_us, \

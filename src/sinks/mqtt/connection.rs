@@ -139,6 +139,11 @@ impl Connection {
         rejected
     }
 
+    /// How many publishes the broker has accepted since the last call although nobody subscribes.
+    pub(super) fn take_unheard(&self) -> u64 {
+        self.state().window.take_unheard()
+    }
+
     /// Hands one publish over, whose size was checked. [`Connection::send`] is to follow the last
     /// one, and where this gives true.
     pub(super) fn publish(&self, topic: &str, qos: Qos, retain: bool, body: Bytes) -> bool {

@@ -54,6 +54,11 @@ impl Reason {
         }
     }
 
+    /// Of a PUBACK: the broker accepts the publish, and nobody subscribes to its topic.
+    pub(super) fn is_unheard(&self) -> bool {
+        self.code == 0x10
+    }
+
     /// Of a DISCONNECT (section 3.14.2.1): it may be for the publish that came last.
     pub(super) fn may_blame_a_publish(&self) -> bool {
         matches!(

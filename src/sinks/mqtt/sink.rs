@@ -18,8 +18,9 @@ use super::driver::{Link, Wanted};
 use super::judged::{Judged, Known};
 use super::publish::{Publish, Unfit};
 use super::reason::{Reason as Code, Verdict};
-use super::settings::Settings;
+use super::settings::{Qos, Settings};
 use super::terms::{Terms, Version};
+use super::window::packet_id;
 use crate::model::{Event, Position};
 use crate::paced::Pacing;
 use crate::sinks::{Batch, By, Capabilities, Reason, Sink, Trouble, Undelivered};
@@ -49,6 +50,8 @@ pub(super) struct MqttSink {
     pace: Pace,
     accused: Accused,
     judged: Judged,
+    /// What the broker has said to confirm the last attempt.
+    answer: Option<String>,
 }
 
 /// How many publishes may be unconfirmed at once.
@@ -88,6 +91,17 @@ enum Failed {
     Silent { confirmed: usize },
 }
 
+impl Failed {
+    /// How many of the first events are confirmed.
+    fn confirmed(&self) -> usize {
+        match self {
+            Failed::Unfit { sent, .. } => *sent,
+            Failed::Rejected { index, .. } => *index,
+            Failed::Lost { confirmed, .. } | Failed::Silent { confirmed } => *confirmed,
+        }
+    }
+}
+
 impl Sink for MqttSink {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
@@ -123,12 +137,16 @@ impl Sink for MqttSink {
 
     fn attempt<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), Undelivered>> {
         async move {
+            self.answer = None;
             let Some(connection) = self.connection() else {
                 return Err(retry(0, self.why_down()));
             };
             let known = self.known(&batch);
             let (passed, rest) = batch.events.split_at(known.confirmed);
             let confirmed = passed.len();
+            if confirmed > 0 {
+                self.answer = Some("PUBACK, with an attempt before".to_owned());
+            }
             if let (Some(reason), Some(event)) = (known.rejected, rest.first()) {
                 let error = self.rejection(&reason, event);
                 return Err(refused(confirmed, By::Them, error));
@@ -141,6 +159,10 @@ impl Sink for MqttSink {
             outcome.map_err(|undelivered| behind(confirmed, undelivered))
         }
         .boxed()
+    }
+
+    fn answer(&mut self) -> Option<String> {
+        self.answer.take()
     }
 
     fn pacing(&self) -> Option<Pacing> {
@@ -205,6 +227,7 @@ impl MqttSink {
             pace: Pace::Window,
             accused: Accused::default(),
             judged: Judged::default(),
+            answer: None,
         }
     }
 
@@ -238,8 +261,15 @@ impl MqttSink {
         let retain =
             self.settings.retain && connection.terms().retains && batch.reason == Reason::Log;
         let companion = self.companion(connection);
+        let first = connection.accepted();
         let published = self.publish_all(connection, batch.events, retain, companion);
-        let Err(failed) = published.await else {
+        let published = published.await;
+        let confirmed = match &published {
+            Ok(()) => batch.events.len(),
+            Err(failed) => failed.confirmed(),
+        };
+        self.answer = self.confirmation(connection, first, confirmed);
+        let Err(failed) = published else {
             self.pace = Pace::Window;
             self.accused.clear();
             return Ok(());
@@ -472,6 +502,31 @@ impl MqttSink {
         let body = Bytes::from_static(ONLINE.as_bytes());
         connection.publish(topic, qos_max, retains, body);
         Some(number)
+    }
+
+    /// What the broker has said to confirm so many publishes from this number on.
+    fn confirmation(
+        &self,
+        connection: &Connection,
+        first: u64,
+        confirmed: usize,
+    ) -> Option<String> {
+        let unheard = connection.take_unheard();
+        let last = first + (confirmed as u64).checked_sub(1)?;
+        if self.settings.qos == Qos::AtMostOnce {
+            return Some("written with QoS 0, which no broker confirms".to_owned());
+        }
+        let ids = match (packet_id(first), packet_id(last)) {
+            (id, last) if id == last => format!("packet id {id}"),
+            (id, last) => format!("packet ids {id} to {last}"),
+        };
+        let reason = match (connection.terms().version, unheard) {
+            (Version::V311, _) => "",
+            (_, 0) => " 0x00",
+            (_, unheard) if unheard >= confirmed as u64 => " 0x10 (nobody subscribes)",
+            _ => " 0x00, for some 0x10 (nobody subscribes)",
+        };
+        Some(format!("PUBACK{reason}, {ids}"))
     }
 
     fn events_at_once(&self) -> usize {

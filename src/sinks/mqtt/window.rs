@@ -16,6 +16,11 @@ pub(super) struct NotInFlight(pub(super) u16);
 /// Packet ids begin with 1 (MQTT 3.1.1, section 2.3.1).
 const PACKET_IDS: u64 = 65_535;
 
+/// The packet id of the publish of this number, where its QoS has one.
+pub(super) fn packet_id(number: u64) -> u16 {
+    (number % PACKET_IDS) as u16 + 1
+}
+
 /// Publishes of one connection, numbered from 0 in the order in which they were accepted. With MQTT
 /// 5 "confirmed" may mean that the broker has answered that it rejects it.
 #[derive(Debug)]
@@ -25,6 +30,8 @@ pub(super) struct Window {
     /// By their numbers.
     rejected: BTreeMap<u64, Reason>,
     confirmed: u64,
+    /// Accepted by the broker although nobody subscribes to their topics.
+    unheard: u64,
     /// Each accepted one from `confirmed` on.
     open: VecDeque<Publish>,
 }
@@ -47,6 +54,7 @@ impl Window {
             room,
             rejected: BTreeMap::new(),
             confirmed: 0,
+            unheard: 0,
             open: VecDeque::new(),
         }
     }
@@ -80,7 +88,7 @@ impl Window {
             }
             Qos::AtLeastOnce => {
                 self.open.push_back(Publish::Acknowledgement);
-                (number % PACKET_IDS) as u16 + 1
+                packet_id(number)
             }
         }
     }
@@ -115,8 +123,9 @@ impl Window {
             _ => return Err(unknown),
         }
         let number = self.confirmed + place;
-        if reason.verdict() != Verdict::Accepted {
-            self.rejected.insert(number, reason);
+        match reason.verdict() {
+            Verdict::Accepted => self.unheard += u64::from(reason.is_unheard()),
+            _ => drop(self.rejected.insert(number, reason)),
         }
         self.advance();
         Ok(number)
@@ -125,6 +134,11 @@ impl Window {
     /// Whether the broker has rejected one of this number or a later one.
     pub(super) fn has_rejected(&self, from: u64) -> bool {
         self.rejected.range(from..).next().is_some()
+    }
+
+    /// How many the broker has accepted since the last call although nobody subscribes.
+    pub(super) fn take_unheard(&mut self) -> u64 {
+        std::mem::take(&mut self.unheard)
     }
 
     /// Those that the broker has rejected, before this number; they are forgotten here.
@@ -172,6 +186,17 @@ mod tests {
         assert_eq!(taken, BTreeMap::from([(1, quota.clone())]));
         assert_eq!(window.take_rejected(9), BTreeMap::from([(3, quota)]));
         assert!(!window.has_rejected(0));
+    }
+
+    #[test]
+    fn what_nobody_subscribes_to_is_accepted_and_counted_once() {
+        let mut window = window(3);
+        for (packet_id, code) in [(1, 0x10), (2, 0), (3, 0x10)] {
+            let reason = Reason::new(code, None);
+            window.acknowledged(packet_id, reason).unwrap();
+        }
+        assert_eq!((window.confirmed(), window.take_unheard()), (3, 2));
+        assert_eq!(window.take_unheard(), 0);
     }
 
     #[test]

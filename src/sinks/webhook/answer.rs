@@ -51,6 +51,12 @@ impl Answers {
         all.into_iter().flatten().any(Conditions::are_on_body)
     }
 
+    /// Whether the answer is the receiver's own and says no to what `success` looks for.
+    pub(super) fn is_denied(&self, body: &str) -> bool {
+        let success = self.success.as_ref();
+        success.is_some_and(|success| success.is_denied(body))
+    }
+
     /// The verdict, and which key of the configuration leads to it, where one does.
     pub(super) fn judge(&self, answer: Answer<'_>, now: SystemTime) -> (Verdict, Option<String>) {
         let hold = |conditions: &Option<Conditions>| {

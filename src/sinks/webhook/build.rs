@@ -1,6 +1,6 @@
 //! From the settings to a sink and its HTTP client.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use reqwest::Client;
@@ -59,6 +59,7 @@ pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
     };
     let exchange = Exchange::new(client, kept).map_err(problem)?;
     let target = Arc::new(Target {
+        name: settings.name.clone(),
         reach: Reach::new(settings.url.url(), tls, connect_timeout),
         server: settings.url.server(),
         url: settings.url,
@@ -69,12 +70,14 @@ pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
         hmac,
         answers: settings.answers,
         exchange,
+        denial: OnceLock::new(),
     });
     Ok(Built {
         sink: Box::new(Webhook {
             target,
             concurrency: settings.concurrency,
             rate: settings.rate,
+            answer: None,
         }),
         driver: None,
         ending: CancellationToken::new(),

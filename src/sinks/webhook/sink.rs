@@ -16,6 +16,8 @@ pub(super) struct Webhook {
     pub(super) target: Arc<Target>,
     pub(super) concurrency: usize,
     pub(super) rate: Option<Rate>,
+    /// To the last request that was confirmed.
+    pub(super) answer: Option<String>,
 }
 
 impl Sink for Webhook {
@@ -37,13 +39,19 @@ impl Sink for Webhook {
         async { Ok(None) }.boxed()
     }
 
+    fn warning(&self) -> Option<String> {
+        self.target.denial.get().cloned()
+    }
+
     fn attempt<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), Undelivered>> {
         async move {
+            self.answer = None;
             let (max, _) = self.target.posting.size();
             for (before, events) in batch.events.chunks(max).enumerate() {
                 let confirmed = before * max;
                 let posted = self.target.post(events).await;
-                posted.map_err(|trouble| Undelivered { confirmed, trouble })?;
+                let answer = posted.map_err(|trouble| Undelivered { confirmed, trouble })?;
+                self.answer = Some(answer);
             }
             Ok(())
         }
@@ -60,6 +68,10 @@ impl Sink for Webhook {
             })
         }
         .boxed()
+    }
+
+    fn answer(&mut self) -> Option<String> {
+        self.answer.take()
     }
 
     fn another(&self) -> Option<Box<dyn Sink>> {

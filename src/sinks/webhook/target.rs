@@ -1,5 +1,6 @@
 //! One request to the receiver, and its answer as far as that is worth reading.
 
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
@@ -11,6 +12,7 @@ use tokio::time::timeout;
 use super::address::Address;
 use super::answer::{Answer, Answers, Verdict, advice};
 use super::body::{Body, Posting};
+use super::denial::Denial;
 use super::exchange::{Exchange, failure};
 use super::headers::Rendered;
 use super::reach::Reach;
@@ -26,11 +28,15 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// How long an answer is read whose text decides nothing. Where it decides, how long nothing more
 /// may come of a text that is whole.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(1);
+/// How much of the text goes into the proof of a delivery, which is bounded in bytes besides.
+const PROOF_CHARS: usize = 1024;
 /// How much of a refusal's text goes into the log.
 const EXCERPT_CHARS: usize = 200;
 
 /// Where to, and how.
 pub(super) struct Target {
+    /// The sink's.
+    pub(super) name: String,
     pub(super) reach: Reach,
     /// For log lines: path and query may be secrets (chat groups give them out as such).
     pub(super) server: String,
@@ -43,14 +49,16 @@ pub(super) struct Target {
     pub(super) hmac: Option<HeaderSigner>,
     pub(super) answers: Answers,
     pub(super) exchange: Exchange,
+    /// What to do about answers of 2xx that look like refusals.
+    pub(super) denial: OnceLock<String>,
 }
 
 impl Target {
-    /// Posts the events in one request.
+    /// Posts the events in one request. Gives the answer: its status, and the beginning of its text.
     ///
     /// # Errors
     /// Why they are not confirmed.
-    pub(super) async fn post(&self, events: &[Event]) -> Result<(), Trouble> {
+    pub(super) async fn post(&self, events: &[Event]) -> Result<String, Trouble> {
         let request = self.request(events).map_err(|error| Trouble::Refused {
             index: None,
             by: By::Us,
@@ -105,7 +113,7 @@ impl Target {
         request.headers(headers).build().map_err(unfit)
     }
 
-    async fn read(&self, mut response: Response) -> Result<(), Trouble> {
+    async fn read(&self, mut response: Response) -> Result<String, Trouble> {
         let status = response.status().as_u16();
         let retry_after = text_of(response.headers(), &RETRY_AFTER);
         let encoding = text_of(response.headers(), &CONTENT_ENCODING);
@@ -116,30 +124,54 @@ impl Target {
             body: &body,
         };
         let (verdict, why) = self.answers.judge(answer, SystemTime::now());
+        let encoded = encoding.filter(|encoding| encoding != "identity");
+        let encoded = encoded.map(|encoding| format!("a text in {encoding}"));
+        if verdict == Verdict::Confirmed {
+            self.look_for_denial(status, &body);
+            let beginning = || beginning(body.as_bytes(), PROOF_CHARS).marked();
+            let text = encoded.unwrap_or_else(beginning);
+            return Ok(format!("HTTP {status} {text}").trim_end().to_owned());
+        }
+        let text = encoded.unwrap_or_else(|| excerpt(&body));
         let mut error = format!("{} answered {status}", self.server);
         if let Some(why) = &why {
             error = format!("{error}, {why}");
         }
-        let excerpt = match encoding {
-            Some(encoding) if encoding != "identity" => format!("a text in {encoding}"),
-            _ => excerpt(&body),
-        };
-        if !excerpt.is_empty() {
-            error = format!("{error}: {excerpt}");
+        if !text.is_empty() {
+            error = format!("{error}: {text}");
         }
         if let Some(advice) = advice(status).filter(|_| why.is_none()) {
             error = format!("{error}; {advice}");
         }
-        match verdict {
-            Verdict::Confirmed => Ok(()),
-            Verdict::Refused => Err(Trouble::Refused {
+        if verdict == Verdict::Unclear && self.answers.is_denied(&body) {
+            error.push_str("; where it never accepts such an event, set `reject_when`");
+        }
+        Err(match verdict {
+            Verdict::Refused => Trouble::Refused {
                 index: None,
                 by: By::Them,
                 error,
-            }),
-            Verdict::Disabled => Err(Trouble::Disabled { error }),
-            Verdict::Unclear => Err(Trouble::Unclear { error }),
-            Verdict::Retry(after) => Err(Trouble::Retry { error, after }),
+            },
+            Verdict::Disabled => Trouble::Disabled { error },
+            Verdict::Confirmed | Verdict::Unclear => Trouble::Unclear { error },
+            Verdict::Retry(after) => Trouble::Retry { error, after },
+        })
+    }
+
+    /// Warns once of a receiver that seems to say no in answers that nobody looks at.
+    fn look_for_denial(&self, status: u16, body: &str) {
+        if self.answers.read_body() || self.denial.get().is_some() {
+            return;
+        }
+        let advice = Denial::in_body(body).map(|denial| denial.advice(&self.server, status));
+        if let Some(advice) = advice
+            && self.denial.set(advice.clone()).is_ok()
+        {
+            tracing::warn!(
+                sink = self.name,
+                advice,
+                "events may be refused inside of answers of 2xx"
+            );
         }
     }
 

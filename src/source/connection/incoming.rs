@@ -6,12 +6,16 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::{Connection, Probing, Stage};
 use crate::faults::{self, Failpoint};
+use crate::journal;
 use crate::source::clock;
 use crate::source::disconnect::DisconnectReason;
+use crate::source::status::TURN;
 use crate::source::undeliverable::BreakPoint;
 use crate::stomp::{Event, Frame, SessionError};
 use crate::transport::{Receiver, TransportError};
@@ -39,7 +43,28 @@ impl Connection<'_> {
         let before = self.unacknowledged();
         self.take_events()?;
         self.watch_window(before);
-        Ok(())
+        self.end_once_taken()
+    }
+
+    /// The end of the stream counts once all that came before it is taken.
+    fn end_once_taken(&mut self) -> Result<(), DisconnectReason> {
+        match self.end.take_if(|_| !self.events_left) {
+            Some(error) => Err(self.by_end(error)),
+            None => Ok(()),
+        }
+    }
+
+    fn by_end(&mut self, error: TransportError) -> DisconnectReason {
+        let unfinished = self.session.unfinished_frame();
+        let (ended, breaks) = match error {
+            TransportError::Closed { .. } => (self.by_close(&error), unfinished.is_some()),
+            TransportError::Limit { .. } | TransportError::Protocol(_) => (error.into(), true),
+            error => (error.into(), false),
+        };
+        if breaks {
+            self.breaks_at(unfinished.as_ref(), &ended);
+        }
+        ended
     }
 
     fn watch_window(&mut self, before: usize) {
@@ -101,28 +126,11 @@ impl Connection<'_> {
             Ok(bytes) => self.session.receive(bytes, now),
             // The end of the socket answers our DISCONNECT as well as a receipt does.
             Err(_) if self.stage == Stage::Leaving => self.stage = Stage::Left,
-            Err(error @ TransportError::Closed { .. }) => {
-                self.session.stream_ended();
-                self.take_all_events()?;
-                let unfinished = self.session.unfinished_frame();
-                let ended = self.by_close(&error);
-                if unfinished.is_some() {
-                    self.breaks_at(unfinished.as_ref(), &ended);
-                }
-                return Err(ended);
-            }
             Err(error) => {
-                let broken = matches!(
-                    error,
-                    TransportError::Limit { .. } | TransportError::Protocol(_)
-                );
                 self.session.stream_ended();
-                self.take_all_events()?;
-                let ended = error.into();
-                if broken {
-                    self.breaks_at(self.session.unfinished_frame().as_ref(), &ended);
-                }
-                return Err(ended);
+                self.end = Some(error);
+                self.take_events()?;
+                return self.end_once_taken();
             }
         }
         self.take_events()
@@ -134,17 +142,40 @@ impl Connection<'_> {
         self.take_while(Connection::may_take)
     }
 
-    /// Takes in all that was read, for nothing is read any more.
-    pub(super) fn take_all_events(&mut self) -> Result<(), DisconnectReason> {
-        self.take_while(|_| true)
-    }
-
-    /// The connection has ended, and what was left was read before.
-    pub(super) fn take_what_is_left(&mut self) {
-        if let Err(error) = self.take_all_events() {
-            debug!(%error, "the last bytes that were read end the connection, too");
+    /// The connection has ended, and what was left was read before. It is taken as the journal makes
+    /// room for it; at a stop at once.
+    ///
+    /// # Errors
+    /// The journal has failed.
+    pub(super) async fn take_what_is_left(
+        &mut self,
+        stop: &CancellationToken,
+    ) -> Result<(), journal::Error> {
+        while self.events_left {
+            self.status.turn();
+            self.start_committing();
+            let taken = match stop.is_cancelled() {
+                true => self.take_while(|_| true),
+                false => self.take_events(),
+            };
+            if let Err(error) = taken {
+                debug!(%error, "the last bytes that were read end the connection, too");
+            }
+            if !self.events_left {
+                break;
+            }
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => {}
+                (outcome, owed) = self.commit.done(), if self.commit.is_under_way() => {
+                    outcome?;
+                    self.acknowledge(&owed);
+                }
+                () = sleep(TURN) => {}
+            }
         }
         self.intake.pause_silences(clock::now());
+        Ok(())
     }
 
     fn take_while(&mut self, goes_on: fn(&Self) -> bool) -> Result<(), DisconnectReason> {

@@ -80,7 +80,7 @@ impl Connection<'_> {
         self.peer_silent = true;
         // What the silence has cut is kept.
         self.session.stream_ended();
-        self.take_all_events()?;
+        self.take_events()?;
         Err(match missing {
             Missing::Stopped(patience) => DisconnectReason::Lost(format!(
                 "SockJS's heart-beats have stopped: nothing has come for {}",

@@ -135,7 +135,7 @@ impl Connection<'_> {
             self.status.turn();
             self.start_committing();
             if self.events_left && self.may_take() {
-                if let Err(ended) = self.take_events() {
+                if let Err(ended) = self.take_more() {
                     return ended;
                 }
                 continue;

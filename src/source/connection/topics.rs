@@ -195,6 +195,7 @@ impl Connection<'_> {
     pub(super) fn reload(&mut self, wanted: ReloadRequest) -> Result<(), DisconnectReason> {
         self.intake.meet(&wanted.settings.topics, &wanted.decoders);
         self.intake.expect(&wanted.settings);
+        self.expect_snapshots(&wanted);
         let before = std::mem::replace(self.wanted, wanted);
         if !self.wanted.settings.connects_as(&before.settings) {
             self.admission.forget();

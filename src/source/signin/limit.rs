@@ -2,6 +2,7 @@
 //! passwords, and then nobody gets in. It is given the time.
 
 use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::client::Signin;
@@ -14,9 +15,12 @@ const REFUSED_MAX: usize = 3;
 /// Ten minutes.
 const WINDOW: Duration = Duration::from_secs(600);
 
-/// The refused sign-ins of the last [`WINDOW`], whatever connection they were for.
+/// The refused sign-ins of the last [`WINDOW`], whatever they were for. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub(in crate::source) struct SigninLimit(Arc<Mutex<Refusals>>);
+
 #[derive(Debug, Default)]
-pub(in crate::source) struct SigninLimit {
+struct Refusals {
     /// What was refused: where something else is sent, that is another question.
     of: Option<Signin>,
     at: VecDeque<Instant>,
@@ -24,7 +28,20 @@ pub(in crate::source) struct SigninLimit {
 
 impl SigninLimit {
     /// A sign-in was refused.
-    pub(in crate::source) fn refused(&mut self, signin: &Signin, now: Instant) {
+    pub(in crate::source) fn refused(&self, signin: &Signin, now: Instant) {
+        let mut refusals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        refusals.refused(signin, now);
+    }
+
+    /// How long the next sign-in must wait.
+    pub(in crate::source) fn wait(&self, signin: Option<&Signin>, now: Instant) -> Option<Wait> {
+        let refusals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        refusals.wait(signin, now)
+    }
+}
+
+impl Refusals {
+    fn refused(&mut self, signin: &Signin, now: Instant) {
         if !self.is_of(signin) {
             self.of = Some(signin.clone());
             self.at.clear();
@@ -35,8 +52,7 @@ impl SigninLimit {
         }
     }
 
-    /// How long the next sign-in must wait.
-    pub(in crate::source) fn wait(&self, signin: Option<&Signin>, now: Instant) -> Option<Wait> {
+    fn wait(&self, signin: Option<&Signin>, now: Instant) -> Option<Wait> {
         if self.at.len() < REFUSED_MAX || !self.is_of(signin?) {
             return None;
         }
@@ -92,7 +108,7 @@ mod tests {
     fn no_ten_minutes_see_more_than_three_refused_sign_ins() {
         let (signin, began) = (signin("a"), Instant::now());
         for gap in [0, 1, 45, 150, 299, 300, 601] {
-            let (mut limit, mut now) = (SigninLimit::default(), began);
+            let (limit, mut now) = (SigninLimit::default(), began);
             let mut tried = Vec::new();
             for _ in 0..20 {
                 now += limit
@@ -115,7 +131,7 @@ mod tests {
     #[test]
     fn corrected_settings_are_tried_at_once_and_unchanged_ones_are_not() {
         let (wrong, right, now) = (signin("a"), signin("b"), Instant::now());
-        let mut limit = SigninLimit::default();
+        let limit = SigninLimit::default();
         for _ in 0..REFUSED_MAX {
             assert_eq!(limit.wait(Some(&wrong), now), None);
             limit.refused(&wrong, now);

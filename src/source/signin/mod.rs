@@ -27,5 +27,6 @@ pub use client::Signin;
 pub use credentials::Credentials;
 pub use error::SigninError;
 pub(super) use limit::SigninLimit;
+pub(super) use outline::excerpt;
 pub use step::{AnswerPart, Extract, Step, StepMethod};
 pub use template::{Part, SigninTemplate};

@@ -56,7 +56,10 @@ pub(super) fn outline<'a>(json: &str, secret: impl Iterator<Item = &'a Pointer>)
 }
 
 /// A body in one line: JSON by its outline, else the beginning of its text.
-pub(super) fn excerpt<'a>(body: &[u8], secret: impl Iterator<Item = &'a Pointer>) -> String {
+pub(in crate::source) fn excerpt<'a>(
+    body: &[u8],
+    secret: impl Iterator<Item = &'a Pointer>,
+) -> String {
     let text = String::from_utf8_lossy(body);
     if text.trim_start().starts_with(['{', '[', '"']) {
         return outline(&text, secret);

@@ -16,7 +16,7 @@ use crate::pipeline::{Conditions, Pointer};
 use crate::secret::Secret;
 use crate::source::masked::masked;
 use crate::tls;
-use crate::transport::{Answer, Body, Method, Proxies, Request, is_login_page};
+use crate::transport::{Answer, Body, Method, Proxies, Request, Stage, is_login_page};
 
 /// One request.
 #[derive(Debug, Clone, PartialEq)]
@@ -99,6 +99,7 @@ impl Step {
             cookies: credentials.cookies().clone(),
             tls: tls.clone(),
             proxies: Proxies::of_environment(),
+            stage: Stage::Signin,
             timeout,
             body_bytes_max: ANSWER_BYTES_MAX,
         })

@@ -199,6 +199,13 @@ async fn undecodable_messages_reach_every_sink_once_the_mapping_is_right() {
         listed(&asked(&daemon, &["dlq", "list", "--undecodable"]).await),
         [at[1], at[3]]
     );
+    let of_sink = cli(&daemon, &["dlq", "list", "oncall"]).await;
+    assert_eq!(text(&of_sink.stdout), "no dead letters of oncall\n");
+    assert!(
+        text(&of_sink.stderr).contains("2 undecodable entries belong to no sink: see"),
+        "{}",
+        text(&of_sink.stderr)
+    );
     let refused = cli(&daemon, &["dlq", "redrive", "--undecodable", "--all"]).await;
     assert!(!refused.status.success());
     assert!(

@@ -8,3 +8,4 @@ mod http;
 mod mqtt;
 mod replay;
 mod sinks;
+mod why;

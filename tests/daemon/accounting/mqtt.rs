@@ -50,7 +50,7 @@ async fn a_broker_that_forbids_everything_is_not_up_and_the_journal_keeps_the_re
     let mut daemon = Daemon::start(&configuration).await;
     daemon.ready().await;
     publish(&source);
-    let is_pause = |line: &str| line.contains("events were refused") && line.contains("0x87");
+    let is_pause = |line: &str| line.contains("events were rejected") && line.contains("0x87");
     daemon.logged("a pause", is_pause).await;
     let report = status(&daemon).await;
     let sink = &report["sinks"][0];

@@ -10,6 +10,7 @@ mod rabbitmq;
 mod spring;
 mod spring_refuses;
 mod spring_relay;
+mod spring_resync;
 mod spring_send;
 mod spring_signin;
 mod spring_troubles;

@@ -92,6 +92,125 @@ async fn what_waits_says_when_it_is_tried_and_a_retry_tries_it_now() {
 }
 
 #[tokio::test]
+async fn what_waits_for_a_rate_says_so_and_a_retry_does_not_say_now() {
+    let (served, receiver) = (serve(0).await, Receiver::start().await);
+    let configuration = Configuration::new(&served.url)
+        .table("topics.map-1", &format!("destination = \"{TOPIC}\"\n"))
+        .webhook_with(&receiver.url(), "rate = \"1/1h\"\n");
+    let mut daemon = Daemon::start(&configuration).await;
+    daemon.ready().await;
+    served.publish(1);
+    wait::until("the first event is delivered", async || {
+        (sink(&daemon).await["since_start"]["delivered"] == 1).then_some(())
+    })
+    .await;
+    let (_, said) = verb(&daemon, &["status"]).await;
+    assert!(!said.contains("rate:"), "nothing waits: {said}");
+    served.publish(2);
+    wait::until("an event that waits for the rate", async || {
+        (sink(&daemon).await["waits_for_rate"] == true).then_some(())
+    })
+    .await;
+    let (code, said) = verb(&daemon, &["status"]).await;
+    assert!(
+        code == Some(0) && said.contains(", rate: next in 6"),
+        "{said}"
+    );
+    let (code, said) = verb(&daemon, &["sinks", "retry", "oncall"]).await;
+    assert!(
+        code == Some(0) && said.contains("oncall is tried in 6") && !said.contains("now"),
+        "{said}"
+    );
+    assert_eq!(receiver.count(), 1);
+    assert!(daemon.stop().await.success());
+    served.end().await;
+}
+
+#[tokio::test]
+async fn a_topic_whose_encoding_may_be_wrong_is_told_of_once_and_a_repeat_is_not_counted() {
+    let served = serve(0).await;
+    let topic =
+        format!("destination = \"{TOPIC}\"\nencoding = \"gbk\"\nevent_key = [\"/eventId\"]\n");
+    let configuration = Configuration::new(&served.url)
+        .table("topics.map-1", &topic)
+        .table("sinks.history", "type = \"sqlite\"\n");
+    let mut daemon = Daemon::start(&configuration).await;
+    daemon.ready().await;
+    for event in [1, 2, 2, 1, 3] {
+        let body = format!(r#"{{"deviceId":7,"newState":"故障","eventId":{event}}}"#);
+        assert_eq!(served.publisher.publish(Message::json(TOPIC, body)), 1);
+    }
+    wait::until("five statuses", async || {
+        (metric(&daemon, "stomp_bridge_messages_total").await == Some(5.0)).then_some(())
+    })
+    .await;
+    let topic = link(&daemon).await["topics"]["map-1"].clone();
+    assert_eq!(topic["utf8"], 3, "{topic}");
+    let words = topic["unmapped"].as_object().unwrap();
+    assert_eq!(words.values().collect::<Vec<_>>(), [3], "{topic}");
+    let log = daemon.log();
+    assert_eq!(log.matches("this body is valid UTF-8").count(), 1, "{log}");
+    let (_, said) = verb(&daemon, &["status"]).await;
+    assert!(said.contains("map-1: 3 statuses are in UTF-8"), "{said}");
+    assert!(daemon.stop().await.success());
+    served.end().await;
+}
+
+#[tokio::test]
+async fn dead_letters_are_counted_in_the_log_and_the_last_one_is_the_last_error() {
+    let (served, receiver) = (serve(0).await, Receiver::start().await);
+    receiver.answer(422);
+    let configuration = Configuration::new(&served.url)
+        .table("topics.map-1", &format!("destination = \"{TOPIC}\"\n"))
+        .webhook(&receiver.url())
+        .table(
+            "sinks.later",
+            "type = \"sqlite\"\npath = \"later.db\"\nmode = \"0640\"\n",
+        );
+    let mut daemon = Daemon::start(&configuration).await;
+    daemon.ready().await;
+    let log = daemon.log();
+    assert!(
+        log.contains("history created: there was none at this path"),
+        "{log}"
+    );
+    assert!(!log.contains("history file has another mode"), "{log}");
+    (1..=13).for_each(|device| served.publish(device));
+    // One line names the first; others count the rest.
+    wait::until("a count of all others", async || {
+        let log = daemon.log();
+        let lines = log
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok());
+        let lines = lines.filter(|line: &Value| line["sink"] == "oncall");
+        let counted: u64 = lines
+            .filter(|line| {
+                line["message"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .starts_with("more events")
+            })
+            .filter_map(|line| line["events"].as_u64())
+            .sum();
+        (counted == 12).then_some(())
+    })
+    .await;
+    let log = daemon.log();
+    assert_eq!(log.matches("\"event dead-lettered for").count(), 1, "{log}");
+    let (_, said) = verb(&daemon, &["status"]).await;
+    let row = said
+        .lines()
+        .find(|line| line.starts_with("oncall"))
+        .unwrap();
+    assert!(
+        row.contains(" s ago: ") && row.contains("answered 422"),
+        "{said}"
+    );
+    assert!(daemon.stop().await.success());
+    served.end().await;
+}
+
+#[tokio::test]
 async fn a_rejected_reload_is_shown_until_the_next_good_one_and_looking_goes_on() {
     let served = serve(0).await;
     let good = configuration(&served.url);

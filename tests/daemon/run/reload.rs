@@ -166,6 +166,41 @@ async fn sighup_changes_topics_and_sinks_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn names_are_read_again_by_sighup() {
+    let served = serve(0).await;
+    let receiver = Receiver::start().await;
+    let folder = Folder::new("daemon");
+    let named = configuration(&served.url)
+        .webhook_with(&receiver.url(), "body = \"{{ name }}|{{ group }}\"\n")
+        .table("names", "file = \"names.csv\"\n");
+    let config = named.write(&folder);
+    folder.write("names.csv", "device,name,group\n1/1,泵站,江苏\n");
+    let mut daemon = Daemon::start_in(folder, &config, &[]).await;
+    daemon.ready().await;
+    served.publish(1);
+    delivered(&daemon, "oncall", 1.0).await;
+    daemon
+        .folder()
+        .write("names.csv", "device,name\n1/1,二号泵站\n");
+    daemon.hang_up();
+    daemon
+        .logged("the reload", |line| line.contains("configuration applied"))
+        .await;
+    served.publish(1);
+    delivered(&daemon, "oncall", 2.0).await;
+    assert_eq!(receiver.bodies(), ["泵站|江苏", "二号泵站|"]);
+    // A file that is gone changes nothing.
+    std::fs::remove_file(daemon.folder().join("names.csv")).unwrap();
+    daemon.hang_up();
+    daemon.complains(&["there is no file", "names.csv"]).await;
+    served.publish(1);
+    delivered(&daemon, "oncall", 3.0).await;
+    assert_eq!(receiver.bodies()[2], "二号泵站|");
+    assert!(daemon.stop().await.success());
+    served.end().await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_used_changes_nothing_and_is_named() {
     let served = serve(0).await;
     let folder = Folder::new("notify");

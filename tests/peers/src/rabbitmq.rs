@@ -123,6 +123,11 @@ impl RabbitMq {
         self.ports.mqtt
     }
 
+    /// Where MQTT over WebSocket listens.
+    pub fn web_mqtt_port(&self) -> u16 {
+        self.ports.web_mqtt
+    }
+
     /// MQTT over WebSocket, as in a configuration.
     pub fn web_mqtt_url(&self) -> String {
         format!("mqtt+ws://127.0.0.1:{}/ws", self.ports.web_mqtt)

@@ -132,6 +132,22 @@ impl Spring {
         self.post("/api/expire", "").await;
     }
 
+    /// What its REST interface says of all devices from now on, and where it does. Nothing is
+    /// published.
+    pub async fn devices_are(&self, states: &[(u32, &str)]) {
+        let states: serde_json::Map<String, Value> = states
+            .iter()
+            .map(|(device, state)| (device.to_string(), json!(state)))
+            .collect();
+        self.post("/api/states", &Value::from(states).to_string())
+            .await;
+    }
+
+    /// Where it says that.
+    pub fn devices_url(&self) -> String {
+        format!("http://127.0.0.1:{}/api/devices", self.port)
+    }
+
     /// Publishes messages to a destination.
     pub async fn publish(&self, destination: &str, bodies: impl IntoIterator<Item = String>) {
         let lines: Vec<String> = bodies.into_iter().collect();

@@ -165,6 +165,15 @@ fn a_test_names_what_the_configuration_has() {
         let error = error(&format!("[[tests]]\n{test}"));
         assert!(error.contains(expected), "{test}: {error}");
     }
+    // By its own name, where it has one, also where a value has the wrong type.
+    for wrong in ["sinks = [\"ww\"]", "undecodable = 7", "mesage = \"x\""] {
+        let tests = format!(
+            "[[tests]]\n{message}sinks = []\n[[tests]]\nname = \"a fault\"\n{message}{wrong}\n"
+        );
+        let error = error(&tests);
+        let (_, named) = error.split_once("error: ").expect("an error");
+        assert!(named.starts_with("test `a fault`: "), "{error}");
+    }
     let text = format!("{SOURCE}{TOPIC}{WEBHOOK}[[tests]]\n{message}sinks = [\"w\"]\n");
     let plan = good(&text, &[]);
     assert_eq!((&*plan.tests[0].name, &*plan.tests[0].topic), ("1", "t"));

@@ -113,6 +113,28 @@ async fn a_stop_journals_the_bodies_that_had_no_room() {
     assert_eq!(followed.devices(), expected);
 }
 
+#[tokio::test]
+async fn bodies_that_grow_are_taken_as_there_is_room_also_behind_the_end_of_the_connection() {
+    let lab = Lab::plain("stomp").await;
+    let Peer::Tcp(mut server) = lab.connected(SELDOM).await else {
+        panic!("TCP")
+    };
+    send_bombs(&mut server, 8).await;
+    drop(server);
+    lab.until(|status| status.link().last_error.is_some()).await;
+    let taken = lab.status.counters.messages.load(Relaxed);
+    assert!((1..=BOMBS_HELD).contains(&taken), "{taken} are in memory");
+    let followed = lab.follow();
+    within(async {
+        while followed.devices().len() < 8 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    let expected: Vec<String> = (0..8).map(|device| device.to_string()).collect();
+    assert_eq!(followed.devices(), expected);
+}
+
 /// How a server goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {

@@ -131,6 +131,7 @@ impl Lab {
             heartbeat,
             silence: None,
             silences: Default::default(),
+            resyncs: Default::default(),
             backslashes: Default::default(),
             websocket_split: None,
             tls: Default::default(),

@@ -12,6 +12,7 @@ mod odd_frame;
 mod redelivery;
 mod refusals;
 mod reload;
+mod resync;
 
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;

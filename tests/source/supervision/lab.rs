@@ -66,6 +66,7 @@ pub(crate) fn settings(urls: &[&str]) -> Settings {
         heartbeat: Duration::from_secs(10),
         silence: None,
         silences: Default::default(),
+        resyncs: Default::default(),
         backslashes: Default::default(),
         websocket_split: None,
         tls: Default::default(),

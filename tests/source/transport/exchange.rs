@@ -1,7 +1,7 @@
 //! One HTTP exchange, and what becomes of its cookies.
 
 use stomp_bridge::secret::Secret;
-use stomp_bridge::transport::{Body, Content, Jar, Method, Request, exchange};
+use stomp_bridge::transport::{Body, Content, Jar, Method, Request, Stage, exchange};
 
 use super::http::Server;
 use super::*;
@@ -21,6 +21,7 @@ fn request(url: &str) -> Request {
         tls,
         proxies,
         timeout: PATIENCE,
+        stage: Stage::Signin,
         body_bytes_max: 8,
     }
 }

@@ -49,9 +49,10 @@ impl Failure {
     /// It, where something beside the batches has failed, and what to do about it.
     pub(super) fn of_upkeep(&self) -> String {
         match state(self).as_deref() {
-            Some("42501") => {
-                format!("{self}; grant the user DELETE on it, beside SELECT, INSERT and UPDATE")
-            }
+            Some("42501") => format!(
+                "{self}; grant the user DELETE on the tables, beside SELECT, INSERT and UPDATE, and \
+                 EXECUTE on the functions bridge_make_partition and bridge_drop_before"
+            ),
             _ => self.with_advice(),
         }
     }
@@ -96,10 +97,25 @@ pub(super) fn code(error: &sqlx::Error) -> Option<String> {
     Some(error.as_database_error()?.code()?.into_owned())
 }
 
-/// An event is there already, maybe since this moment. Or the table has row-level security, or is a
-/// view: neither takes COPY.
+/// An event is there already, maybe since this moment. Or the table has row-level security, which
+/// takes no COPY.
 pub(super) fn only_insert_can(error: &sqlx::Error) -> bool {
-    code(error).is_some_and(|code| ["23505", "0A000", "42809"].contains(&code.as_str()))
+    code(error).is_some_and(|code| ["23505", "0A000"].contains(&code.as_str()))
+}
+
+/// A row has no partition: somebody has dropped it since it was known. A CHECK has the same code, and
+/// a name.
+pub(super) fn lacks_partition(error: &sqlx::Error) -> bool {
+    let named = |error: &sqlx::Error| error.as_database_error()?.constraint().map(str::to_owned);
+    code(error).is_some_and(|code| code == "23514") && named(error).is_none()
+}
+
+/// What PostgreSQL says where another session holds a lock.
+pub(super) const LOCKED: &str = "55P03";
+
+/// Another session holds a lock.
+pub(super) fn is_locked(failure: &Failure) -> bool {
+    state(failure).as_deref() == Some(LOCKED)
 }
 
 /// Whose fault it is that rows are refused, which another attempt cannot mend.
@@ -143,8 +159,9 @@ fn advice(failure: &Failure) -> Option<&'static str> {
         (_, "3F000") => Some("create the schema, or grant the user USAGE and CREATE on it"),
         ("3D", _) => Some("create the database, or name another one in `url`"),
         (_, "42501") => Some(
-            "grant the user SELECT, INSERT, UPDATE and DELETE on the tables, and USAGE on their \
-             schema; only while tables are missing, CREATE on the schema, or on the database for a \
+            "grant the user SELECT, INSERT, UPDATE and DELETE on the tables, EXECUTE on the \
+             functions bridge_make_partition and bridge_drop_before, and USAGE on their schema; \
+             only while tables are missing, CREATE on the schema, or on the database for a \
              new `schema`",
         ),
         (_, "53100") => Some("the server's disk is full: free some space"),

@@ -15,6 +15,7 @@ use crate::sinks::history::stored::{
 };
 use crate::sinks::history::tables::Digest;
 use crate::sinks::history::timeline::Piece;
+use crate::sinks::history::times::storable;
 
 /// A time as SQLite has it: what reads both is the same.
 fn as_text(time: &str) -> String {
@@ -100,19 +101,23 @@ pub(super) async fn found(
     wanted: Wanted,
 ) -> Result<Found, sqlx::Error> {
     let mut found = Found::default();
+    let (since, until) = wanted.times.unwrap_or_default();
     for (journal, positions) in wanted.positions {
-        let sql = "SELECT position FROM event \
-                     WHERE journal_key = $2 AND position = ANY($1)";
+        // The times say in which partitions they may be.
+        let sql = "SELECT position FROM event WHERE journal_key = $2 AND position = ANY($1) \
+                     AND received_at BETWEEN $3::timestamptz AND $4::timestamptz";
         let stored: Vec<i64> = query_scalar(sql)
             .bind(positions)
             .bind(journal)
+            .bind(storable(Some(since)).map(text_time))
+            .bind(storable(Some(until)).map(text_time))
             .fetch_all(&mut *connection)
             .await?;
         let stored = stored.into_iter().map(|position| (journal, position));
         found.positions.extend(stored);
     }
     if !wanted.ids.is_empty() {
-        let sql = "SELECT event_id FROM event WHERE event_id = ANY($1)";
+        let sql = "SELECT event_id FROM event_key_seen WHERE event_id = ANY($1)";
         let stored: Vec<String> = query_scalar(sql)
             .bind(wanted.ids)
             .fetch_all(&mut *connection)

@@ -163,6 +163,11 @@ impl Server {
         self.hosts.iter().find_map(|host| host.exposure)
     }
 
+    /// Whom we sign in as.
+    pub(super) fn user(&self) -> &str {
+        self.hosts[0].options.get_username()
+    }
+
     /// In the order in which they are tried.
     pub(super) fn hosts(&self) -> &[Host] {
         &self.hosts

@@ -19,6 +19,9 @@ const UPKEEP_LIMITS: &str = "SET LOCAL statement_timeout = '10s'; SET LOCAL lock
 /// Making the tables, which waits for another daemon that does the same.
 const MIGRATION_LIMITS: &str = "SET LOCAL statement_timeout = '55s'; SET LOCAL lock_timeout = '55s'; SET LOCAL \
      idle_in_transaction_session_timeout = '60s'";
+/// A person's question, which ends before the person wonders; it can change nothing.
+const READING_LIMITS: &str = "SET LOCAL statement_timeout = '30s'; SET LOCAL lock_timeout = '10s'; SET LOCAL \
+     idle_in_transaction_session_timeout = '60s'";
 /// The server keeps its notices. Nobody reads a trigger's notices while a COPY is sent, so the
 /// server would wait.
 const QUIET: &str = "SET LOCAL client_min_messages = error";
@@ -29,6 +32,7 @@ pub(super) struct Session {
     store: String,
     upkeep: String,
     migrate: String,
+    read: String,
 }
 
 impl Session {
@@ -38,10 +42,12 @@ impl Session {
             format!("; SET LOCAL search_path = {}", quoted(schema))
         });
         let begin = |limits: &str| format!("BEGIN; {limits}; {QUIET}{path}");
+        let read = format!("BEGIN READ ONLY; {READING_LIMITS}; {QUIET}{path}");
         Session {
             store: begin(LIMITS),
             upkeep: begin(UPKEEP_LIMITS),
             migrate: begin(MIGRATION_LIMITS),
+            read,
         }
     }
 
@@ -62,6 +68,16 @@ impl Session {
     ) -> Result<Transaction<'c, Postgres>, sqlx::Error> {
         connection
             .begin_with(AssertSqlSafe(self.upkeep.as_str()))
+            .await
+    }
+
+    /// A transaction that changes nothing.
+    pub(super) async fn begin_reading<'c>(
+        &self,
+        connection: &'c mut PgConnection,
+    ) -> Result<Transaction<'c, Postgres>, sqlx::Error> {
+        connection
+            .begin_with(AssertSqlSafe(self.read.as_str()))
             .await
     }
 
@@ -106,6 +122,14 @@ pub(super) fn query(sql: impl SqlSafeStr) -> Query<'static, Postgres, PgArgument
     sqlx::query(sql).persistent(false)
 }
 
+/// The same with its parameters.
+pub(super) fn query_with(
+    sql: impl SqlSafeStr,
+    arguments: PgArguments,
+) -> Query<'static, Postgres, PgArguments> {
+    sqlx::query_with(sql, arguments).persistent(false)
+}
+
 /// The same, for the rows as tuples.
 pub(super) fn query_as<Row>(sql: impl SqlSafeStr) -> QueryAs<'static, Postgres, Row, PgArguments>
 where
@@ -143,9 +167,20 @@ mod tests {
     #[test]
     fn everything_that_is_set_ends_with_its_transaction() {
         let session = Session::new(Some("bridge"));
-        for begin in [session.store, session.upkeep, session.migrate] {
+        let Session {
+            store,
+            upkeep,
+            migrate,
+            read,
+        } = session;
+        for (begin, first) in [
+            (store, "BEGIN"),
+            (upkeep, "BEGIN"),
+            (migrate, "BEGIN"),
+            (read, "BEGIN READ ONLY"),
+        ] {
             let mut parts = begin.split("; ");
-            assert_eq!(parts.next(), Some("BEGIN"));
+            assert_eq!(parts.next(), Some(first));
             assert!(parts.all(|part| part.starts_with("SET LOCAL ")), "{begin}");
         }
     }

@@ -1,17 +1,19 @@
 //! One transaction of a batch.
 
 use sqlx::postgres::PgConnection;
+use tracing::warn;
 
-use super::failure::only_insert_can;
+use super::failure::{lacks_partition, only_insert_can};
 use super::insert::{insert, text_time};
 use super::look_up;
+use super::partitions::{Partitions, count_too_old};
 use super::session::{Session, abandon, query, query_scalar};
 use crate::faults::{self, Failpoint};
 use crate::sinks::Batch;
 use crate::sinks::history::copy::copy;
 use crate::sinks::history::recorder::{Covered, Recorder, Recording};
 use crate::sinks::history::rows::Rows;
-use crate::sinks::history::tables;
+use crate::sinks::history::tables::{self, EventRow, own_id};
 
 /// Fewer events go by INSERT, one message to the server: COPY takes several. sqlx 0.9.0 does not
 /// set TCP_NODELAY. So our kernel holds the last, short one until the server's has acknowledged the
@@ -24,26 +26,34 @@ pub(super) enum Way {
     /// COPY for many rows: the server needs half as much processor time. It parses no times, takes
     /// no arrays apart and fills a page at once.
     Copy,
-    /// INSERT: a table with row-level security, or a view in its place, takes no COPY.
+    /// INSERT: a table with row-level security takes no COPY.
     Insert,
 }
 
-/// One transaction, and another one by INSERT where COPY is not the way. Gives the way for the next
-/// batch. `batch`: of the sink of this name.
+/// One transaction; another one by INSERT where COPY is not the way, or where somebody has dropped a
+/// partition. Gives the way for the next batch, and how many of the events are new rows. `batch`: of
+/// the sink of this name.
 pub(super) async fn store(
     connection: &mut PgConnection,
     session: &Session,
-    recorder: &mut Recorder,
+    memory: (&mut Recorder, &mut Partitions),
     batch: (&str, Batch<'_>),
     way: Way,
-) -> Result<Way, sqlx::Error> {
-    match transact(connection, session, recorder, batch, way).await {
+) -> Result<(Way, usize), sqlx::Error> {
+    let (recorder, partitions) = memory;
+    match transact(connection, session, (recorder, partitions), batch, way).await {
         Err(error) if way == Way::Copy && only_insert_can(&error) => {
-            transact(connection, session, recorder, batch, Way::Insert).await?;
-            Ok(Way::Insert)
+            let memory = (recorder, partitions);
+            let rows = transact(connection, session, memory, batch, Way::Insert).await?;
+            Ok((Way::Insert, rows))
+        }
+        Err(error) if lacks_partition(&error) => {
+            let memory = (recorder, partitions);
+            let rows = transact(connection, session, memory, batch, way).await?;
+            Ok((way, rows))
         }
         Err(error) => Err(error),
-        Ok(()) => Ok(way),
+        Ok(rows) => Ok((way, rows)),
     }
 }
 
@@ -51,42 +61,57 @@ pub(super) async fn store(
 async fn transact(
     connection: &mut PgConnection,
     session: &Session,
-    recorder: &mut Recorder,
+    (recorder, partitions): (&mut Recorder, &mut Partitions),
     batch: (&str, Batch<'_>),
     way: Way,
-) -> Result<(), sqlx::Error> {
+) -> Result<usize, sqlx::Error> {
+    partitions
+        .make_for(connection, session, batch.1.events)
+        .await?;
     let mut transaction = session.begin(connection).await?;
-    match fill(&mut transaction, recorder, batch, way).await {
-        Ok(()) => {
+    match fill(&mut transaction, (recorder, partitions), batch, way).await {
+        Ok(rows) => {
             faults::reach(Failpoint::InHistory);
             transaction.commit().await?;
             faults::reach(Failpoint::AfterHistory);
-            Ok(())
+            Ok(rows)
         }
         Err(error) => {
             recorder.forget();
+            partitions.forget();
             abandon(transaction).await;
             Err(error)
         }
     }
 }
 
-/// Stores the rows and the cursor.
+/// Stores the rows and the cursor. Gives how many of the events are new rows.
 async fn fill(
     transaction: &mut PgConnection,
-    recorder: &mut Recorder,
+    (recorder, partitions): (&mut Recorder, &mut Partitions),
     (sink, batch): (&str, Batch<'_>),
     way: Way,
-) -> Result<(), sqlx::Error> {
+) -> Result<usize, sqlx::Error> {
     take_turn(transaction, recorder).await?;
+    recorder.set_floor(partitions.load(transaction).await?);
     let rows = Rows::of(batch.events);
     let stored = recorder.maybe_covered(&rows.coverage);
     let stored = look_up::covered(transaction, stored).await?;
     let covered = recorder.cover(&rows.coverage, stored);
+    let mut stored_rows = covered.rows.len();
     cover(transaction, recorder, covered).await?;
     let wanted = recorder.prepare(&rows.statuses);
     let found = look_up::found(transaction, wanted).await?;
     let recording = recorder.record(&rows.statuses, found, batch.reason);
+    stored_rows += recording.events.len();
+    if recording.too_old > 0 {
+        let statuses = recording.too_old;
+        warn!(
+            sink,
+            statuses, "statuses older than the retention have got no row"
+        );
+        count_too_old(transaction, statuses).await?;
+    }
     write(transaction, recorder, recording, way).await?;
     let journal = batch.journal.simple().to_string();
     recorder.reach(&journal, batch.through.0);
@@ -98,8 +123,8 @@ async fn fill(
     .bind(sink)
     .bind(batch.through.0)
     .execute(transaction)
-    .await
-    .map(drop)
+    .await?;
+    Ok(stored_rows)
 }
 
 /// One transaction at a time writes. Where another daemon has written since, the recorder begins
@@ -195,6 +220,9 @@ async fn write(
         }
         _ => insert(connection, &tables::EVENT, &recording.events).await?,
     }
+    let has_key = |row: &&EventRow| own_id(&row.status).is_some();
+    let keys: Vec<EventRow> = recording.events.iter().filter(has_key).cloned().collect();
+    insert(connection, &tables::EVENT_KEY, &keys).await?;
     insert(connection, &tables::PIECE, &recording.pieces).await?;
     for (id, late) in recording.late {
         let Some(device) = recorder.key_of(&id) else {

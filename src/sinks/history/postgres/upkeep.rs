@@ -7,7 +7,7 @@ use super::insert::text_time;
 use super::look_up;
 use super::session::{Session, end, query, query_scalar};
 use super::store::{take_turn, write_devices};
-use crate::sinks::history::recorder::{Recorder, month};
+use crate::sinks::history::recorder::Recorder;
 use crate::sinks::history::retention::PIECE_ROWS;
 use crate::sinks::history::upkeep::{
     Before, RECOUNT_DEVICES, Round, SWEEP_DEVICES, Stepped, Upkeep, Work,
@@ -103,7 +103,7 @@ async fn delete(
 ) -> Result<Option<Round>, sqlx::Error> {
     if round == Round::Months {
         return match before.statuses {
-            Some(statuses) => delete_months(transaction, recorder, statuses).await,
+            Some(_) => delete_profiles(transaction, recorder).await,
             None => Ok(None),
         };
     }
@@ -160,30 +160,21 @@ async fn delete(
     Ok(Some(round.after(deleted, last)))
 }
 
-/// Payloads and profiles of months whose events are gone.
-async fn delete_months(
+/// Profiles of months whose events are gone.
+async fn delete_profiles(
     transaction: &mut PgConnection,
     recorder: &mut Recorder,
-    statuses: Timestamp,
 ) -> Result<Option<Round>, sqlx::Error> {
-    let mut deleted = 0;
-    for sql in [
-        "DELETE FROM payload WHERE payload_key IN ( \
-             SELECT payload_key FROM payload WHERE month < $1 AND NOT EXISTS ( \
-                 SELECT 1 FROM event WHERE received_at < $3::timestamptz) LIMIT $2)",
-        "DELETE FROM profile WHERE profile_key IN ( \
-             SELECT profile_key FROM profile AS p WHERE month < $1 AND NOT EXISTS ( \
-                 SELECT 1 FROM device_row AS d WHERE d.profile_key = p.profile_key) \
-             AND NOT EXISTS (SELECT 1 FROM event WHERE received_at < $3::timestamptz) LIMIT $2)",
-    ] {
-        deleted += query(sql)
-            .bind(month(statuses))
-            .bind(i64::from(PIECE_ROWS))
-            .bind(text_time(statuses))
-            .execute(&mut *transaction)
-            .await?
-            .rows_affected();
-    }
+    let sql = "DELETE FROM profile WHERE profile_key IN ( \
+             SELECT profile_key FROM profile AS p WHERE month < ( \
+                 SELECT bridge_month(min(since)) FROM bridge_partitions() WHERE parent = 'event') \
+             AND NOT EXISTS (SELECT 1 FROM device_row AS d WHERE d.profile_key = p.profile_key) \
+             LIMIT $1)";
+    let deleted = query(sql)
+        .bind(i64::from(PIECE_ROWS))
+        .execute(transaction)
+        .await?
+        .rows_affected();
     if deleted > 0 {
         recorder.forget();
     }

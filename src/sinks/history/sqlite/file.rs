@@ -123,7 +123,12 @@ pub(super) fn prepare(path: &Path, mode: u32) -> io::Result<()> {
     }
     let mut options = OpenOptions::new();
     match options.write(true).create_new(true).mode(mode).open(path) {
-        Ok(_) => {}
+        Ok(_) => {
+            // The umask does not count.
+            std::fs::set_permissions(path, Permissions::from_mode(mode))?;
+            let (file, mode) = (path.display(), format!("{mode:04o}"));
+            info!(%file, mode, "history created: there was none at this path");
+        }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(error),
     }

@@ -12,22 +12,24 @@ use crate::sinks::history::rows::Rows;
 use crate::sinks::history::tables;
 
 /// IMMEDIATE, since one that begins by reading cannot wait for another writer. Where it fails, the
-/// recorder is to forget.
+/// recorder is to forget. Gives how many of the events are new rows.
 pub(super) async fn store(
     connection: &mut SqliteConnection,
     recorder: &mut Recorder,
     sink: &str,
     batch: Batch<'_>,
-) -> Result<(), sqlx::Error> {
+) -> Result<usize, sqlx::Error> {
     let mut transaction = begin(connection, recorder).await?;
     let rows = Rows::of(batch.events);
     let stored = recorder.maybe_covered(&rows.coverage);
     let stored = look_up::covered(&mut transaction, stored).await?;
     let covered = recorder.cover(&rows.coverage, stored);
+    let mut stored_rows = covered.rows.len();
     cover(&mut transaction, recorder, covered).await?;
     let wanted = recorder.prepare(&rows.statuses);
     let found = look_up::found(&mut transaction, wanted).await?;
     let recording = recorder.record(&rows.statuses, found, batch.reason);
+    stored_rows += recording.events.len();
     write(&mut transaction, recorder, recording).await?;
     sqlx::query(
         "INSERT INTO bridge_cursor (journal, sink, position) VALUES (?, ?, ?) \
@@ -42,7 +44,7 @@ pub(super) async fn store(
     transaction.commit().await?;
     faults::reach(Failpoint::AfterHistory);
     recorder.reach(&batch.journal.simple().to_string(), batch.through.0);
-    Ok(())
+    Ok(stored_rows)
 }
 
 /// Begins a transaction that writes. Where somebody else has written since, the recorder begins

@@ -1,0 +1,418 @@
+//! `stomp-bridge history availability`: how much of its time each device was well.
+
+use std::collections::{BTreeMap, HashMap};
+
+use anyhow::bail;
+use clap::{Args, ValueEnum};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
+
+use super::answer::{
+    OutputArgs, Shape, View, device_cell, head, heading, label_cells, lasted, look, number_head,
+    print_table, say_cut, say_left_out, table,
+};
+use super::bar::{Bar, legend};
+use super::filter::{DeviceArgs, Serials, SpanArgs};
+use super::format::{Format, Printer};
+use super::place::{History, PlaceArgs};
+use super::rows::Row;
+use super::table::{Cell, Head, Look, Table, wrapped};
+use crate::cli::print::say;
+use crate::sinks::history::question::{
+    By, Days, DeviceKey, Devices, Field, Filter, Kind, Question, Value, field,
+};
+
+/// The columns of an availability by group.
+const BY_GROUP: &[Field] = &[
+    field("group", Kind::Text),
+    field("devices", Kind::Integer),
+    field("percent", Kind::Number),
+    field("available_seconds", Kind::Number),
+    field("known_seconds", Kind::Number),
+    field("uncertain_seconds", Kind::Number),
+    field("faults", Kind::Integer),
+];
+
+/// The days where nobody says it, with today.
+const DAYS_DEFAULT: i32 = 7;
+/// The fewest and the most signs of a bar. It gets a quarter of the terminal at least.
+const BAR_MIN: usize = 10;
+const BAR_MAX: usize = 60;
+const BAR_PART: usize = 4;
+/// Bars of one table: more of them are nothing to look at.
+const BARS_MAX: usize = 1000;
+/// Between the table and the bar.
+const GAP: &str = "  ";
+
+#[derive(Debug, Args)]
+pub(super) struct AvailabilityArgs {
+    #[command(flatten)]
+    place: PlaceArgs,
+    #[command(flatten)]
+    device: DeviceArgs,
+    /// What a row is.
+    #[arg(long, value_name = "BY", value_enum, default_value_t = Rows::Device)]
+    by: Rows,
+    #[command(flatten)]
+    span: SpanArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Rows {
+    /// A device; the worst first.
+    Device,
+    /// A day, of all devices.
+    Day,
+    /// A group of [names]; the worst first.
+    Group,
+}
+
+pub(super) async fn availability(args: &AvailabilityArgs) -> anyhow::Result<()> {
+    args.output.without_places()?;
+    let mut history = args.place.open().await?;
+    if args.by == Rows::Group && history.labels.are_absent() {
+        bail!("--by group needs the groups of the configuration's [names]");
+    }
+    let now = Timestamp::now();
+    let mut filter = Filter::default();
+    args.span.narrow(&history, now, &mut filter)?;
+    let window = Window::of(&filter, now, &history.reader.zone())?;
+    (filter.since, filter.until) = (Some(window.since), Some(window.until));
+    args.device
+        .narrow(&mut history, &mut filter, Serials::LookedUp)
+        .await?;
+    let by = match args.by {
+        Rows::Day => By::Day,
+        Rows::Device | Rows::Group => By::Device,
+    };
+    let question = Question::Availability(window.days.clone(), by);
+    match args.by {
+        Rows::Group => by_group(&mut history, &question, &filter, &args.output).await,
+        Rows::Device | Rows::Day => rows(&mut history, &question, &filter, &args.output).await,
+    }
+}
+
+/// Whole days of a zone, as far as they have passed.
+#[derive(Debug, PartialEq)]
+struct Window {
+    days: Days,
+    since: Timestamp,
+    until: Timestamp,
+}
+
+impl Window {
+    fn of(filter: &Filter, now: Timestamp, zone: &TimeZone) -> anyhow::Result<Window> {
+        let day = |time: Timestamp| time.to_zoned(zone.clone()).date();
+        let today = day(now);
+        let first = match filter.since {
+            Some(since) => day(since),
+            None => today.checked_sub((DAYS_DEFAULT - 1).days())?,
+        };
+        let tomorrow = today.tomorrow()?;
+        let end = match filter.until {
+            // A day of which only a part is asked for counts as a whole.
+            Some(until) => day(until.checked_sub(1.nanosecond())?)
+                .tomorrow()?
+                .min(tomorrow),
+            None => tomorrow,
+        };
+        let midnight = |date: Date| anyhow::Ok(date.to_zoned(zone.clone())?.timestamp());
+        Ok(Window {
+            since: midnight(first)?,
+            until: midnight(end)?.min(now),
+            days: Days {
+                first,
+                end,
+                today: (end > today).then_some((today, midnight(today)?, now)),
+            },
+        })
+    }
+}
+
+async fn rows(
+    history: &mut History,
+    question: &Question,
+    filter: &Filter,
+    output: &OutputArgs,
+) -> anyhow::Result<()> {
+    let limit = output.limit();
+    let asked = limit.map(|limit| limit + 1);
+    let mut rows = history.reader.rows(question, filter, asked).await?;
+    let count = rows.len();
+    rows.truncate(limit.unwrap_or(usize::MAX));
+    let is_by_device = matches!(question, Question::Availability(_, By::Device));
+    let noun = if is_by_device { "devices" } else { "days" };
+    if output.format() != Format::Table {
+        print_rows(output.format(), question, &rows, history);
+    } else if is_by_device {
+        print_devices(history, question, filter, &rows).await?;
+    } else {
+        let History { reader, labels } = history;
+        let view = View {
+            labels,
+            zone: reader.zone(),
+            look: look(),
+        };
+        heading(reader.name(), &reader.zone_name(), filter, &view);
+        let shape = Shape {
+            heads: heads(vec![head("DAY", 0)]),
+            row: |row, _| cells(row, vec![Cell::text(row.text("day"))]),
+            noun,
+        };
+        print_table(&table(&rows, question, shape, &view), noun, &view.look);
+    }
+    say_cut(count, limit, noun);
+    Ok(())
+}
+
+fn print_rows(format: Format, question: &Question, rows: &[Vec<Value>], history: &History) {
+    let fields = question.fields();
+    let mut printer = Printer::begin(format, fields, &history.labels);
+    rows.iter()
+        .for_each(|values| printer.row(&Row::new(fields, values)));
+    printer.end();
+}
+
+/// The columns of every table of availabilities.
+fn heads(first: Vec<Head>) -> Vec<Head> {
+    let figures = [
+        number_head("WELL", 0),
+        number_head("FAULTS", 3),
+        number_head("KNOWN", 4),
+        number_head("NOT KNOWN", 4),
+    ];
+    first.into_iter().chain(figures).collect()
+}
+
+fn cells(row: &Row<'_>, mut first: Vec<Cell>) -> Vec<Cell> {
+    let figures = Figures {
+        available: row.number("available_seconds").unwrap_or(0.0),
+        known: row.number("known_seconds").unwrap_or(0.0),
+        uncertain: row.number("uncertain_seconds").unwrap_or(0.0),
+        faults: row.integer("faults").unwrap_or(0),
+    };
+    first.extend(figures.cells());
+    first
+}
+
+/// What is known of a device, a day or a group.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Figures {
+    available: f64,
+    known: f64,
+    uncertain: f64,
+    faults: i64,
+}
+
+impl Figures {
+    /// `None`: nothing is known.
+    fn percent(&self) -> Option<f64> {
+        (self.known > 0.0).then(|| 100.0 * self.available / self.known)
+    }
+
+    fn cells(&self) -> [Cell; 4] {
+        let percent = self.percent().map_or_else(|| "-".to_owned(), shown);
+        [
+            Cell::text(&percent),
+            Cell::text(&self.faults.to_string()),
+            Cell::text(&lasted(self.known)),
+            match self.uncertain > 0.0 {
+                true => Cell::text(&lasted(self.uncertain)),
+                false => Cell::default(),
+            },
+        ]
+    }
+
+    fn add(&mut self, row: &Row<'_>) {
+        self.available += row.number("available_seconds").unwrap_or(0.0);
+        self.known += row.number("known_seconds").unwrap_or(0.0);
+        self.uncertain += row.number("uncertain_seconds").unwrap_or(0.0);
+        self.faults += row.integer("faults").unwrap_or(0);
+    }
+}
+
+/// Two digits, and never 100 where something is missing.
+fn shown(percent: f64) -> String {
+    let cut = (percent * 100.0).floor() / 100.0;
+    format!("{cut:.2} %")
+}
+
+async fn print_devices(
+    history: &mut History,
+    question: &Question,
+    filter: &Filter,
+    rows: &[Vec<Value>],
+) -> anyhow::Result<()> {
+    let look = look();
+    let shape = Shape {
+        heads: heads(vec![head("DEVICE", 0), head("NAME", 1), head("GROUP", 5)]),
+        row: |row, view| {
+            let [name, group] = label_cells(row, view);
+            cells(row, vec![device_cell(row), name, group])
+        },
+        noun: "devices",
+    };
+    let History { reader, labels } = history;
+    let view = View {
+        labels,
+        zone: reader.zone(),
+        look,
+    };
+    heading(reader.name(), &reader.zone_name(), filter, &view);
+    let table = table(rows, question, shape, &view);
+    let room = bar_room(&look).filter(|_| !rows.is_empty() && rows.len() <= BARS_MAX);
+    let Some(columns) = room else {
+        print_table(&table, "devices", &look);
+        return Ok(());
+    };
+    let narrow = Look {
+        columns: Some(columns - BAR_MIN.max(columns / BAR_PART) - GAP.len()),
+        ..look
+    };
+    let lines = table.lines(&narrow);
+    let parts = (columns - GAP.len())
+        .saturating_sub(lines.width)
+        .min(BAR_MAX);
+    let fields = question.fields();
+    let keys: Vec<DeviceKey> = rows
+        .iter()
+        .map(|values| Row::new(fields, values).device())
+        .collect();
+    let bars = bars(history, filter, &keys, parts).await?;
+    for line in wrapped(&legend(&look), look.columns) {
+        say!("{line}");
+    }
+    for (nth, line) in lines.lines.iter().enumerate() {
+        let bar = nth.checked_sub(1).and_then(|nth| bars.get(&keys[nth]));
+        let bar = bar.map(|bar| bar.text(&look)).unwrap_or_default();
+        let blanks = " ".repeat(lines.width.saturating_sub(width_of(line)));
+        say!("{}", format!("{line}{blanks}{GAP}{bar}").trim_end());
+    }
+    say_left_out(&lines.left_out);
+    Ok(())
+}
+
+fn width_of(line: &str) -> usize {
+    unicode_width::UnicodeWidthStr::width(line)
+}
+
+/// The columns of a terminal on which a bar has room beside a device and its figures.
+fn bar_room(look: &Look) -> Option<usize> {
+    const DEVICE: usize = 20;
+    look.columns
+        .filter(|columns| *columns >= DEVICE + GAP.len() + BAR_MIN)
+}
+
+/// The timeline of each of these devices.
+async fn bars(
+    history: &mut History,
+    filter: &Filter,
+    keys: &[DeviceKey],
+    parts: usize,
+) -> anyhow::Result<HashMap<DeviceKey, Bar>> {
+    let (Some(since), Some(until)) = (filter.since, filter.until) else {
+        return Ok(HashMap::new());
+    };
+    let question = Question::Intervals;
+    let mut bars = HashMap::new();
+    // One by one: each is found by an index in both databases.
+    for key in keys {
+        let wanted = Filter {
+            devices: Devices::one(key),
+            stream: Some(key.stream.clone()),
+            since: filter.since,
+            until: filter.until,
+            ..Filter::default()
+        };
+        let mut bar = Bar::new(since, until, parts);
+        let mut each =
+            |values: Vec<Value>| add_piece(&mut bar, &Row::new(question.fields(), &values));
+        let asked = history.reader.each(&question, &wanted, None, &mut each);
+        asked.await?;
+        bars.insert(key.clone(), bar);
+    }
+    Ok(bars)
+}
+
+/// Adds a piece. One that lasts is certain up to the first gap since its device was heard.
+fn add_piece(bar: &mut Bar, row: &Row<'_>) {
+    let Some(since) = row.time("since") else {
+        return;
+    };
+    let (severity, until) = (row.severity(), row.time("until"));
+    match row.time("certain_until") {
+        Some(gap) => {
+            bar.add(severity, true, since, Some(gap));
+            bar.add(severity, false, gap, until);
+        }
+        None => bar.add(severity, row.is("certain"), since, until),
+    }
+}
+
+/// The sums of the devices of each group.
+async fn by_group(
+    history: &mut History,
+    question: &Question,
+    filter: &Filter,
+    output: &OutputArgs,
+) -> anyhow::Result<()> {
+    let History { reader, labels } = history;
+    let fields = question.fields();
+    let mut groups: BTreeMap<String, (usize, Figures)> = BTreeMap::new();
+    let mut each = |values: Vec<Value>| {
+        let row = Row::new(fields, &values);
+        let label = labels.of_row(&row).cloned().unwrap_or_default();
+        let group = label.group.as_deref().unwrap_or("").to_owned();
+        let (devices, figures) = groups.entry(group).or_default();
+        *devices += 1;
+        figures.add(&row);
+    };
+    reader.each(question, filter, None, &mut each).await?;
+    let mut groups: Vec<(String, (usize, Figures))> = groups.into_iter().collect();
+    let percent = |figures: &Figures| figures.percent().unwrap_or(f64::INFINITY);
+    groups.sort_by(|(_, (_, a)), (_, (_, b))| percent(a).total_cmp(&percent(b)));
+    let count = groups.len();
+    groups.truncate(output.limit().unwrap_or(usize::MAX));
+    let view = View {
+        labels,
+        zone: reader.zone(),
+        look: look(),
+    };
+    match output.format() {
+        Format::Table => {
+            heading(reader.name(), &reader.zone_name(), filter, &view);
+            let rows = groups.iter().map(|(group, (devices, figures))| {
+                let name = if group.is_empty() { "(none)" } else { group };
+                let first = [Cell::text(name), Cell::text(&devices.to_string())];
+                first.into_iter().chain(figures.cells()).collect()
+            });
+            let table = Table {
+                rows: rows.collect(),
+                heads: heads(vec![head("GROUP", 0), number_head("DEVICES", 2)]),
+            };
+            print_table(&table, "groups", &view.look);
+        }
+        format => {
+            let rows = groups.iter().map(|(group, (devices, figures))| {
+                let percent = figures.percent().map_or(Value::Null, Value::Number);
+                vec![
+                    Value::Text(group.clone()),
+                    Value::Integer(i64::try_from(*devices).unwrap_or(i64::MAX)),
+                    percent,
+                    Value::Number(figures.available),
+                    Value::Number(figures.known),
+                    Value::Number(figures.uncertain),
+                    Value::Integer(figures.faults),
+                ]
+            });
+            let mut printer = Printer::begin(format, BY_GROUP, labels);
+            rows.for_each(|values| printer.row(&Row::new(BY_GROUP, &values)));
+            printer.end();
+        }
+    }
+    say_cut(count, output.limit(), "groups");
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! `stomp-bridge history faults`: the times of devices in critical states.
+
+use clap::Args;
+use jiff::Timestamp;
+
+use super::answer::{
+    self, OutputArgs, Shape, View, device_cell, head, label_cells, lasted_cell, number_head,
+    time_cell,
+};
+use super::filter::{DeviceArgs, Serials, SpanArgs};
+use super::place::PlaceArgs;
+use super::rows::Row;
+use super::table::Cell;
+use crate::model::Severity;
+use crate::sinks::history::question::{Filter, Question};
+
+#[derive(Debug, Args)]
+pub(super) struct FaultsArgs {
+    #[command(flatten)]
+    place: PlaceArgs,
+    #[command(flatten)]
+    device: DeviceArgs,
+    /// Only times that ended in this state, by its name.
+    #[arg(long, value_name = "STATE")]
+    state: Option<String>,
+    #[command(flatten)]
+    span: SpanArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+pub(super) async fn faults(args: &FaultsArgs) -> anyhow::Result<()> {
+    args.output.without_places()?;
+    let mut history = args.place.open().await?;
+    let mut filter = Filter {
+        state: args.state.clone(),
+        ..Filter::default()
+    };
+    args.span.narrow(&history, Timestamp::now(), &mut filter)?;
+    args.device
+        .narrow(&mut history, &mut filter, Serials::LookedUp)
+        .await?;
+    let shape = Shape {
+        heads: vec![
+            head("DEVICE", 0),
+            head("NAME", 2),
+            head("STATE", 1),
+            head("SINCE", 0),
+            number_head("LASTED", 1),
+            head("UNTIL", 3),
+            number_head("NOT KNOWN", 4),
+            head("GROUP", 5),
+            head("STREAM", 6),
+        ],
+        row,
+        noun: "faults",
+    };
+    answer::print(
+        &mut history,
+        &Question::Faults,
+        &filter,
+        &args.output,
+        shape,
+    )
+    .await
+}
+
+fn row(row: &Row<'_>, view: &View<'_>) -> Vec<Cell> {
+    let [name, group] = label_cells(row, view);
+    let until = match row.time("until") {
+        Some(until) => time_cell(Some(until), view),
+        None => Cell::text("lasts"),
+    };
+    let uncertain = row
+        .number("uncertain_seconds")
+        .filter(|seconds| *seconds > 0.0);
+    vec![
+        device_cell(row),
+        name,
+        Cell::of(Severity::Critical, row.text("state")),
+        time_cell(row.time("since"), view),
+        lasted_cell(row.number("seconds")),
+        until,
+        lasted_cell(uncertain),
+        group,
+        Cell::text(row.text("stream")),
+    ]
+}

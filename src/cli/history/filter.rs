@@ -1,0 +1,225 @@
+//! Which rows are asked for, from the command line to what a history understands.
+
+use anyhow::bail;
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+use jiff::Timestamp;
+
+use super::labels::{Chosen, Labels};
+use super::place::History;
+use super::rows::Row;
+use super::time::{When, when};
+use crate::sinks::history::question::{Devices, Filter, Question};
+
+/// The words of [`crate::model::Severity`].
+const SEVERITIES: [&str; 5] = ["critical", "warning", "info", "ok", "unknown"];
+
+/// Groups that are named in an error.
+const GROUPS_SHOWN_MAX: usize = 10;
+
+#[derive(Debug, Args)]
+pub(super) struct DeviceArgs {
+    /// Only this device: client and device as in 1/7, a device of any client as in 7, or a name
+    /// from [names].
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
+    /// Only the devices of this group of [names].
+    #[arg(long, value_name = "GROUP", conflicts_with = "device")]
+    group: Option<String>,
+    /// Only the device with this serial number.
+    #[arg(long, value_name = "SERIAL")]
+    serial: Option<String>,
+    /// Only devices of this stream: a topic's name, unless its `stream` is another.
+    #[arg(long, value_name = "STREAM")]
+    stream: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    /// Only this state, by its name or by the word as sent.
+    #[arg(long, value_name = "STATE")]
+    state: Option<String>,
+    /// Only states of this severity.
+    #[arg(long, value_name = "SEVERITY", value_parser = PossibleValuesParser::new(SEVERITIES))]
+    severity: Option<String>,
+    /// Only this topic, by its name.
+    #[arg(long, value_name = "TOPIC")]
+    topic: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SpanArgs {
+    /// From this time on: an age such as 24h or 7d, or a time of the history's zone such as
+    /// 2026-11-01 or 2026-11-01T10:00.
+    #[arg(long, value_name = "TIME", value_parser = when)]
+    since: Option<When>,
+    /// Before this time.
+    #[arg(long, value_name = "TIME", value_parser = when)]
+    until: Option<When>,
+}
+
+impl DeviceArgs {
+    /// Narrows a filter to the devices; the answer has serial numbers, or not.
+    ///
+    /// # Errors
+    /// [names] has no such group, or the history does not answer.
+    pub(super) async fn narrow(
+        &self,
+        history: &mut History,
+        filter: &mut Filter,
+        serials: Serials,
+    ) -> anyhow::Result<()> {
+        filter.stream = self.stream.clone();
+        if let Some(group) = &self.group {
+            let chosen = history.labels.grouped(group);
+            if !chosen.is_known {
+                bail!(no_group(group, &history.labels));
+            }
+            filter.devices = listed(chosen.devices);
+        }
+        if let Some(device) = &self.device {
+            filter.devices = named(device, history.labels.named(device));
+        }
+        match (&self.serial, serials) {
+            (None, _) => {}
+            (Some(serial), Serials::Asked) => filter.serial = Some(serial.clone()),
+            (Some(serial), Serials::LookedUp) => {
+                let wanted = Filter {
+                    serial: Some(serial.clone()),
+                    ..filter.clone()
+                };
+                let wanted = Filter {
+                    since: None,
+                    until: None,
+                    ..wanted
+                };
+                let question = Question::Devices;
+                let rows = history.reader.rows(&question, &wanted, None).await?;
+                let rows = rows
+                    .iter()
+                    .map(|values| Row::new(question.fields(), values).device());
+                filter.devices = Devices::Keys(rows.collect());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How an answer is narrowed to a serial number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Serials {
+    /// It has them.
+    Asked,
+    /// It has them not: the devices are looked up before.
+    LookedUp,
+}
+
+/// One of them is found by an index.
+fn listed(devices: Vec<(String, String)>) -> Devices {
+    match <[(String, String); 1]>::try_from(devices) {
+        Ok([(client_id, device_id)]) => Devices::One {
+            client_id: Some(client_id),
+            device_id,
+        },
+        Err(devices) => Devices::Listed(devices),
+    }
+}
+
+fn named(device: &str, chosen: Chosen) -> Devices {
+    if chosen.is_known {
+        return listed(chosen.devices);
+    }
+    match device.split_once('/') {
+        Some((client, device)) => Devices::One {
+            client_id: Some(client.to_owned()),
+            device_id: device.to_owned(),
+        },
+        None => Devices::One {
+            client_id: None,
+            device_id: device.to_owned(),
+        },
+    }
+}
+
+fn no_group(group: &str, labels: &Labels) -> String {
+    let groups = labels.groups();
+    match groups.as_slice() {
+        [] => format!("there is no group {group}: the configuration's [names] has none"),
+        [shown @ ..] => {
+            let shown: Vec<&str> = shown.iter().take(GROUPS_SHOWN_MAX).copied().collect();
+            let more = if groups.len() > shown.len() {
+                ", …"
+            } else {
+                ""
+            };
+            format!(
+                "there is no group {group}; [names] has {}{more}",
+                shown.join(", ")
+            )
+        }
+    }
+}
+
+impl StatusArgs {
+    /// Narrows a filter to states and topics.
+    pub(super) fn narrow(&self, filter: &mut Filter) {
+        filter.state = self.state.clone();
+        filter.severity = self.severity.clone();
+        filter.topic = self.topic.clone();
+    }
+}
+
+impl SpanArgs {
+    /// Narrows a filter to a time.
+    ///
+    /// # Errors
+    /// Nothing lies between its ends.
+    pub(super) fn narrow(
+        &self,
+        history: &History,
+        now: Timestamp,
+        filter: &mut Filter,
+    ) -> anyhow::Result<()> {
+        let zone = history.reader.zone();
+        let instant = |when: Option<When>| when.map(|when| when.instant(now, &zone)).transpose();
+        (filter.since, filter.until) = (instant(self.since)?, instant(self.until)?);
+        if filter
+            .since
+            .zip(filter.until)
+            .is_some_and(|(since, until)| since >= until)
+        {
+            bail!("--since is not before --until: nothing lies between them");
+        }
+        if filter.since.is_some_and(|since| since > now) {
+            bail!("--since lies in the future: nothing was stored since then");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_is_a_name_else_its_ids() {
+        let one = |client: Option<&str>, device: &str| Devices::One {
+            client_id: client.map(str::to_owned),
+            device_id: device.to_owned(),
+        };
+        let unknown = Chosen::default;
+        assert_eq!(named("1/7", unknown()), one(Some("1"), "7"));
+        assert_eq!(named("7", unknown()), one(None, "7"));
+        assert_eq!(named("/7", unknown()), one(Some(""), "7"));
+        assert_eq!(named("1/a/b", unknown()), one(Some("1"), "a/b"));
+        let devices = vec![
+            ("1".to_owned(), "7".to_owned()),
+            ("2".to_owned(), "9".to_owned()),
+        ];
+        let chosen = Chosen {
+            is_known: true,
+            devices: devices.clone(),
+        };
+        assert_eq!(named("泵站", chosen), Devices::Listed(devices));
+    }
+}

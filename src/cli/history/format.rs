@@ -1,0 +1,270 @@
+//! Answers for other programs: CSV by RFC 4180, one JSON object a line, and GeoJSON by RFC 7946.
+//! Times are UTC. Nothing is kept in memory.
+
+use std::io::{IsTerminal, stdout};
+
+use clap::ValueEnum;
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::value::RawValue;
+use serde_json::{Value as Json, json};
+
+use super::labels::Labels;
+use super::rows::Row;
+use crate::cli::print::{harmless, part};
+use crate::model::device_key;
+use crate::sinks::history::question::{Field, Value};
+
+/// Rows are written once there are as many bytes of them.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// How an answer is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For a person.
+    Table,
+    /// RFC 4180, with a line of heads.
+    Csv,
+    /// One object a line.
+    Json,
+    /// One FeatureCollection; of devices only.
+    Geojson,
+}
+
+/// Prints rows one by one.
+pub(super) struct Printer<'a> {
+    format: Format,
+    labels: &'a Labels,
+    rows: usize,
+    buffer: String,
+}
+
+impl<'a> Printer<'a> {
+    /// Begins; CSV has its heads.
+    pub(super) fn begin(format: Format, fields: &[Field], labels: &'a Labels) -> Printer<'a> {
+        let buffer = match format {
+            Format::Csv => {
+                let names = fields.iter().map(|field| field.name);
+                let labels = match has_device(fields) && !labels.are_absent() {
+                    true => &["name", "group"][..],
+                    false => &[],
+                };
+                let heads: Vec<&str> = names.chain(labels.iter().copied()).collect();
+                heads.join(",") + "\r\n"
+            }
+            Format::Geojson => "{\"type\":\"FeatureCollection\",\"features\":[".to_owned(),
+            Format::Json | Format::Table => String::new(),
+        };
+        Printer {
+            format,
+            labels,
+            rows: 0,
+            buffer,
+        }
+    }
+
+    /// A row.
+    pub(super) fn row(&mut self, row: &Row<'_>) {
+        match self.format {
+            Format::Csv => self.buffer += &(shown(csv(row, self.labels)) + "\r\n"),
+            Format::Json | Format::Table => {
+                self.buffer += &(json(&Object {
+                    row: *row,
+                    labels: self.labels,
+                }) + "\n");
+            }
+            Format::Geojson => {
+                self.buffer += if self.rows == 0 { "\n" } else { ",\n" };
+                self.buffer += &feature(row, self.labels).to_string();
+            }
+        }
+        self.rows += 1;
+        if self.buffer.len() >= BUFFER_BYTES {
+            self.flush();
+        }
+    }
+
+    /// How many rows there were.
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Writes what has come.
+    pub(super) fn flush(&mut self) {
+        part!("{}", self.buffer);
+        self.buffer.clear();
+    }
+
+    /// Ends.
+    pub(super) fn end(mut self) {
+        if self.format == Format::Geojson {
+            self.buffer += "\n]}\n";
+        }
+        self.flush();
+    }
+}
+
+/// A terminal would obey control characters; a file gets them as they came.
+fn shown(line: String) -> String {
+    match stdout().is_terminal() {
+        true => harmless(&line),
+        false => line,
+    }
+}
+
+fn has_device(fields: &[Field]) -> bool {
+    fields.iter().any(|field| field.name == "device_id")
+}
+
+fn csv(row: &Row<'_>, labels: &Labels) -> String {
+    let mut cells: Vec<String> = row.pairs().map(|(_, value)| quoted(&text(value))).collect();
+    if row.value("device_id").is_some() && !labels.are_absent() {
+        let label = labels.of_row(row).cloned().unwrap_or_default();
+        cells.extend([label.name, label.group].map(|text| quoted(text.as_deref().unwrap_or(""))));
+    }
+    cells.join(",")
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::Text(text) => text.clone(),
+        Value::Time(time) => format!("{time:.6}"),
+        Value::Number(number) => number.to_string(),
+        Value::Integer(integer) => integer.to_string(),
+        Value::Boolean(boolean) => boolean.to_string(),
+    }
+}
+
+/// Section 2: a field with a comma, a quote or a line end stands in quotes, and quotes are doubled.
+fn quoted(text: &str) -> String {
+    match text.contains([',', '"', '\r', '\n']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.to_owned(),
+    }
+}
+
+/// A row as JSON, its keys in the order of the columns.
+struct Object<'a> {
+    row: Row<'a>,
+    labels: &'a Labels,
+}
+
+impl Serialize for Object<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Object { row, labels } = self;
+        let mut object = serializer.serialize_map(None)?;
+        for (name, value) in row.pairs() {
+            match value {
+                Value::Text(text) if name == "payload" => {
+                    object.serialize_entry(name, &payload(text))?
+                }
+                Value::Null => object.serialize_entry(name, &())?,
+                Value::Number(number) => object.serialize_entry(name, number)?,
+                Value::Integer(integer) => object.serialize_entry(name, integer)?,
+                Value::Boolean(boolean) => object.serialize_entry(name, boolean)?,
+                Value::Text(_) | Value::Time(_) => object.serialize_entry(name, &text(value))?,
+            }
+        }
+        if row.value("device_id").is_some() && !labels.are_absent() {
+            let label = labels.of_row(row).cloned().unwrap_or_default();
+            object.serialize_entry("name", &label.name.as_deref())?;
+            object.serialize_entry("group", &label.group.as_deref())?;
+        }
+        object.end()
+    }
+}
+
+/// A payload is JSON already, and stays as the device wrote it where that is one line.
+fn payload(text: &str) -> Box<RawValue> {
+    let as_text = || serde_json::value::to_raw_value(text).unwrap_or_default();
+    if text.contains(['\n', '\r']) {
+        let parsed = serde_json::from_str::<Json>(text);
+        return parsed
+            .and_then(|parsed| serde_json::value::to_raw_value(&parsed))
+            .unwrap_or_else(|_| as_text());
+    }
+    RawValue::from_string(text.to_owned()).unwrap_or_else(|_| as_text())
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// A device on the map, in WGS-84 as RFC 7946 wants it; without a place its geometry is null.
+fn feature(row: &Row<'_>, labels: &Labels) -> Json {
+    let point = row
+        .number("wgs84_longitude")
+        .zip(row.number("wgs84_latitude"));
+    let geometry = point.map(
+        |(longitude, latitude)| json!({ "type": "Point", "coordinates": [longitude, latitude] }),
+    );
+    let id = device_key(row.text("client_id"), row.text("device_id"));
+    json!({
+        "type": "Feature",
+        "id": format!("{}/{id}", row.text("stream")),
+        "geometry": geometry,
+        "properties": Object { row: *row, labels },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sinks::history::question::Kind;
+
+    const FIELDS: &[Field] = &[
+        Field {
+            name: "device_id",
+            kind: Kind::Text,
+        },
+        Field {
+            name: "payload",
+            kind: Kind::Text,
+        },
+        Field {
+            name: "seconds",
+            kind: Kind::Number,
+        },
+    ];
+
+    #[test]
+    fn what_a_device_sends_stays_one_field() {
+        let values = [
+            Value::Text("a,\"b\"\r\n故障".to_owned()),
+            Value::Text("{\"x\":1}".to_owned()),
+            Value::Null,
+        ];
+        let row = Row::new(FIELDS, &values);
+        let labels = Labels::default();
+        assert_eq!(
+            csv(&row, &labels),
+            "\"a,\"\"b\"\"\r\n故障\",\"{\"\"x\"\":1}\","
+        );
+        let object = json(&Object {
+            row,
+            labels: &labels,
+        });
+        let expected = r#"{"device_id":"a,\"b\"\r\n故障","payload":{"x":1},"seconds":null}"#;
+        assert_eq!(object, expected);
+    }
+
+    #[test]
+    fn a_payload_is_one_line_and_else_as_it_came() {
+        for (text, expected) in [
+            (r#"{"b": 1.50, "a":1e400}"#, r#"{"b": 1.50, "a":1e400}"#),
+            ("{\n\"a\": [1,\r\n2]}", r#"{"a":[1,2]}"#),
+            ("no JSON", r#""no JSON""#),
+            ("1e400\n", r#""1e400\n""#),
+        ] {
+            assert_eq!(payload(text).get(), expected);
+        }
+    }
+
+    #[test]
+    fn a_device_without_a_place_has_no_geometry() {
+        let values = [Value::Text("7".to_owned()), Value::Null, Value::Number(1.5)];
+        let feature = feature(&Row::new(FIELDS, &values), &Labels::default());
+        assert_eq!(feature["geometry"], Json::Null);
+        assert_eq!(feature["properties"]["seconds"], 1.5);
+    }
+}

@@ -1,0 +1,104 @@
+//! What the devices of a history are called. A view that has no serial numbers still gets the names
+//! that go by them.
+
+use std::collections::HashMap;
+
+use super::rows::Row;
+use crate::model::{Label, Named, Names};
+use crate::sinks::history::question::{DeviceKey, Filter, Question};
+use crate::sinks::history::reader::{ReadError, Reader};
+
+/// The labels of the devices of one history.
+#[derive(Debug, Default)]
+pub(super) struct Labels {
+    names: Option<Names>,
+    /// The devices that are named by their serial numbers.
+    by_serial: HashMap<DeviceKey, Label>,
+}
+
+impl Labels {
+    /// Finds the devices whose serial numbers have a name.
+    pub(super) async fn of(names: Option<Names>, reader: &mut Reader) -> Result<Labels, ReadError> {
+        let mut by_serial = HashMap::new();
+        if let Some(names) = names.as_ref().filter(|names| names.has_serials()) {
+            let question = Question::Devices;
+            let fields = question.fields();
+            let mut each = |values: Vec<_>| {
+                let row = Row::new(fields, &values);
+                let key = row.device();
+                let label = names.of(&key.client_id, &key.device_id, row.serial());
+                if let Some(label) = label {
+                    by_serial.insert(key, label.clone());
+                }
+            };
+            reader
+                .each(&question, &Filter::default(), None, &mut each)
+                .await?;
+        }
+        Ok(Labels { names, by_serial })
+    }
+
+    /// There are none.
+    pub(super) fn are_absent(&self) -> bool {
+        self.names.is_none()
+    }
+
+    /// The label of the device of a row.
+    pub(super) fn of_row(&self, row: &Row<'_>) -> Option<&Label> {
+        let names = self.names.as_ref()?;
+        let key = row.device();
+        let label = names.of(&key.client_id, &key.device_id, row.serial());
+        label.or_else(|| self.by_serial.get(&key))
+    }
+
+    /// The devices of that name.
+    pub(super) fn named(&self, name: &str) -> Chosen {
+        self.chosen(|label| label.name.as_deref() == Some(name))
+    }
+
+    /// The devices of a group.
+    pub(super) fn grouped(&self, group: &str) -> Chosen {
+        self.chosen(|label| label.group.as_deref() == Some(group))
+    }
+
+    /// Every group, in order.
+    pub(super) fn groups(&self) -> Vec<&str> {
+        let names = self.names.iter().flat_map(Names::iter);
+        let mut groups: Vec<&str> = names
+            .filter_map(|(_, label)| label.group.as_deref())
+            .collect();
+        groups.sort_unstable();
+        groups.dedup();
+        groups
+    }
+
+    fn chosen(&self, wanted: impl Fn(&Label) -> bool) -> Chosen {
+        let mut chosen = Chosen::default();
+        for (named, label) in self.names.iter().flat_map(Names::iter) {
+            if !wanted(label) {
+                continue;
+            }
+            chosen.is_known = true;
+            if let Named::Device(key) = named
+                && let Some((client, device)) = key.split_once('/')
+            {
+                chosen.devices.push((client.to_owned(), device.to_owned()));
+            }
+        }
+        let by_serial = self.by_serial.iter().filter(|(_, label)| wanted(label));
+        let ids = by_serial.map(|(key, _)| (key.client_id.clone(), key.device_id.clone()));
+        chosen.devices.extend(ids);
+        chosen.devices.sort_unstable();
+        chosen.devices.dedup();
+        chosen
+    }
+}
+
+/// Devices that [names] speaks of.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Chosen {
+    /// [names] has the name or group; the history may still have none of its devices.
+    pub(super) is_known: bool,
+    /// Client and device.
+    pub(super) devices: Vec<(String, String)>,
+}

@@ -1,0 +1,31 @@
+//! `stomp-bridge history`: questions to a SQL history, and what an operator does with one.
+//!
+//! - `verb`: the subcommands; `devices`, `events`, `faults`, `availability`, `gaps`, `export`: one
+//!   file each
+//! - `forget`, `prune`, `backup`: what changes a history, or copies it
+//! - `place`: which history; `filter`, `time`: which of its rows; `labels`: what its devices are
+//!   called
+//! - `answer`: from a question to what is printed; `rows`: tables of it; `format`: CSV, JSON and
+//!   GeoJSON; `table`, `bar`: what fits a terminal
+
+mod answer;
+mod availability;
+mod backup;
+mod bar;
+mod devices;
+mod events;
+mod export;
+mod faults;
+mod filter;
+mod forget;
+mod format;
+mod gaps;
+mod labels;
+mod place;
+mod prune;
+mod rows;
+mod table;
+mod time;
+mod verb;
+
+pub(super) use verb::{HistoryArgs, history};

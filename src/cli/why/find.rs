@@ -1,0 +1,183 @@
+//! A device's event in the journal: searched from the newest entry back, for a bounded time.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::device::Device;
+use crate::cli::target::Target;
+use crate::config::Reading;
+use crate::journal::{Entry, EntryContent, Reader};
+use crate::model::Position;
+use crate::pipeline::{Decoder, Mapping, States};
+
+/// What is read at once.
+const POSITIONS_MAX: u32 = 2000;
+const BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// How long is searched: a journal of some millions of entries.
+const SEARCH_MAX: Duration = Duration::from_secs(20);
+
+/// How entries are read: by the configuration, else as the platform's own messages.
+#[derive(Debug)]
+pub(in crate::cli) struct Readings {
+    /// Where there is a configuration that can be read.
+    pub(in crate::cli) reading: Option<Reading>,
+    decoders: Arc<HashMap<Arc<str>, Decoder>>,
+    /// Why the configuration is not what they are read by.
+    pub(in crate::cli) problem: Option<String>,
+}
+
+/// An event, and what was passed on the way to it.
+#[derive(Debug)]
+pub(in crate::cli) struct Found {
+    pub(in crate::cli) entry: Entry,
+    /// Repeats of the device's statuses behind it, which no sink gets.
+    pub(in crate::cli) repeats: u64,
+}
+
+/// The statuses of a device that the journal has.
+#[derive(Debug, Default)]
+pub(in crate::cli) struct Kept {
+    pub(in crate::cli) statuses: u64,
+    pub(in crate::cli) newest: Option<Position>,
+    /// The time was over before all of the journal was looked at.
+    pub(in crate::cli) is_cut: bool,
+}
+
+/// A search through the journal.
+#[derive(Debug)]
+pub(in crate::cli) enum Search {
+    Found(Box<Found>),
+    /// All of the journal was looked at; it begins there, where it has any status.
+    Nowhere(Option<Position>),
+    /// The time was over; everything from this entry on was looked at.
+    Stopped(Position, Option<Timestamp>),
+}
+
+impl Readings {
+    /// By the configuration of a target, as far as that goes.
+    pub(in crate::cli) fn of(target: &Target) -> Readings {
+        let (reading, problem) = match target.reading() {
+            Ok(reading) => (Some(reading), None),
+            Err(error) => (None, Some(error)),
+        };
+        let decoders = reading.as_ref().map(|reading| reading.decoders().cloned());
+        let (decoders, problem) = match decoders {
+            Some(Ok(decoders)) => (decoders, problem),
+            Some(Err(problems)) => (Arc::default(), Some(anyhow::anyhow!("{problems}"))),
+            None => (Arc::default(), problem),
+        };
+        Readings {
+            reading,
+            decoders,
+            problem: problem.map(|problem| problem.to_string()),
+        }
+    }
+
+    /// How a topic's entries are read.
+    pub(in crate::cli) fn decoder(&self, topic: &Arc<str>) -> Decoder {
+        let known = self.decoders.get(topic).cloned();
+        known.unwrap_or_else(|| {
+            let states = Arc::new(States::default());
+            Decoder::new(Arc::clone(topic), Mapping::default(), states)
+        })
+    }
+
+    /// Whether the configuration has the topic.
+    pub(in crate::cli) fn has(&self, topic: &str) -> bool {
+        self.decoders.contains_key(topic)
+    }
+
+    /// The zone of the platform's times: that of the first topic.
+    pub(in crate::cli) fn zone(&self) -> TimeZone {
+        let first = self.decoders.iter().min_by_key(|(topic, _)| *topic);
+        let zone = first.map(|(_, decoder)| decoder.zone().clone());
+        zone.unwrap_or_else(|| Mapping::default().zone)
+    }
+
+    /// Whether an entry is a status of a device.
+    pub(in crate::cli) fn is_of(&self, entry: &Entry, device: &Device) -> bool {
+        let unknown;
+        let decoder = match self.decoders.get(&entry.topic) {
+            Some(decoder) => decoder,
+            None => {
+                unknown = self.decoder(&entry.topic);
+                &unknown
+            }
+        };
+        let key = decoder.status_key(&entry.body);
+        key.is_ok_and(|key| device.is(decoder.stream(), &key.client_id, &key.device_id))
+    }
+
+    /// The newest status of a device that was received at or before a time and is no repeat.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub(in crate::cli) async fn find(
+        &self,
+        reader: &mut Reader,
+        device: &Device,
+        until: Timestamp,
+    ) -> anyhow::Result<Search> {
+        let began = Instant::now();
+        let mut before = Position(reader.newest().await?.0.saturating_add(1));
+        let oldest = reader.read_after(Position::START, 1, 1).await?;
+        let oldest = oldest.first().map(|entry| entry.position);
+        let (mut repeats, mut last) = (0, None);
+        while oldest.is_some_and(|oldest| before > oldest) {
+            let page = reader.statuses_before(before, until, POSITIONS_MAX, BYTES_MAX);
+            let page = page.await?;
+            for entry in page.entries {
+                last = Some(entry.received_at);
+                if !self.is_of(&entry, device) {
+                    continue;
+                }
+                if matches!(entry.content, EntryContent::Status { repeat: true, .. }) {
+                    repeats += 1;
+                    continue;
+                }
+                return Ok(Search::Found(Box::new(Found { entry, repeats })));
+            }
+            before = page.reached;
+            if began.elapsed() > SEARCH_MAX {
+                return Ok(Search::Stopped(before, last));
+            }
+        }
+        Ok(Search::Nowhere(oldest))
+    }
+
+    /// Counts a device's statuses, repeats included.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub(in crate::cli) async fn kept(
+        &self,
+        reader: &mut Reader,
+        device: &Device,
+    ) -> anyhow::Result<Kept> {
+        let began = Instant::now();
+        let mut kept = Kept::default();
+        let mut before = Position(reader.newest().await?.0.saturating_add(1));
+        let oldest = reader.read_after(Position::START, 1, 1).await?;
+        let oldest = oldest.first().map(|entry| entry.position);
+        while oldest.is_some_and(|oldest| before > oldest) && !kept.is_cut {
+            let page = reader.statuses_before(before, Timestamp::MAX, POSITIONS_MAX, BYTES_MAX);
+            let page = page.await?;
+            for entry in page
+                .entries
+                .iter()
+                .filter(|entry| self.is_of(entry, device))
+            {
+                kept.statuses += 1;
+                kept.newest.get_or_insert(entry.position);
+            }
+            before = page.reached;
+            kept.is_cut = began.elapsed() > SEARCH_MAX;
+        }
+        Ok(kept)
+    }
+}

@@ -1,0 +1,201 @@
+//! An event in the SQL histories: the row of one that the journal has, and the newest one of a
+//! device that it no longer has. Each is asked for a bounded time, and reads alone.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use tokio::time::timeout;
+
+use super::device::Device;
+use crate::config::HistoryPlace;
+use crate::journal::{Entry, EntryContent};
+use crate::model::{Origin, StatusEvent};
+use crate::sinks::history::question::{Devices, Filter, Order, Question, Value};
+use crate::sinks::history::reader::Reader;
+
+/// How long a history may take, from connecting to its answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Rows of one device within a microsecond.
+const ROWS_MAX: usize = 100;
+
+/// What a history says of an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum InHistory {
+    /// It has it, as this row of `status_event`.
+    Sequence(i64),
+    /// It has it not.
+    Absent,
+    /// Why nobody knows.
+    Unknown(String),
+}
+
+/// An event that only a history has.
+#[derive(Debug)]
+pub(super) struct Stored {
+    pub(super) sink: String,
+    pub(super) sequence: i64,
+    pub(super) origin: Origin,
+    /// As the journal would have it.
+    pub(super) entry: Entry,
+    pub(super) changed: bool,
+    pub(super) missed_transition: bool,
+}
+
+/// Whether a history has an event.
+pub(super) async fn look_up(history: &HistoryPlace, status: &StatusEvent) -> InHistory {
+    let filter = Filter {
+        devices: Devices::One {
+            client_id: Some(status.client_id.clone()),
+            device_id: status.device_id.clone(),
+        },
+        since: Some(status.received_at),
+        until: just_after(status.received_at),
+        ..Filter::default()
+    };
+    match ask(history, &filter, ROWS_MAX).await {
+        Err(why) => InHistory::Unknown(why),
+        Ok(rows) => {
+            let mut rows = rows.iter().map(Row);
+            let row = rows.find(|row| row.text("origin") == status.origin);
+            row.and_then(|row| row.integer("sequence"))
+                .map_or(InHistory::Absent, InHistory::Sequence)
+        }
+    }
+}
+
+/// The newest event of a device that a history has, received at or before a time.
+///
+/// # Errors
+/// Why the history does not answer.
+pub(super) async fn newest(
+    history: &HistoryPlace,
+    device: &Device,
+    until: Timestamp,
+) -> Result<Option<Stored>, String> {
+    let filter = Filter {
+        devices: devices(&device.text),
+        stream: device.stream.clone(),
+        until: just_after(until),
+        ..Filter::default()
+    };
+    let rows = ask(history, &filter, 1).await?;
+    let stored = rows
+        .first()
+        .and_then(|row| stored(&history.name, &Row(row)));
+    Ok(stored)
+}
+
+async fn ask(
+    history: &HistoryPlace,
+    filter: &Filter,
+    limit: usize,
+) -> Result<Vec<Vec<Value>>, String> {
+    let store = history.store.as_ref().map_err(Clone::clone)?;
+    let asked = async {
+        let mut reader = Reader::open(store).await?;
+        reader.set_limit(PATIENCE);
+        let question = Question::Events(Order::Newest);
+        reader.rows(&question, filter, Some(limit)).await
+    };
+    match timeout(PATIENCE, asked).await {
+        Ok(rows) => rows.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("it did not answer within {} s", PATIENCE.as_secs())),
+    }
+}
+
+/// A filter's end is not in it.
+fn just_after(time: Timestamp) -> Option<Timestamp> {
+    time.checked_add(SignedDuration::from_micros(1)).ok()
+}
+
+/// The devices that a text may name.
+fn devices(text: &str) -> Devices {
+    let splits = text.match_indices('/').map(|(at, _)| {
+        let (client, device) = (&text[..at], &text[at + 1..]);
+        (client.to_owned(), device.to_owned())
+    });
+    let listed: Vec<(String, String)> = splits.collect();
+    match listed.is_empty() {
+        false => Devices::Listed(listed),
+        true => Devices::One {
+            client_id: None,
+            device_id: text.to_owned(),
+        },
+    }
+}
+
+/// One row of an answer to [`Question::Events`].
+struct Row<'a>(&'a Vec<Value>);
+
+impl Row<'_> {
+    fn value(&self, name: &str) -> Option<&Value> {
+        let fields = Question::Events(Order::Newest).fields();
+        let index = fields.iter().position(|field| field.name == name)?;
+        self.0.get(index)
+    }
+
+    fn text(&self, name: &str) -> &str {
+        self.value(name).map_or("", Value::text)
+    }
+
+    fn integer(&self, name: &str) -> Option<i64> {
+        match self.value(name)? {
+            Value::Integer(integer) => Some(*integer),
+            _ => None,
+        }
+    }
+
+    fn time(&self, name: &str) -> Option<Timestamp> {
+        match self.value(name)? {
+            Value::Time(time) => Some(*time),
+            _ => None,
+        }
+    }
+
+    fn is(&self, name: &str) -> bool {
+        matches!(self.value(name), Some(Value::Boolean(true)))
+    }
+}
+
+/// `None`: a row that lacks what every row has.
+fn stored(sink: &str, row: &Row<'_>) -> Option<Stored> {
+    let origin = Origin::parse(row.text("origin"))?;
+    Some(Stored {
+        sink: sink.to_owned(),
+        sequence: row.integer("sequence")?,
+        origin,
+        entry: Entry {
+            position: origin.position,
+            topic: row.text("topic").into(),
+            received_at: row.time("received_at")?,
+            body: row.text("payload").to_owned().into(),
+            content: EntryContent::Status {
+                previous: None,
+                repeat: false,
+            },
+        },
+        changed: row.is("changed"),
+        missed_transition: row.is("missed_transition"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_may_hold_a_slash() {
+        let pair = |client: &str, device: &str| (client.to_owned(), device.to_owned());
+        assert_eq!(devices("1/7"), Devices::Listed(vec![pair("1", "7")]));
+        let both = vec![pair("a", "b/c"), pair("a/b", "c")];
+        assert_eq!(devices("a/b/c"), Devices::Listed(both));
+        let of_any = Devices::One {
+            client_id: None,
+            device_id: "7".to_owned(),
+        };
+        assert_eq!(devices("7"), of_any);
+    }
+}

@@ -1,0 +1,232 @@
+//! An event's way as people read it.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::Value;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use super::fate::Fate;
+use super::stored::InHistory;
+use super::way::{AtSink, OnlyIn, Way};
+use crate::cli::print::{harmless, one_line};
+use crate::model::StatusEvent;
+
+/// A payload and an answer have no more than this, however wide the terminal is.
+const LINE_COLUMNS: usize = 160;
+
+/// All of it, long texts cut to the columns. Times are those of the zone, whose name stands in the
+/// first line.
+pub(super) fn text(
+    way: &Way,
+    zone: &TimeZone,
+    state_name: &dyn Fn(&str) -> String,
+    columns: Option<usize>,
+) -> String {
+    let status = &way.status;
+    let mut lines = vec![heading(status, zone, state_name)];
+    let mut row = |name: &str, text: String| lines.push(format!("  {name:<9} {text}"));
+    let received = time(way.received_at, zone);
+    row("received", format!("{received}, position {}", way.position));
+    if let Some(OnlyIn { sink, sequence }) = &way.only_in {
+        let gone = "no longer in the journal";
+        row(
+            "kept",
+            format!("{gone}; the history {sink} has it as row {sequence}"),
+        );
+    }
+    row("topic", topic(status));
+    row("decoded", decoded(way));
+    row("event id", harmless(&status.event_id));
+    let columns = columns.unwrap_or(LINE_COLUMNS).min(LINE_COLUMNS);
+    row(
+        "payload",
+        cut(status.payload.get(), columns.saturating_sub(12)),
+    );
+    if way.repeats_behind > 0 {
+        let behind = way.repeats_behind;
+        row("repeats", format!("{behind} behind it, which no sink gets"));
+    }
+    if let Some(warning) = &way.warning {
+        row("warning", one_line(warning));
+    }
+    lines.push(match way.sinks.is_empty() {
+        true => "  sinks     the journal knows none".to_owned(),
+        false => "  sinks".to_owned(),
+    });
+    let names = way.sinks.iter().map(|at| at.sink.width());
+    let width = names.max().unwrap_or_default();
+    lines.extend(
+        way.sinks
+            .iter()
+            .flat_map(|at| at_sink(at, width, zone, columns)),
+    );
+    lines.join("\n")
+}
+
+fn heading(status: &StatusEvent, zone: &TimeZone, state_name: &dyn Fn(&str) -> String) -> String {
+    let old = status
+        .old_state
+        .as_deref()
+        .map_or("-".to_owned(), state_name);
+    let serial = status
+        .serial
+        .as_deref()
+        .map(|serial| format!(" ({serial})"));
+    let zone = zone.iana_name().unwrap_or("UTC");
+    let line = format!(
+        "device {}/{}{}: {old} -> {}, times of {zone}",
+        status.client_id,
+        status.device_id,
+        serial.unwrap_or_default(),
+        status.state,
+    );
+    harmless(&line)
+}
+
+fn topic(status: &StatusEvent) -> String {
+    let (topic, stream) = (&status.topic, &status.stream);
+    match topic == stream {
+        true => harmless(topic),
+        false => harmless(&format!("{topic}, of the stream {stream}")),
+    }
+}
+
+/// What was made of it.
+fn decoded(way: &Way) -> String {
+    let status = &way.status;
+    let mut said = format!("{} ({})", status.state, status.severity.as_str());
+    if status.new_state != status.state {
+        let _ = write!(said, ", sent as {}", status.new_state);
+    }
+    said.push_str(match status.changed {
+        true => ", changed",
+        false => ", not changed",
+    });
+    match &way.last_known {
+        Some(last) if status.missed_transition => {
+            let _ = write!(said, ", missed transition: {last} was known before");
+        }
+        Some(last) => {
+            let _ = write!(said, ", {last} was known before");
+        }
+        None => {}
+    }
+    one_line(&said)
+}
+
+/// One line, and one more for what the other side has said.
+fn at_sink(at: &AtSink, width: usize, zone: &TimeZone, columns: usize) -> Vec<String> {
+    let blanks = " ".repeat(width - at.sink.width());
+    let removed = match at.configured {
+        Some(false) => ", a removed sink",
+        _ => "",
+    };
+    let (fate, said) = fate(&at.fate, zone);
+    let first = format!("    {}{blanks}  {fate}{removed}", at.sink);
+    let indent = " ".repeat(width + 6);
+    let said = said.into_iter().chain(at.history.as_ref().map(in_history));
+    let room = columns.saturating_sub(width + 6);
+    let said = said.map(|said| format!("{indent}{}", cut(&said, room)));
+    std::iter::once(first).chain(said).collect()
+}
+
+fn fate(fate: &Fate, zone: &TimeZone) -> (String, Option<String>) {
+    match fate {
+        Fate::Confirmed {
+            at,
+            attempts,
+            answer,
+            from,
+            to,
+            before,
+        } => {
+            let mut said = format!("confirmed {}", time(*at, zone));
+            if *attempts > 1 {
+                let _ = write!(said, ", attempt {attempts}");
+            }
+            if from != to {
+                let _ = write!(said, ", with positions {from} to {to}");
+            }
+            if *before > 0 {
+                let _ = write!(said, ", {before} times before");
+            }
+            (
+                said,
+                Some(answer.clone()).filter(|answer| !answer.is_empty()),
+            )
+        }
+        Fate::DeadLetter { since, error } => (
+            format!("dead letter since {}", time(*since, zone)),
+            Some(error.clone()),
+        ),
+        Fate::Filtered { why, values } => {
+            let value = |(name, value): (&String, &Value)| format!("{name} = {value}");
+            let values: Vec<String> = values.iter().map(value).collect();
+            let values = Some(values.join(", ")).filter(|values| !values.is_empty());
+            (format!("filtered: {}", one_line(why)), values)
+        }
+        Fate::Before { started } => (
+            format!("not for it: the sink began behind position {started}"),
+            None,
+        ),
+        Fate::Passed => (
+            "done, by its cursor; a proof of that is no longer kept".to_owned(),
+            None,
+        ),
+        Fate::Waits { lag, because } => (format!("waits: lag {lag}"), because.clone()),
+    }
+}
+
+fn in_history(known: &InHistory) -> String {
+    match known {
+        InHistory::Sequence(sequence) => format!("row {sequence} of status_event"),
+        InHistory::Absent => "status_event has no row of it".to_owned(),
+        InHistory::Unknown(why) => format!("not asked: {why}"),
+    }
+}
+
+/// On one line of so many columns at most; a Chinese character takes two.
+fn cut(text: &str, columns: usize) -> String {
+    let text = one_line(text);
+    if text.width() <= columns {
+        return text;
+    }
+    let mut room = columns.max(2) - 1;
+    let fits = |c: &char| {
+        let width = c.width().unwrap_or(0);
+        let fits = width <= room;
+        room = room.saturating_sub(width);
+        fits
+    };
+    let kept: String = text.chars().take_while(fits).collect();
+    kept + "…"
+}
+
+/// To the millisecond.
+pub(super) fn time(at: Timestamp, zone: &TimeZone) -> String {
+    let local = at.to_zoned(zone.clone());
+    local.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_fits_its_columns() {
+        for (text, columns, expected) in [
+            ("", 4, ""),
+            ("abcd", 4, "abcd"),
+            ("abcde", 4, "abc…"),
+            ("故障故障", 6, "故障…"),
+            ("故障故障", 7, "故障故…"),
+            ("a\nb", 9, "a b"),
+        ] {
+            let found = cut(text, columns);
+            assert_eq!(found, expected);
+            assert!(found.width() <= columns);
+        }
+    }
+}

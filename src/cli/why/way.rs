@@ -1,0 +1,217 @@
+//! All that is known of one event, from the frame to the sinks.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tokio::time::timeout;
+
+use super::fate::{Fate, Known};
+use super::find::{Found, Readings};
+use super::stored::{self, InHistory, Stored};
+use crate::cli::target::Target;
+use crate::delivery::{Settings, Verdict};
+use crate::journal::{Entry, EntryContent, Reader, SinkAccounting};
+use crate::model::{Event, Origin, Position, StatusEvent};
+use crate::ops::status::Report;
+
+/// A running daemon answers at once; without one there is nothing to wait for.
+const DAEMON_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// An event's way.
+#[derive(Debug, Serialize)]
+pub(super) struct Way {
+    pub(super) position: Position,
+    pub(super) received_at: Timestamp,
+    /// The last state known before, where the status gives another as its old one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) last_known: Option<String>,
+    /// Repeats of the device's statuses that came behind it.
+    pub(super) repeats_behind: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) warning: Option<String>,
+    /// Its columns.
+    pub(super) event: Box<RawValue>,
+    pub(super) sinks: Vec<AtSink>,
+    /// Only a history has it: its sink, and the row.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) only_in: Option<OnlyIn>,
+    #[serde(skip)]
+    pub(super) status: StatusEvent,
+}
+
+/// One sink's part of it.
+#[derive(Debug, Serialize)]
+pub(super) struct AtSink {
+    pub(super) sink: String,
+    /// It is in the configuration; `None`: nobody can say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) configured: Option<bool>,
+    #[serde(flatten)]
+    pub(super) fate: Fate,
+    /// Of a SQL history: whether it has the event now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) history: Option<InHistory>,
+}
+
+/// Where an event is that the journal no longer has.
+#[derive(Debug, Serialize)]
+pub(super) struct OnlyIn {
+    pub(super) sink: String,
+    pub(super) sequence: i64,
+}
+
+/// Follows an event that was found in the journal.
+///
+/// # Errors
+/// The journal cannot be read, or the entry cannot be decoded.
+pub(super) async fn follow(
+    target: &Target,
+    readings: &Readings,
+    reader: &mut Reader,
+    found: Found,
+) -> anyhow::Result<Way> {
+    let Found { entry, repeats } = found;
+    let origin = Origin {
+        journal: reader.id().await?,
+        position: entry.position,
+    };
+    let status = decoded(readings, &entry, origin)?;
+    let sinks = at_sinks(target, readings, reader, &status).await?;
+    let previous = match &entry.content {
+        EntryContent::Status { previous, .. } => previous.as_deref().map(str::to_owned),
+        _ => None,
+    };
+    Ok(Way {
+        last_known: previous,
+        repeats_behind: repeats,
+        ..Way::new(readings, status, sinks)?
+    })
+}
+
+/// Follows an event that only a history has. What became of it at the sinks is known where it came
+/// from this journal.
+///
+/// # Errors
+/// The journal cannot be read, or the payload cannot be decoded.
+pub(super) async fn follow_stored(
+    target: &Target,
+    readings: &Readings,
+    reader: &mut Reader,
+    stored: Stored,
+) -> anyhow::Result<Way> {
+    let status = decoded(readings, &stored.entry, stored.origin)?;
+    let status = StatusEvent {
+        changed: stored.changed,
+        missed_transition: stored.missed_transition,
+        ..status
+    };
+    let sinks = match reader.id().await? == stored.origin.journal {
+        true => at_sinks(target, readings, reader, &status).await?,
+        false => Vec::new(),
+    };
+    let only_in = OnlyIn {
+        sink: stored.sink,
+        sequence: stored.sequence,
+    };
+    Ok(Way {
+        only_in: Some(only_in),
+        ..Way::new(readings, status, sinks)?
+    })
+}
+
+fn decoded(readings: &Readings, entry: &Entry, origin: Origin) -> anyhow::Result<StatusEvent> {
+    let previous = match &entry.content {
+        EntryContent::Status { previous, .. } => previous.as_deref(),
+        _ => None,
+    };
+    let decoder = readings.decoder(&entry.topic);
+    let status = decoder.event(&entry.body, origin, entry.received_at, previous);
+    status.map_err(|undecodable| {
+        let position = entry.position;
+        anyhow::anyhow!("the entry {position} can no longer be decoded: {undecodable}")
+    })
+}
+
+impl Way {
+    fn new(readings: &Readings, status: StatusEvent, sinks: Vec<AtSink>) -> anyhow::Result<Way> {
+        let event = Event::from(status.clone());
+        Ok(Way {
+            position: status.position,
+            received_at: status.received_at,
+            last_known: None,
+            repeats_behind: 0,
+            warning: warning(readings, &status.topic),
+            event: RawValue::from_string(String::from_utf8(event.to_json())?)?,
+            sinks,
+            only_in: None,
+            status,
+        })
+    }
+}
+
+/// That it may have been read otherwise by the daemon.
+fn warning(readings: &Readings, topic: &str) -> Option<String> {
+    let read = "it is read as the platform's own message";
+    match &readings.problem {
+        Some(problem) => {
+            let problem = problem.lines().next().unwrap_or_default();
+            Some(format!(
+                "the configuration cannot be used, so {read}: {problem}"
+            ))
+        }
+        None if !readings.has(topic) => {
+            Some(format!("the configuration has no topic {topic}, so {read}"))
+        }
+        None => None,
+    }
+}
+
+async fn at_sinks(
+    target: &Target,
+    readings: &Readings,
+    reader: &mut Reader,
+    status: &StatusEvent,
+) -> anyhow::Result<Vec<AtSink>> {
+    let proofs = reader.proofs(status.position).await?;
+    let dead_letters = reader.dead_letters_at(status.position).await?;
+    let report = timeout(DAEMON_TIMEOUT, target.get::<Report>("/status"));
+    let report = report.await.ok().and_then(Result::ok);
+    let accounts = reader.accounts().await?;
+    let at_sink = |account: &SinkAccounting| {
+        let (configured, settings) = settings(readings, &account.sink);
+        let live = report.as_ref().map(|report| report.sinks.as_slice());
+        let mut live = live.into_iter().flatten();
+        let known = Known {
+            account,
+            proofs: &proofs,
+            dead_letters: &dead_letters,
+            verdict: settings.map(|settings| Verdict::of(settings, status)),
+            live: live.find(|sink| sink.account.sink == account.sink),
+        };
+        AtSink {
+            sink: account.sink.to_string(),
+            configured,
+            fate: Fate::of(status, known),
+            history: None,
+        }
+    };
+    let mut sinks: Vec<AtSink> = accounts.iter().map(at_sink).collect();
+    for history in target.histories() {
+        if let Some(at) = sinks.iter_mut().find(|at| at.sink == history.name) {
+            at.history = Some(stored::look_up(&history, status).await);
+        }
+    }
+    Ok(sinks)
+}
+
+/// Whether a sink is in the configuration, and what it wants.
+fn settings<'r>(readings: &'r Readings, sink: &str) -> (Option<bool>, Option<&'r Settings>) {
+    let reading = readings.reading.as_ref();
+    match reading.map(|reading| reading.sink(sink)) {
+        Some(Ok(settings)) => (Some(settings.is_some()), settings),
+        Some(Err(_)) => (Some(true), None),
+        None => (None, None),
+    }
+}

@@ -1,0 +1,82 @@
+//! When a line of a kind is logged again, so that no trouble floods the log.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::excerpt::without_numbers;
+
+/// Between any two lines of a kind: a thousand events may be rejected at once, each with a text of
+/// its own.
+pub(super) const QUIET_ALWAYS: Duration = Duration::from_secs(1);
+
+/// Between two lines about the same trouble, at first and at most.
+pub(super) const QUIET_FIRST: Duration = Duration::from_secs(60);
+pub(super) const QUIET_LONGEST: Duration = Duration::from_secs(3600);
+
+/// One kind of line: said when its text changes, then at growing intervals, and never in a flood.
+#[derive(Debug, Default)]
+pub(super) struct LogThrottle {
+    said: Option<Said>,
+}
+
+#[derive(Debug)]
+struct Said {
+    /// Without its numbers.
+    error: String,
+    at: Instant,
+    quiet: Duration,
+}
+
+impl LogThrottle {
+    /// Whether to log it now.
+    pub(super) fn should_log(&mut self, error: &str, now: Instant) -> bool {
+        let error = without_numbers(error);
+        let quiet = match &self.said {
+            Some(said) if now < said.at + QUIET_ALWAYS => return false,
+            Some(said) if said.error == error && now < said.at + said.quiet => return false,
+            Some(said) if said.error == error => (said.quiet * 2).min(QUIET_LONGEST),
+            _ => QUIET_FIRST,
+        };
+        self.said = Some(Said {
+            error,
+            at: now,
+            quiet,
+        });
+        true
+    }
+
+    /// It has passed: the next one is news.
+    pub(super) fn over(&mut self) {
+        self.said = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn same_trouble_is_said_at_growing_intervals_and_another_sooner() {
+        let start = Instant::now();
+        let mut throttle = LogThrottle::default();
+        let lines = (0..24 * 60).filter(|minute| {
+            let error = format!("refused after {minute} ms");
+            throttle.should_log(&error, start + Duration::from_secs(60 * minute))
+        });
+        let lines = lines.count();
+        assert!((10..40).contains(&lines), "{lines} lines a day");
+        let flood = start + Duration::from_secs(48 * 3600);
+        let lines = (0..5000).filter(|ms| {
+            let error = ["refused", "timed out"][usize::from(ms % 2 == 0)];
+            throttle.should_log(error, flood + Duration::from_millis(*ms))
+        });
+        assert_eq!(lines.count(), 5, "one line a second at most");
+        throttle.over();
+        let later = start + Duration::from_secs(24 * 3600);
+        assert!(throttle.should_log("timed out", later));
+        assert!(!throttle.should_log("timed out", later + QUIET_ALWAYS));
+        throttle.over();
+        assert!(throttle.should_log("timed out", later + QUIET_ALWAYS));
+    }
+}

@@ -1,0 +1,185 @@
+//! Reads a Postgres history beside the daemon that writes it. Each question is a transaction that
+//! can change nothing.
+
+use std::path::Path;
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use jiff::Timestamp;
+use sqlx::postgres::{PgArguments, PgConnection, PgRow};
+use sqlx::{Arguments, AssertSqlSafe, Row};
+use tracing::subscriber::NoSubscriber;
+
+use super::connect::{CONNECT_TIMEOUT, connect};
+use super::failure::{Failure, bounded, code};
+use super::server::Server;
+use super::session::{Session, end, query_scalar, query_with};
+use crate::sinks::history::question::{Bind, Kind, Statement, Value};
+
+/// Beside the server's own limit for a statement: so that its error is seen.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A connection for questions.
+#[derive(Debug)]
+pub(in crate::sinks::history) struct PostgresReader {
+    connection: PgConnection,
+    session: Session,
+    /// The server without its password.
+    server: String,
+}
+
+/// Why a server is not read.
+#[derive(Debug)]
+pub(in crate::sinks::history) enum Unread {
+    /// Its database has none of the views.
+    Foreign,
+    /// A statement took too long.
+    Slow,
+    /// It, and what to do about it.
+    Failed(String),
+}
+
+impl From<Failure> for Unread {
+    fn from(failure: Failure) -> Unread {
+        match &failure {
+            Failure::Silent(_) => Unread::Slow,
+            Failure::Sql(error) => match code(error).as_deref() {
+                Some("57014") => Unread::Slow,
+                // undefined_table, invalid_schema_name
+                Some("42P01" | "3F000") => Unread::Foreign,
+                Some("42501") => Unread::Failed(format!(
+                    "{failure}; grant the user SELECT on the views, and USAGE on their schema"
+                )),
+                _ => Unread::Failed(failure.with_advice()),
+            },
+            _ => Unread::Failed(failure.with_advice()),
+        }
+    }
+}
+
+impl PostgresReader {
+    /// Connects to a server. A standby serves, too.
+    pub(in crate::sinks::history) async fn open(
+        url: &str,
+        folder: &Path,
+        schema: Option<&str>,
+    ) -> Result<PostgresReader, Unread> {
+        // What sqlx makes of the URL is logged by the daemon.
+        let server = tracing::subscriber::with_default(NoSubscriber::default(), || {
+            Server::parse(url, folder)
+        });
+        let server = server.map_err(Unread::Failed)?;
+        let connection = match connect(&server).await {
+            Ok((connection, _)) => connection,
+            Err(failure @ (Failure::ReadOnly(_) | Failure::NoHost(_))) => {
+                standby(&server).await.ok_or(failure)?
+            }
+            Err(Failure::Silent(limit)) => {
+                let failure = Failure::Silent(limit);
+                return Err(Unread::Failed(format!("{server}: {failure}")));
+            }
+            Err(failure) => {
+                return Err(Unread::Failed(format!(
+                    "{server}: {}",
+                    failure.with_advice()
+                )));
+            }
+        };
+        Ok(PostgresReader {
+            connection,
+            session: Session::new(schema),
+            server: server.to_string(),
+        })
+    }
+
+    /// Its server, without user and password.
+    pub(in crate::sinks::history) fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// The name of the zone of its days.
+    pub(in crate::sinks::history) async fn zone(&mut self) -> Result<Option<String>, Unread> {
+        let mut transaction = self
+            .session
+            .begin_reading(&mut self.connection)
+            .await
+            .map_err(Failure::from)?;
+        let zone = query_scalar("SELECT value FROM history_setting WHERE name = 'day_zone'")
+            .fetch_optional(&mut *transaction);
+        let zone = bounded(CONNECT_TIMEOUT, zone).await;
+        match zone {
+            Ok(zone) => {
+                transaction.commit().await.map_err(Failure::from)?;
+                Ok(zone)
+            }
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    /// Gives each row of an answer, within a time.
+    pub(in crate::sinks::history) async fn ask(
+        &mut self,
+        statement: Statement,
+        limit: Duration,
+        each: &mut (dyn FnMut(Vec<Value>) + Send),
+    ) -> Result<(), Unread> {
+        let mut arguments = PgArguments::default();
+        for bind in statement.binds {
+            let added = match bind {
+                Bind::Text(text) => arguments.add(text),
+                Bind::Integer(integer) => arguments.add(integer),
+            };
+            added.map_err(|error| Failure::from(sqlx::Error::Encode(error)))?;
+        }
+        let fields = statement.fields;
+        let asked = async {
+            let mut transaction = self.session.begin_reading(&mut self.connection).await?;
+            let timeout = format!("SET LOCAL statement_timeout = {}", limit.as_millis());
+            let asked = async {
+                sqlx::raw_sql(AssertSqlSafe(timeout))
+                    .execute(&mut *transaction)
+                    .await?;
+                let query = query_with(AssertSqlSafe(statement.sql), arguments);
+                let mut rows = query.fetch(&mut *transaction);
+                while let Some(row) = rows.try_next().await? {
+                    let fields = fields.iter().enumerate();
+                    let row: Result<_, sqlx::Error> = fields
+                        .map(|(index, field)| value(&row, index, field.kind))
+                        .collect();
+                    each(row?);
+                }
+                Ok(())
+            };
+            let asked = asked.await;
+            end(transaction, asked).await
+        };
+        Ok(bounded(limit + PATIENCE, asked).await?)
+    }
+}
+
+/// Any host that answers.
+async fn standby(server: &Server) -> Option<PgConnection> {
+    for host in server.hosts() {
+        if let Ok(connection) = bounded(CONNECT_TIMEOUT, server.dial(host)).await {
+            return Some(connection);
+        }
+    }
+    None
+}
+
+fn value(row: &PgRow, index: usize, kind: Kind) -> Result<Value, sqlx::Error> {
+    let value = match kind {
+        Kind::Text => row.try_get::<Option<String>, _>(index)?.map(Value::Text),
+        Kind::Time => {
+            let text: Option<String> = row.try_get(index)?;
+            text.map(|text| match text.parse::<Timestamp>() {
+                Ok(time) => Value::Time(time),
+                Err(_) => Value::Text(text),
+            })
+        }
+        Kind::Number => row.try_get::<Option<f64>, _>(index)?.map(Value::Number),
+        Kind::Integer => row.try_get::<Option<i64>, _>(index)?.map(Value::Integer),
+        Kind::Boolean => row.try_get::<Option<bool>, _>(index)?.map(Value::Boolean),
+    };
+    Ok(value.unwrap_or(Value::Null))
+}

@@ -1,0 +1,231 @@
+//! What an operator changes in a SQLite history beside the daemon that writes it: a device is
+//! forgotten, old rows go, a copy is made. Each step is a transaction of some ten milliseconds. The
+//! daemon sees that somebody else has written, and begins with the rows that are there.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use jiff::Timestamp;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
+
+use super::insert::text_time;
+use super::reader::{SqliteReader, Unread};
+use super::{BUSY_TIMEOUT, DELETE_OLD};
+use crate::sinks::history::kept::{Beside, KeptDevice, Left, STEP_ROWS};
+
+/// A copy is its owner's alone.
+const COPY_MODE: u32 = 0o600;
+
+/// A connection that writes.
+#[derive(Debug)]
+pub(in crate::sinks::history) struct SqliteOperator {
+    connection: SqliteConnection,
+}
+
+impl SqliteOperator {
+    /// Opens a history that is there.
+    pub(in crate::sinks::history) async fn open(path: &Path) -> Result<SqliteOperator, Unread> {
+        SqliteReader::open(path).await?;
+        let connection = SqliteConnectOptions::new()
+            .filename(path)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_TIMEOUT)
+            // What is forgotten is written over.
+            .pragma("secure_delete", "ON")
+            .disable_statement_logging()
+            .connect()
+            .await?;
+        Ok(SqliteOperator { connection })
+    }
+
+    /// The devices of a name, with what is kept of each.
+    pub(in crate::sinks::history) async fn devices(
+        &mut self,
+        name: &str,
+    ) -> Result<Vec<KeptDevice>, sqlx::Error> {
+        const DEVICES: &str = "SELECT device_key, stream, client_id, device_id, \
+             (SELECT count(*) FROM event AS e WHERE e.device_key = d.device_key), \
+             (SELECT count(*) FROM state_interval_row AS i WHERE i.device_key = d.device_key) \
+             FROM device_row AS d WHERE device_id = ?1 OR client_id || '/' || device_id = ?1";
+        let device = |row: sqlx::sqlite::SqliteRow| {
+            Ok(KeptDevice {
+                key: row.try_get(0)?,
+                stream: row.try_get(1)?,
+                client_id: row.try_get(2)?,
+                device_id: row.try_get(3)?,
+                statuses: row.try_get::<i64, _>(4)?.unsigned_abs(),
+                intervals: row.try_get::<i64, _>(5)?.unsigned_abs(),
+            })
+        };
+        sqlx::query(DEVICES)
+            .bind(name.to_owned())
+            .try_map(device)
+            .fetch_all(&mut self.connection)
+            .await
+    }
+
+    /// What the device's events refer to, and no other device's: it goes with them.
+    pub(in crate::sinks::history) async fn beside(
+        &mut self,
+        device: i64,
+    ) -> Result<Beside, sqlx::Error> {
+        let through = "SELECT coalesce(max(sequence), 0) FROM event";
+        Ok(Beside {
+            through: sqlx::query_scalar(through)
+                .fetch_one(&mut self.connection)
+                .await?,
+            payloads: self.alone("payload_key", device).await?,
+            profiles: self.alone("profile_key", device).await?,
+        })
+    }
+
+    /// The values of a column of `event` that only this device's events have.
+    async fn alone(&mut self, column: &str, device: i64) -> Result<Vec<i64>, sqlx::Error> {
+        let own = format!(
+            "SELECT DISTINCT {column} FROM event WHERE device_key = ? AND {column} IS NOT NULL"
+        );
+        let own: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(own))
+            .bind(device)
+            .fetch_all(&mut self.connection)
+            .await?;
+        let others = format!(
+            "SELECT DISTINCT {column} FROM event WHERE device_key <> ? \
+             AND {column} IN (SELECT value FROM json_each(?))"
+        );
+        let others: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(others))
+            .bind(device)
+            .bind(json(&own))
+            .fetch_all(&mut self.connection)
+            .await?;
+        Ok(own
+            .into_iter()
+            .filter(|key| !others.contains(key))
+            .collect())
+    }
+
+    /// Deletes some of the device's rows; says whether more than one step is left.
+    pub(in crate::sinks::history) async fn forget_some(
+        &mut self,
+        device: i64,
+    ) -> Result<Left, sqlx::Error> {
+        const EVENTS: &str = "DELETE FROM event WHERE sequence IN \
+             (SELECT sequence FROM event WHERE device_key = ? LIMIT ?)";
+        const PIECES: &str = "DELETE FROM state_interval_row WHERE device_key = ?1 \
+             AND (since, ends_sequence) IN (SELECT since, ends_sequence FROM state_interval_row \
+             WHERE device_key = ?1 LIMIT ?2)";
+        for text in [EVENTS, PIECES] {
+            let deleted = sqlx::query(text)
+                .bind(device)
+                .bind(STEP_ROWS)
+                .execute(&mut self.connection)
+                .await?;
+            if deleted.rows_affected() >= u64::from(STEP_ROWS) {
+                return Ok(Left::Much);
+            }
+        }
+        Ok(Left::Little)
+    }
+
+    /// Deletes all that is left of it.
+    pub(in crate::sinks::history) async fn forget_rest(
+        &mut self,
+        device: i64,
+        beside: &Beside,
+    ) -> Result<(), sqlx::Error> {
+        // Read before, since there is no index by the device.
+        let days: Vec<String> =
+            sqlx::query_scalar("SELECT DISTINCT day FROM state_daily_row WHERE device_key = ?")
+                .bind(device)
+                .fetch_all(&mut self.connection)
+                .await?;
+        let days = serde_json::to_string(&days).unwrap_or_default();
+        let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await?;
+        for text in [
+            "DELETE FROM event WHERE device_key = ?",
+            "DELETE FROM state_interval_row WHERE device_key = ?",
+            "DELETE FROM device_row WHERE device_key = ?",
+        ] {
+            let delete = sqlx::query(text).bind(device);
+            delete.execute(&mut *transaction).await?;
+        }
+        sqlx::query(
+            "DELETE FROM state_daily_row WHERE day IN (SELECT value FROM json_each(?)) \
+             AND device_key = ?",
+        )
+        .bind(days)
+        .bind(device)
+        .execute(&mut *transaction)
+        .await?;
+        const PAYLOADS: &str = "DELETE FROM payload \
+             WHERE payload_key IN (SELECT value FROM json_each(?1)) AND payload_key NOT IN \
+             (SELECT payload_key FROM event WHERE sequence > ?2 AND payload_key IS NOT NULL)";
+        const PROFILES: &str = "DELETE FROM profile \
+             WHERE profile_key IN (SELECT value FROM json_each(?1)) AND profile_key NOT IN \
+             (SELECT profile_key FROM event WHERE sequence > ?2) AND NOT EXISTS \
+             (SELECT 1 FROM device_row AS d WHERE d.profile_key = profile.profile_key)";
+        for (text, keys) in [(PAYLOADS, &beside.payloads), (PROFILES, &beside.profiles)] {
+            let delete = sqlx::query(text).bind(json(keys)).bind(beside.through);
+            delete.execute(&mut *transaction).await?;
+        }
+        transaction.commit().await
+    }
+
+    /// How many statuses were received before a time.
+    pub(in crate::sinks::history) async fn older(
+        &mut self,
+        before: Timestamp,
+    ) -> Result<u64, sqlx::Error> {
+        let older: i64 = sqlx::query_scalar("SELECT count(*) FROM event WHERE received_at < ?")
+            .bind(text_time(before))
+            .fetch_one(&mut self.connection)
+            .await?;
+        Ok(older.unsigned_abs())
+    }
+
+    /// Deletes some of them; gives how many.
+    pub(in crate::sinks::history) async fn prune_some(
+        &mut self,
+        before: Timestamp,
+    ) -> Result<u64, sqlx::Error> {
+        let deleted = sqlx::query(DELETE_OLD)
+            .bind(text_time(before))
+            .bind(STEP_ROWS)
+            .execute(&mut self.connection)
+            .await?;
+        Ok(deleted.rows_affected())
+    }
+
+    /// Copies the history as it is at one moment to a file that is not there yet. The daemon writes
+    /// on meanwhile; SQLite keeps what it writes beside the file until the copy is done.
+    pub(in crate::sinks::history) async fn back_up(&mut self, to: &Path) -> io::Result<u64> {
+        // SQLite fills an empty file, and would make one that others can read.
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(COPY_MODE)
+            .open(to)?;
+        let copied = async {
+            let copied = sqlx::query("VACUUM INTO ?")
+                .bind(to.to_string_lossy().into_owned())
+                .execute(&mut self.connection)
+                .await;
+            copied.map_err(io::Error::other)?;
+            file.sync_all()?;
+            let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
+            File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+            Ok(file.metadata()?.len())
+        };
+        let copied = copied.await;
+        if copied.is_err() {
+            let _ = std::fs::remove_file(to);
+        }
+        copied
+    }
+}
+
+fn json(keys: &[i64]) -> String {
+    serde_json::to_string(keys).unwrap_or_default()
+}

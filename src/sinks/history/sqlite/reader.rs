@@ -1,0 +1,163 @@
+//! Reads a SQLite history beside the daemon that writes it. It cannot write.
+
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use futures_util::TryStreamExt;
+use jiff::Timestamp;
+use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteRow};
+use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Row};
+
+use super::file::beside;
+use super::{BUSY_TIMEOUT, primary_code};
+use crate::sinks::history::question::{Bind, Kind, Statement, Value};
+
+/// The views that make a database a history.
+const VIEWS: &str = "SELECT count(*) FROM sqlite_schema WHERE type = 'view' AND name IN \
+     ('status_event', 'device_current', 'state_interval', 'fault_episode', 'state_daily', 'coverage_gap')";
+const VIEWS_COUNT: i64 = 6;
+/// A statement's time is looked at each time SQLite has made this number of steps, some 0.1 ms.
+const STEPS: i32 = 10_000;
+
+/// SQLite's code of a file that it cannot open.
+const CANTOPEN: i32 = 14;
+/// Its code of a file that is no database.
+const NOTADB: i32 = 26;
+/// Its code of a statement that was given up.
+const INTERRUPT: i32 = 9;
+
+/// A connection that cannot write.
+#[derive(Debug)]
+pub(in crate::sinks::history) struct SqliteReader {
+    connection: SqliteConnection,
+}
+
+/// Why a file is not read.
+#[derive(Debug)]
+pub(in crate::sinks::history) enum Unread {
+    /// There is no such file.
+    Missing,
+    /// This user may not read it.
+    Denied,
+    /// It is no SQLite database, or has none of the views.
+    Foreign,
+    /// A statement took too long.
+    Slow,
+    Sql(sqlx::Error),
+}
+
+impl From<sqlx::Error> for Unread {
+    fn from(error: sqlx::Error) -> Unread {
+        match primary_code(&error) {
+            Some(NOTADB) => Unread::Foreign,
+            Some(INTERRUPT) => Unread::Slow,
+            _ => Unread::Sql(error),
+        }
+    }
+}
+
+impl SqliteReader {
+    /// Opens a file that is there.
+    pub(in crate::sinks::history) async fn open(path: &Path) -> Result<SqliteReader, Unread> {
+        if !path.try_exists().unwrap_or(true) {
+            return Err(Unread::Missing);
+        }
+        if File::open(path).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied) {
+            return Err(Unread::Denied);
+        }
+        let mut connection = connect(path).await?;
+        let views: i64 = sqlx::query_scalar(VIEWS).fetch_one(&mut connection).await?;
+        match views {
+            VIEWS_COUNT => Ok(SqliteReader { connection }),
+            _ => Err(Unread::Foreign),
+        }
+    }
+
+    /// The name of the zone of its days.
+    pub(in crate::sinks::history) async fn zone(&mut self) -> Result<Option<String>, Unread> {
+        let zone = "SELECT value FROM history_setting WHERE name = 'day_zone'";
+        let zone = sqlx::query_scalar(zone).fetch_optional(&mut self.connection);
+        Ok(zone.await?)
+    }
+
+    /// Gives each row of an answer, within a time.
+    pub(in crate::sinks::history) async fn ask(
+        &mut self,
+        statement: Statement,
+        limit: Duration,
+        each: &mut (dyn FnMut(Vec<Value>) + Send),
+    ) -> Result<(), Unread> {
+        let end = Instant::now() + limit;
+        let mut handle = self.connection.lock_handle().await?;
+        handle.set_progress_handler(STEPS, move || Instant::now() < end);
+        drop(handle);
+        let mut arguments = SqliteArguments::default();
+        for bind in statement.binds {
+            let added = match bind {
+                Bind::Text(text) => arguments.add(text),
+                Bind::Integer(integer) => arguments.add(integer),
+            };
+            added.map_err(sqlx::Error::Encode)?;
+        }
+        let asked = sqlx::query_with(AssertSqlSafe(statement.sql), arguments);
+        let mut rows = asked.fetch(&mut self.connection);
+        while let Some(row) = rows.try_next().await? {
+            let fields = statement.fields.iter().enumerate();
+            let row: Result<_, sqlx::Error> = fields
+                .map(|(index, field)| value(&row, index, field.kind))
+                .collect();
+            each(row?);
+        }
+        Ok(())
+    }
+}
+
+/// A file in a folder that we may not write to has no `-shm`, which readers share with a writer.
+/// Where it has no `-wal` either, nobody writes it.
+async fn connect(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
+    let opened = opened(path.to_owned(), false).await;
+    match opened {
+        Err(error) if primary_code(&error) == Some(CANTOPEN) && !beside(path, "-wal").exists() => {
+            self::opened(path.to_owned(), true).await
+        }
+        opened => opened,
+    }
+}
+
+async fn opened(path: PathBuf, immutable: bool) -> Result<SqliteConnection, sqlx::Error> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .read_only(true)
+        .immutable(immutable)
+        .busy_timeout(BUSY_TIMEOUT)
+        .pragma("query_only", "1")
+        .disable_statement_logging();
+    options.connect().await
+}
+
+fn value(row: &SqliteRow, index: usize, kind: Kind) -> Result<Value, sqlx::Error> {
+    let value = match kind {
+        Kind::Text => row
+            .try_get_unchecked::<Option<String>, _>(index)?
+            .map(Value::Text),
+        Kind::Time => {
+            let text: Option<String> = row.try_get_unchecked(index)?;
+            text.map(|text| match text.parse::<Timestamp>() {
+                Ok(time) => Value::Time(time),
+                Err(_) => Value::Text(text),
+            })
+        }
+        Kind::Number => row
+            .try_get_unchecked::<Option<f64>, _>(index)?
+            .map(Value::Number),
+        Kind::Integer => row
+            .try_get_unchecked::<Option<i64>, _>(index)?
+            .map(Value::Integer),
+        Kind::Boolean => row
+            .try_get_unchecked::<Option<bool>, _>(index)?
+            .map(Value::Boolean),
+    };
+    Ok(value.unwrap_or(Value::Null))
+}

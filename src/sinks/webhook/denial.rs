@@ -1,0 +1,111 @@
+//! What in an answer of 2xx looks like a refusal, where the configuration looks for none: robots of
+//! chat groups answer 200 to everything. It only warns: the event counts as delivered.
+
+use serde_json::{Map, Value};
+
+/// Numbers that are 0 where all is well: DingTalk's and WeCom's, and those of many others.
+const ZERO_IF_WELL: [&str; 7] = [
+    "errcode",
+    "errCode",
+    "errno",
+    "err_code",
+    "error_code",
+    "retcode",
+    "StatusCode",
+];
+
+/// What is true where all is well: Telegram's and Slack's, and those of many others.
+const TRUE_IF_WELL: [&str; 2] = ["ok", "success"];
+
+/// Feishu's. With others it is 0, 1, 20000 or the HTTP status where all is well.
+const CODE: &str = "code";
+
+/// A value that looks like a refusal.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Denial {
+    key: &'static str,
+    found: Value,
+}
+
+impl Denial {
+    /// Of the text of an answer.
+    pub(super) fn in_body(body: &str) -> Option<Denial> {
+        let answer: Map<String, Value> = serde_json::from_str(body).ok()?;
+        let is_bad = |key: &str, found: &Value| match found {
+            Value::Bool(found) => TRUE_IF_WELL.contains(&key) && !found,
+            Value::Number(found) if key == CODE => {
+                let well = |code| matches!(code, 0 | 1 | 200..=299 | 20_000);
+                !found.as_i64().is_some_and(well)
+            }
+            Value::Number(found) => ZERO_IF_WELL.contains(&key) && found.as_i64() != Some(0),
+            _ => false,
+        };
+        let keys = ZERO_IF_WELL.into_iter().chain(TRUE_IF_WELL).chain([CODE]);
+        let mut bad = keys.filter_map(|key| {
+            let found = answer.get(key)?;
+            is_bad(key, found).then(|| Denial {
+                key,
+                found: found.clone(),
+            })
+        });
+        bad.next()
+    }
+
+    /// What the person behind the sink can do about an answer of this server.
+    pub(super) fn advice(&self, server: &str, status: u16) -> String {
+        let Denial { key, found } = self;
+        let well = match found {
+            Value::Bool(_) => "true",
+            _ => "0",
+        };
+        format!(
+            "{server} answers {status} with \"{key}\": {found} inside, and such events count as \
+             delivered: if it refuses them so, set success = {{ \"/{key}\" = {well} }}, and \
+             reject_when for what it never accepts"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_robots_say_is_known_and_what_is_well_is_not_denied() {
+        for (body, key) in [
+            (
+                r#"{"errcode":310000,"errmsg":"keywords not in content"}"#,
+                "errcode",
+            ),
+            (r#"{"errcode":0,"errmsg":"ok"}"#, ""),
+            (
+                r#"{"code":19024,"msg":"Key Words Not Found","data":{}}"#,
+                "code",
+            ),
+            (r#"{"StatusCode":0,"StatusMessage":"success","code":0}"#, ""),
+            (
+                r#"{"ok":false,"error_code":400,"description":"x"}"#,
+                "error_code",
+            ),
+            (r#"{"ok":false,"error":"channel_not_found"}"#, "ok"),
+            (r#"{"ok":true,"result":{"code":7}}"#, ""),
+            (r#"{"code":200,"success":true}"#, ""),
+            (r#"{"code":20000,"message":"ok"}"#, ""),
+            (r#"{"code":"E17"}"#, ""),
+            (r#"{"code":-1}"#, "code"),
+            ("[{\"errcode\":1}]", ""),
+            ("ok", ""),
+            ("", ""),
+        ] {
+            let found = Denial::in_body(body).map_or("", |denial| denial.key);
+            assert_eq!(found, key, "{body}");
+        }
+    }
+
+    #[test]
+    fn the_advice_is_what_to_write() {
+        let advice = |body| Denial::in_body(body).unwrap().advice("https://host", 200);
+        assert!(advice(r#"{"errcode":7}"#).contains(r#"success = { "/errcode" = 0 }, and"#));
+        assert!(advice(r#"{"ok":false}"#).contains(r#"success = { "/ok" = true }, and"#));
+    }
+}

@@ -1,0 +1,232 @@
+//! One request for a snapshot. Where the server wants somebody who is signed in, it signs in once
+//! and asks again. Nothing of what it sends is in an error.
+
+use jiff::Timestamp;
+use tokio::task::spawn_blocking;
+use tracing::info;
+
+use super::error::ResyncError;
+use super::snapshot::Snapshot;
+use crate::pipeline::{Body as Text, Decoder, percent_encoded};
+use crate::secret::{Lifetime, Secret, protect_header, protect_url};
+use crate::source::clock;
+use crate::source::resync_settings::Resync;
+use crate::source::signin::{Credentials, Signin, SigninError, SigninLimit, StepMethod, excerpt};
+use crate::tls;
+use crate::transport::{Answer, Body, Method, Proxies, Request, Stage, exchange, is_login_page};
+
+/// What one request needs.
+pub(super) struct Question {
+    pub(super) resync: Resync,
+    /// Of the topic's snapshots.
+    pub(super) decoder: Decoder,
+    pub(super) credentials: Credentials,
+    /// The source's.
+    pub(super) signin: Option<Signin>,
+    pub(super) signins: SigninLimit,
+    pub(super) tls: tls::Settings,
+}
+
+impl Question {
+    /// Asks; also gives the credentials that another sign-in gave.
+    pub(super) async fn ask(mut self) -> (Result<Snapshot, ResyncError>, Option<Credentials>) {
+        let refused = match self.ask_once().await {
+            Err(ResyncError::Unauthorized(refused)) => refused,
+            outcome => return (outcome, None),
+        };
+        match self.sign_in(&refused).await {
+            Ok(credentials) => self.credentials = credentials,
+            Err(error) => return (Err(error), None),
+        }
+        (self.ask_once().await, Some(self.credentials))
+    }
+
+    async fn ask_once(&self) -> Result<Snapshot, ResyncError> {
+        let asked = self.answer().await;
+        asked.map_err(|error| match error {
+            ResyncError::Unauthorized(text) => ResyncError::Unauthorized(self.redacted(&text)),
+            ResyncError::Failed { text, after } => ResyncError::Failed {
+                text: self.redacted(&text),
+                after,
+            },
+        })
+    }
+
+    async fn answer(&self) -> Result<Snapshot, ResyncError> {
+        let request = self.request().map_err(of_signin)?;
+        let answer = exchange(&request)
+            .await
+            .map_err(|error| ResyncError::failed(error.to_string()))?;
+        let (resync, decoder) = (self.resync.clone(), self.decoder.clone());
+        // A large one takes longer than the link may wait.
+        let read = spawn_blocking(move || read(&resync, &decoder, &answer)).await;
+        read.unwrap_or_else(|error| Err(ResyncError::failed(error.to_string())))
+    }
+
+    fn request(&self) -> Result<Request, SigninError> {
+        let (resync, credentials) = (&self.resync, &self.credentials);
+        let mut headers = Vec::new();
+        for (name, value) in &resync.headers {
+            let value = value.render(credentials)?;
+            protect_header(name, value.expose_secret(), Lifetime::Given);
+            headers.push((name.clone(), value));
+        }
+        let url = resync.url.render(credentials)?;
+        protect_url(&url, Lifetime::Given);
+        Ok(Request {
+            url,
+            method: match &resync.method {
+                StepMethod::Get => Method::Get,
+                StepMethod::Post(body) => Method::Post(body.render(credentials)?),
+            },
+            headers,
+            cookies: credentials.cookies().clone(),
+            tls: resync.tls.clone().unwrap_or_else(|| self.tls.clone()),
+            proxies: Proxies::of_environment(),
+            stage: Stage::Snapshot,
+            timeout: resync.timeout,
+            body_bytes_max: resync.body_bytes_max,
+        })
+    }
+
+    /// As before a connection: a refused sign-in counts against the same limit.
+    async fn sign_in(&self, refused: &str) -> Result<Credentials, ResyncError> {
+        let Some(signin) = &self.signin else {
+            return Err(ResyncError::failed(format!(
+                "{refused}; check headers, or add [source.signin]"
+            )));
+        };
+        if let Some(wait) = self.signins.wait(Some(signin), clock::now()) {
+            return Err(ResyncError::Failed {
+                text: format!("{refused}; {wait}"),
+                after: Some(wait.0),
+            });
+        }
+        info!(url = %self.resync.url, "signing in again: the snapshot's request was not accepted");
+        match signin.ask(&self.tls).await {
+            Ok(credentials) => Ok(credentials),
+            Err(error) => {
+                if let SigninError::Refused(_) = error {
+                    self.signins.refused(signin, clock::now());
+                }
+                Err(of_signin(error))
+            }
+        }
+    }
+
+    /// A text fit for a log.
+    fn redacted(&self, text: &str) -> String {
+        let secrets = self.resync.redacted.iter().map(Secret::expose_secret);
+        let mut texts: Vec<String> = secrets
+            .filter(|secret| !secret.is_empty())
+            .flat_map(|secret| [secret.to_owned(), percent_encoded(secret)])
+            .collect();
+        // One may hold another, whose end would stay.
+        texts.sort_by_key(|text| std::cmp::Reverse(text.len()));
+        let text = (texts.iter()).fold(text.to_owned(), |text, secret| text.replace(secret, "…"));
+        self.credentials.redact(&text)
+    }
+}
+
+fn of_signin(error: SigninError) -> ResyncError {
+    let after = match &error {
+        SigninError::Busy { after, .. } => Some(*after),
+        _ => None,
+    };
+    ResyncError::Failed {
+        text: error.to_string(),
+        after,
+    }
+}
+
+/// The statuses of the answer, if it is a good one.
+fn read(resync: &Resync, decoder: &Decoder, answer: &Answer) -> Result<Snapshot, ResyncError> {
+    judge(resync, answer)?;
+    let url = &resync.url;
+    let Body::Whole(bytes) = &answer.body else {
+        let max = resync.body_bytes_max;
+        return Err(ResyncError::failed(format!(
+            "{url} answered with more than {max} bytes: raise source.max_body, or ask for less"
+        )));
+    };
+    let header = |name| answer.header(name).unwrap_or_default().to_owned().into();
+    let body = Text {
+        bytes,
+        content_type: header("content-type"),
+        content_encoding: header("content-encoding"),
+    };
+    Snapshot::read(&body, decoder, Timestamp::now()).map_err(|error| {
+        match says_401(&text_of(answer)) {
+            true => ResyncError::Unauthorized(refusal(resync, answer, "")),
+            false => ResyncError::failed(format!("{url}: {error}")),
+        }
+    })
+}
+
+/// Whether the answer is a good one.
+fn judge(resync: &Resync, answer: &Answer) -> Result<(), ResyncError> {
+    let status = answer.status;
+    if resync.expect.is_none() && (200..300).contains(&status) {
+        return Ok(());
+    }
+    let text = text_of(answer);
+    let unmet = match &resync.expect {
+        None => String::new(),
+        Some(expect) => match expect.unmet(status, &text) {
+            None => return Ok(()),
+            Some(unmet) => format!(", but expect wants {unmet}"),
+        },
+    };
+    let told = refusal(resync, answer, &unmet);
+    let is_led_to_login = redirect(answer).is_some_and(is_login_page);
+    if status == 401 || is_led_to_login || says_401(&text) {
+        return Err(ResyncError::Unauthorized(told));
+    }
+    Err(ResyncError::Failed {
+        text: format!("{told}; {}", advice(status)),
+        after: answer.retry_after(),
+    })
+}
+
+/// What the server answered, without values.
+fn refusal(resync: &Resync, answer: &Answer, unmet: &str) -> String {
+    let (url, status) = (&resync.url, answer.status);
+    let (Body::Whole(body) | Body::Cut(body)) = &answer.body;
+    let said = match redirect(answer) {
+        Some(location) => format!(" (to {location})"),
+        None => match excerpt(body, std::iter::empty()) {
+            said if said.is_empty() => said,
+            said => format!(" ({said})"),
+        },
+    };
+    format!("{url} answered {status}{said}{unmet}")
+}
+
+fn redirect(answer: &Answer) -> Option<&str> {
+    let is_redirect = (300..400).contains(&answer.status);
+    answer.location().filter(|_| is_redirect)
+}
+
+/// As platforms say it that answer 200 to everything.
+fn says_401(text: &str) -> bool {
+    let answer: Option<serde_json::Value> = serde_json::from_str(text).ok();
+    let code = answer.as_ref().and_then(|answer| answer.get("code"));
+    code.is_some_and(|code| code == 401 || code == "401")
+}
+
+fn text_of(answer: &Answer) -> String {
+    let (Body::Whole(body) | Body::Cut(body)) = &answer.body;
+    String::from_utf8_lossy(body).into_owned()
+}
+
+fn advice(status: u16) -> &'static str {
+    match status {
+        300..=399 => "redirects are not followed: set url to the address that it leads to",
+        403 => "the user may not read it",
+        404 | 405 => "check url and method",
+        400 | 415 | 422 => "check json, form and headers",
+        429 => "too many requests: raise every",
+        500..=599 => "the server or a proxy before it is in trouble: see its log",
+        _ => "check url, and what the answer says",
+    }
+}

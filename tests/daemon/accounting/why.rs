@@ -1,0 +1,334 @@
+//! One event followed to each sink's proof, and what an operator does with histories: forget a
+//! device, prune, back up. The binary runs beside the daemon and without it.
+
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::Value;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+
+use super::bridge::{Source, asked, cli, done, passed, positions, stop, text};
+use peers::{Daemon, Mosquitto, Postgres, Receiver, port, wait};
+
+fn status(device: u32, old: &str, new: &str) -> String {
+    format!(
+        r#"{{"clientId":1,"deviceId":{device},"sn":"s-{device}","oldState":"{old}","newState":"{new}"}}"#
+    )
+}
+
+/// What became of the newest event of a device at a sink, once the condition holds of it.
+async fn fate(daemon: &Daemon, device: &str, sink: &str, fate: &str) -> Value {
+    wait::until(&format!("{device} is {fate} at {sink}"), async || {
+        let way = asked(daemon, &["why", device]).await;
+        let sinks = way["sinks"].as_array()?.clone();
+        sinks
+            .into_iter()
+            .find(|at| at["sink"] == sink && at["fate"] == fate)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_is_followed_to_what_each_sink_has_answered() {
+    let (source, receiver) = (Source::start().await, Receiver::start().await);
+    let (broker, postgres) = tokio::join!(
+        Mosquitto::start_forgetful_on(port::free()),
+        Postgres::start()
+    );
+    let url = postgres.create("why").await;
+    let configuration = source.configuration().sqlite().postgres(&url);
+    let configuration = configuration.mqtt(&broker.url(), "site");
+    let when = "when = \"severity == 'critical'\"\n";
+    let configuration = configuration.webhook_with(&receiver.url(), when);
+    let mut daemon = Daemon::start(&configuration).await;
+    daemon.ready().await;
+    source.publish(status(2, "正常", "故障"));
+    source.publish(status(3, "正常", "离线"));
+    for sink in ["history", "warehouse"] {
+        let at = fate(&daemon, "1/2", sink, "confirmed").await;
+        let answer = at["answer"].as_str().unwrap();
+        assert!(answer.contains("stored"), "{at}");
+        assert!(at["history"]["sequence"].as_i64().unwrap() > 0, "{at}");
+        assert_eq!(at["attempts"], 1, "{at}");
+    }
+    let at = fate(&daemon, "1/2", "site", "confirmed").await;
+    let answer = at["answer"].as_str().unwrap();
+    assert!(
+        answer.starts_with("PUBACK 0x") && answer.contains("packet id"),
+        "{at}"
+    );
+    let at = fate(&daemon, "1/2", "oncall", "confirmed").await;
+    assert_eq!(at["answer"], "HTTP 204");
+    let at = fate(&daemon, "1/3", "oncall", "filtered").await;
+    assert!(
+        at["why"]
+            .as_str()
+            .unwrap()
+            .contains("severity == 'critical'"),
+        "{at}"
+    );
+    assert_eq!(at["values"]["severity"], "warning");
+
+    let said = done(&daemon, &["why", "1/2"]).await;
+    for part in [
+        "device 1/2 (s-2): normal -> fault, times of Asia/Shanghai",
+        "fault (critical), sent as 故障, changed",
+        "HTTP 204",
+        "of status_event",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    for (arguments, part) in [
+        (&["why", "1/9"][..], "device 1/9 was never seen"),
+        (
+            &["why", "1/2", "--at", "2020-01-01 00:00"][..],
+            "at or before 2020-01-01",
+        ),
+        (&["why", "1/2", "--stream", "other"][..], "was never seen"),
+        (&["why", "1/2", "--at", "soon"][..], "expected a time"),
+    ] {
+        let output = cli(&daemon, arguments).await;
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(part), "{said}");
+    }
+
+    // What waits says why, and what was rejected is listed.
+    receiver.answer(503);
+    source.publish(status(2, "故障", "故障"));
+    let because = wait::until("why it waits", async || {
+        let at = fate(&daemon, "1/2", "oncall", "waits").await;
+        at["because"].as_str().map(str::to_owned)
+    });
+    let because = because.await;
+    assert!(because.contains("answered 503"), "{because}");
+    receiver.answer(422);
+    let at = fate(&daemon, "1/2", "oncall", "dead_letter").await;
+    assert!(
+        at["error"].as_str().unwrap().contains("answered 422"),
+        "{at}"
+    );
+    stop(&mut daemon).await;
+    let at = fate(&daemon, "1/2", "site", "confirmed").await;
+    assert!(at["answer"].as_str().unwrap().starts_with("PUBACK"), "{at}");
+}
+
+#[tokio::test]
+async fn an_event_that_left_the_journal_is_found_in_a_history() {
+    let source = Source::start().await;
+    let configuration = source.configuration().sqlite_of_statuses();
+    let configuration = configuration.table("journal", "keep = \"0s\"\n");
+    let mut daemon = Daemon::start(&configuration).await;
+    daemon.ready().await;
+    source.publish(status(2, "正常", "故障"));
+    wait::until("the journal is empty", async || {
+        let way = cli(&daemon, &["why", "1/2", "--json"]).await;
+        let way: Value = serde_json::from_slice(&way.stdout).ok()?;
+        (way["only_in"]["sink"] == "history").then_some(())
+    })
+    .await;
+    assert!(positions(&daemon).await.is_empty());
+    let said = done(&daemon, &["why", "2"]).await;
+    assert!(
+        said.contains("no longer in the journal; the history history has it"),
+        "{said}"
+    );
+    assert!(said.contains("confirmed"), "its proof is kept: {said}");
+    stop(&mut daemon).await;
+}
+
+/// Rows of a device in the view of a SQLite history: `changed` and `missed_transition` of each.
+async fn sqlite_rows(daemon: &Daemon, device: u32) -> Vec<(bool, bool)> {
+    let options = SqliteConnectOptions::new()
+        .filename(daemon.folder().join("history.db"))
+        .read_only(true);
+    let mut history = options.connect().await.unwrap();
+    let rows = "SELECT changed, missed_transition FROM status_event WHERE device_id = ?";
+    let rows = sqlx::query_as(rows).bind(device.to_string());
+    let rows = rows.fetch_all(&mut history).await.unwrap();
+    history.close().await.unwrap();
+    rows
+}
+
+async fn postgres_rows(postgres: &Postgres, device: u32) -> Vec<(bool, bool)> {
+    let mut connection = postgres.connect("forget").await;
+    let rows =
+        format!("SELECT changed, missed_transition FROM status_event WHERE device_id = '{device}'");
+    let rows = sqlx::query_as(AssertSqlSafe(rows));
+    let rows = rows.fetch_all(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    rows
+}
+
+/// Waits until both histories have these rows of a device.
+async fn both(daemon: &Daemon, postgres: &Postgres, device: u32, expected: &[(bool, bool)]) {
+    wait::until(&format!("{expected:?} of device {device}"), async || {
+        let rows = (
+            sqlite_rows(daemon, device).await,
+            postgres_rows(postgres, device).await,
+        );
+        (rows == (expected.to_vec(), expected.to_vec())).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forgotten_device_is_gone_everywhere_and_begins_anew() {
+    let (source, receiver) = (Source::start().await, Receiver::start().await);
+    let postgres = Postgres::start().await;
+    let url = postgres.create("forget").await;
+    let configuration = source.configuration().sqlite().postgres(&url);
+    let configuration = configuration.webhook(&receiver.url());
+    let mut daemon = Daemon::start(&configuration).await;
+    daemon.ready().await;
+    receiver.answer(422);
+    source.publish(status(2, "正常", "故障"));
+    source.publish(status(3, "正常", "故障"));
+    passed(&daemon, "oncall", 2, 2).await;
+    both(&daemon, &postgres, 2, &[(true, false)]).await;
+    both(&daemon, &postgres, 3, &[(true, false)]).await;
+
+    let output = cli(&daemon, &["history", "forget", "--device", "1/2"]).await;
+    let said = text(&output.stdout);
+    assert_eq!(
+        output.status.code(),
+        Some(1),
+        "{said}{}",
+        text(&output.stderr)
+    );
+    for part in [
+        "device 1/2 would be forgotten",
+        "1 statuses, 0 intervals",
+        "1 dead letters",
+        "its last state",
+        "add --yes",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    both(&daemon, &postgres, 2, &[(true, false)]).await;
+    let output = cli(&daemon, &["history", "forget", "--device", "1/8", "--yes"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("device 1/8 was never seen"));
+
+    let forget = ["history", "forget", "--device", "1/2", "--yes"];
+    let said = done(&daemon, &forget).await;
+    assert!(
+        said.contains("device 1/2 is forgotten: its next status is that of a new device"),
+        "{said}"
+    );
+    both(&daemon, &postgres, 2, &[]).await;
+    both(&daemon, &postgres, 3, &[(true, false)]).await;
+    let letters = asked(&daemon, &["dlq", "list", "oncall"]).await;
+    assert_eq!(letters.as_array().unwrap().len(), 1, "{letters}");
+
+    // The last state was 故障: of a device that is known this would be a change.
+    source.publish(status(2, "正常", "正常"));
+    both(&daemon, &postgres, 2, &[(false, false)]).await;
+    source.publish(status(2, "正常", "故障"));
+    both(&daemon, &postgres, 2, &[(false, false), (true, false)]).await;
+
+    // A crash right behind it brings nothing back.
+    done(&daemon, &forget).await;
+    daemon.kill();
+    daemon.restart().await;
+    daemon.ready().await;
+    source.publish(status(2, "正常", "正常"));
+    both(&daemon, &postgres, 2, &[(false, false)]).await;
+    source.publish(status(2, "正常", "故障"));
+    both(&daemon, &postgres, 2, &[(false, false), (true, false)]).await;
+
+    // Nor does one that is done without the daemon.
+    stop(&mut daemon).await;
+    done(&daemon, &forget).await;
+    both(&daemon, &postgres, 2, &[]).await;
+    daemon.restart().await;
+    daemon.ready().await;
+    source.publish(status(2, "正常", "正常"));
+    both(&daemon, &postgres, 2, &[(false, false)]).await;
+    both(&daemon, &postgres, 3, &[(true, false)]).await;
+    stop(&mut daemon).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_statuses_are_pruned_and_a_backup_is_whole_while_the_daemon_writes() {
+    const STATUSES: usize = 1200;
+    let source = Source::start().await;
+    let postgres = Postgres::start().await;
+    let url = postgres.create("forget").await;
+    let configuration = source.configuration().sqlite_of_statuses().postgres(&url);
+    let mut daemon = Daemon::start(&configuration).await;
+    daemon.ready().await;
+    source.messages(0..STATUSES);
+    passed(&daemon, "history", STATUSES as i64, 0).await;
+    passed(&daemon, "warehouse", STATUSES as i64, 0).await;
+
+    let copy = daemon.folder().join("copy.db");
+    let to = copy.to_str().unwrap();
+    let said = done(&daemon, &["history", "backup", to]).await;
+    assert!(said.contains("copied to"), "{said}");
+    assert_eq!(copy.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let options = SqliteConnectOptions::new().filename(&copy).read_only(true);
+    let mut copied = options.connect().await.unwrap();
+    let checked: (String, i64) = sqlx::query_as(
+        "SELECT quick_check, (SELECT count(*) FROM status_event) FROM pragma_quick_check",
+    )
+    .fetch_one(&mut copied)
+    .await
+    .unwrap();
+    assert_eq!(checked, ("ok".to_owned(), STATUSES as i64));
+    let output = cli(&daemon, &["history", "backup", to]).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("is there already"));
+    let output = cli(
+        &daemon,
+        &["history", "backup", "x.dump", "--sink", "warehouse"],
+    )
+    .await;
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("pg_dump --format=custom --username='"),
+        "{said}"
+    );
+    assert!(!said.contains(peers::PASSWORD), "{said}");
+
+    for sink in ["history", "warehouse"] {
+        let prune = ["history", "prune", "--sink", sink, "--keep", "0s"];
+        let output = cli(&daemon, &prune).await;
+        let said = text(&output.stdout);
+        assert_eq!(
+            output.status.code(),
+            Some(1),
+            "{said}{}",
+            text(&output.stderr)
+        );
+        assert!(
+            said.contains("1200 statuses") && said.contains("add --yes"),
+            "{said}"
+        );
+        let said = done(&daemon, &[&prune[..], &["--yes"]].concat()).await;
+        assert!(
+            said.contains("1200 statuses") && said.contains("are deleted"),
+            "{said}"
+        );
+    }
+    for device in 1..=3 {
+        both(&daemon, &postgres, device, &[]).await;
+    }
+    let said = done(&daemon, &["history", "prune", "--yes"]).await;
+    assert!(
+        said.contains(": 0 statuses received before"),
+        "by the retention: {said}"
+    );
+    let intervals = done(&daemon, &["history", "faults"]).await;
+    assert!(
+        intervals.contains("fault"),
+        "what has no age yet stays: {intervals}"
+    );
+    // What comes later is stored as ever.
+    source.messages(STATUSES..STATUSES + 3);
+    wait::until("the next rows", async || {
+        (sqlite_rows(&daemon, 1).await.len() == 1).then_some(())
+    })
+    .await;
+    stop(&mut daemon).await;
+}

@@ -1,0 +1,342 @@
+//! What `stomp-bridge history` answers, by the real binary: the same of the same story from both
+//! databases, and nothing that changes them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use stomp_bridge::model::{CoverageCause, Event, Severity, StatusEvent};
+use stomp_bridge::secret::Secret;
+use stomp_bridge::sinks::history::question::{Filter, Question};
+use stomp_bridge::sinks::history::reader::{ReadError, Reader, Store};
+use tempfile::TempDir;
+
+use crate::events::{JOURNAL, batch, coverage, start, status};
+use crate::history::Database;
+
+const NAMES: &str = "device,serial,name,group\n1/7,,泵站一号,江苏\n,sn-9,\"Pump, north\",广东\n";
+
+/// A status of a device at a time of 2026-01-02.
+fn at(position: i64, device: &str, time: &str, state: &str, severity: Severity) -> Event {
+    let event = status(JOURNAL, position, device, state);
+    Event::from(StatusEvent {
+        client_id: "1".to_owned(),
+        serial: Some(format!("sn-{device}")),
+        severity,
+        new_state: state.to_owned(),
+        received_at: format!("2026-01-{time}Z").parse().unwrap(),
+        stream: "platform".into(),
+        ..event
+    })
+}
+
+fn story() -> Vec<Event> {
+    let topic = |position, time: &str, cause| {
+        let at = format!("2026-01-{time}Z");
+        Event::from(coverage(JOURNAL, position, "map-1", &at, cause))
+    };
+    vec![
+        topic(1, "02T00:00:00", None),
+        at(2, "7", "02T00:00:00", "normal", Severity::Ok),
+        at(3, "9", "02T00:00:00", "normal", Severity::Ok),
+        at(4, "7", "02T06:00:00", "fault", Severity::Critical),
+        at(5, "7", "02T12:00:00", "normal", Severity::Ok),
+        topic(6, "02T18:00:00", Some(CoverageCause::ConnectionLost)),
+        topic(7, "02T18:30:00", None),
+        at(8, "9", "02T20:00:00", "怪\u{1b}[2J", Severity::Unknown),
+        at(9, "7", "03T00:00:00", "offline", Severity::Warning),
+        at(10, "9", "03T00:00:00", "normal", Severity::Ok),
+        at(11, "7", "03T12:00:00", "normal", Severity::Ok),
+    ]
+}
+
+/// A folder with the configuration of a history that has the story.
+async fn told(database: &Database) -> TempDir {
+    let mut sink = start(database.settings(None));
+    sink.open(JOURNAL).await.unwrap();
+    sink.attempt(batch(&story())).await.unwrap();
+    sink.close().await;
+    configured(database)
+}
+
+/// Everything but the place of the history is wrong, or is not there.
+fn configured(database: &Database) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let place = match database {
+        Database::Sqlite { .. } => format!("type = \"sqlite\"\npath = \"{}\"", database.url()),
+        Database::Postgres { .. } => format!("type = \"postgres\"\nurl = \"{}\"", database.url()),
+    };
+    let text = format!(
+        "[source]\nurl = \"{{{{ secret('absent') }}}}\"\nno_such_key = 1\n[sinks.hook]\ntype = \"webhook\"\n\
+         url = \"{{{{ secret('absent') }}}}\"\n[sinks.history]\n{place}\n[sinks.other]\ntype = \"sqlite\"\n\
+         path = \"other.db\"\n[names]\nfile = \"names.csv\"\n"
+    );
+    fs::write(folder.path().join("config.toml"), text).unwrap();
+    fs::write(folder.path().join("names.csv"), NAMES).unwrap();
+    folder
+}
+
+fn run(folder: &Path, args: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stomp-bridge"));
+    command.current_dir(folder).arg("history");
+    command.args(args.split_whitespace());
+    command.env_remove("COLUMNS").output().unwrap()
+}
+
+fn answer(folder: &Path, args: &str) -> String {
+    let output = run(folder, args);
+    assert_eq!(output.status.code(), Some(0), "{args}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Some columns of a CSV without quoted cells.
+fn columns(csv: &str, names: &[&str]) -> Vec<String> {
+    let mut lines = csv.lines();
+    let heads: Vec<&str> = lines.next().unwrap().split(',').collect();
+    let indexes: Vec<usize> = names
+        .iter()
+        .map(|name| heads.iter().position(|head| head == name).unwrap())
+        .collect();
+    lines
+        .map(|line| {
+            let cells: Vec<&str> = line.split(',').collect();
+            let wanted: Vec<&str> = indexes.iter().map(|index| cells[*index]).collect();
+            wanted.join(" ")
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn both_databases_answer_the_same() {
+    let [sqlite, postgres] = Database::both().await;
+    let folders = [told(&sqlite).await, told(&postgres).await];
+    for args in [
+        "devices --format csv",
+        "devices --format geojson",
+        "devices --serial sn-9 --format json",
+        "devices --severity unknown --format csv",
+        "events --format csv",
+        "events --device 1/7 --state fault --format csv",
+        "events --since 2026-01-02T06:00 --until 2026-01-02T12:00 --format csv",
+        "events --topic map-1 --stream platform --severity critical --limit 3 --format json",
+        "faults --until 2026-01-03 --format csv",
+        "faults --serial sn-7 --json",
+        "gaps --format csv",
+        "gaps --topic other --format csv",
+        "availability --since 2026-01-02 --until 2026-01-03 --format csv",
+        "availability --by day --since 2026-01-02 --until 2026-01-03 --format csv",
+        "availability --by group --since 2026-01-02 --until 2026-01-03 --format csv",
+        "export --format csv",
+        "export --json --group 江苏",
+    ] {
+        let [a, b] = [&folders[0], &folders[1]].map(|folder| answer(folder.path(), args));
+        assert_eq!(a, b, "{args}");
+        assert!(!a.is_empty(), "{args}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_says_what_happened() {
+    for database in Database::both().await {
+        let folder = told(&database).await;
+        let ask = |args: &str| answer(folder.path(), args);
+        let faults = ask("faults --format csv");
+        assert_eq!(
+            columns(
+                &faults,
+                &[
+                    "client_id",
+                    "device_id",
+                    "since",
+                    "until",
+                    "seconds",
+                    "certain"
+                ]
+            ),
+            ["1 7 2026-01-02T06:00:00.000000Z 2026-01-02T12:00:00.000000Z 21600 true"]
+        );
+        let gaps = ask("gaps --format csv");
+        assert_eq!(
+            columns(&gaps, &["topic", "seconds", "cause"]),
+            ["map-1 1800 connection_lost"]
+        );
+        // Of 12 certain hours before the gap at 18:00, 6 were a fault; the rest of the day is not known.
+        let day = "--since 2026-01-02 --until 2026-01-03 --format csv";
+        let availability = ask(&format!("availability {day} --device 泵站一号"));
+        assert_eq!(
+            columns(
+                &availability,
+                &[
+                    "percent",
+                    "available_seconds",
+                    "known_seconds",
+                    "uncertain_seconds",
+                    "faults"
+                ]
+            ),
+            ["66.66666666666667 43200 64800 21600 1"]
+        );
+        let groups = ask(&format!("availability --by group {day}"));
+        assert_eq!(
+            columns(&groups, &["group", "devices", "available_seconds"]),
+            ["江苏 1 43200", "广东 1 64800"]
+        );
+        let named = ask("devices --format json");
+        assert!(
+            named.contains("\"name\":\"泵站一号\",\"group\":\"江苏\""),
+            "{named}"
+        );
+        assert!(named.contains("\"name\":\"Pump, north\""), "{named}");
+        let events = ask("events --format csv --limit 3");
+        assert_eq!(columns(&events, &["sequence"]), ["8", "7", "6"]);
+        let events = ask("events --device 9 --format csv");
+        assert_eq!(events.lines().count(), 4);
+        let exported = ask("export");
+        assert!(
+            exported.starts_with("sequence,received_at,stream,topic,"),
+            "{exported}"
+        );
+        assert_eq!(exported.matches("\r\n").count(), 9);
+        let map = ask("devices --format geojson");
+        let map: serde_json::Value = serde_json::from_str(&map).unwrap();
+        assert_eq!(map["features"].as_array().unwrap().len(), 2);
+        let table = ask("events");
+        assert!(table.contains("times of UTC"), "{table}");
+        assert!(
+            table.contains("怪\\u{1b}[2J") && !table.contains('\u{1b}'),
+            "{table}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_a_sentence_or_an_empty_answer() {
+    for database in Database::both().await {
+        let folder = configured(&database);
+        // The file, or the tables in the database, are not there yet.
+        let output = run(folder.path(), "devices");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("no history"), "{said}");
+
+        let mut sink = start(database.settings(None));
+        sink.open(JOURNAL).await.unwrap();
+        sink.close().await;
+        for (args, noun) in [
+            ("devices", "no devices"),
+            ("events", "no statuses"),
+            ("faults", "no faults"),
+            ("availability", "no devices"),
+            ("availability --by day", "no days"),
+            ("availability --by group", "no groups"),
+            ("gaps", "no gaps"),
+        ] {
+            let answer = answer(folder.path(), args);
+            assert_eq!(answer.lines().last(), Some(noun), "{args}");
+            assert!(answer.contains("times of UTC"), "{args}: {answer}");
+        }
+        assert_eq!(answer(folder.path(), "export").matches("\r\n").count(), 1);
+        assert_eq!(answer(folder.path(), "devices --format json"), "");
+        let map = answer(folder.path(), "devices --format geojson");
+        let map: serde_json::Value = serde_json::from_str(&map).unwrap();
+        assert_eq!(map["features"], serde_json::json!([]));
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_cannot_be_answered_says_why() {
+    let database = Database::sqlite();
+    let folder = told(&database).await;
+    for (args, expected) in [
+        (
+            "devices --sink nix",
+            "has no history nix; its histories are history, other",
+        ),
+        ("devices --sink other", "there is no history"),
+        (
+            "devices --file config.toml",
+            "is no history of this version",
+        ),
+        (
+            "devices --config absent.toml",
+            "--file names a SQLite history without a configuration",
+        ),
+        (
+            "devices --group 江",
+            "there is no group 江; [names] has 广东, 江苏",
+        ),
+        ("events --format geojson", "is for `history devices`"),
+        ("export --format table", "writes --format csv or json"),
+        (
+            "events --since 2026-01-03 --until 2026-01-02",
+            "--since is not before --until",
+        ),
+        ("gaps --since 2199-01-01", "lies in the future"),
+    ] {
+        let output = run(folder.path(), args);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{args}: {said}");
+        assert!(said.contains(expected), "{args}: {said}");
+    }
+    // Names that cannot be read are no reason to say nothing.
+    fs::remove_file(folder.path().join("names.csv")).unwrap();
+    let output = run(folder.path(), "devices --format csv");
+    assert_eq!(output.status.code(), Some(0));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("without the names of the devices"), "{said}");
+}
+
+#[tokio::test]
+async fn a_question_changes_nothing() {
+    let database = Database::postgres().await;
+    let folder = told(&database).await;
+    // What a view does in a question is refused: the transaction is read-only.
+    database
+        .execute(
+            "CREATE FUNCTION touch() RETURNS text LANGUAGE plpgsql VOLATILE AS \
+             $$ BEGIN DELETE FROM event; RETURN 'x'; END $$; \
+             CREATE OR REPLACE VIEW coverage_gap AS SELECT touch() AS topic, now() AS since, \
+             now() AS until, 1::double precision AS seconds, 'y'::text AS cause",
+        )
+        .await;
+    let output = run(folder.path(), "gaps");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("read-only transaction"), "{said}");
+    assert_eq!(database.count("status_event").await, 8);
+}
+
+#[tokio::test]
+async fn a_question_that_takes_too_long_is_given_up() {
+    for database in Database::both().await {
+        told(&database).await;
+        let (store, since) = match &database {
+            Database::Sqlite { path, .. } => (Store::Sqlite(path.clone()), "'2026-01-01T00:00'"),
+            Database::Postgres { .. } => {
+                let store = Store::Postgres {
+                    url: Secret::from(database.url()),
+                    schema: None,
+                    folder: PathBuf::new(),
+                };
+                (store, "now()")
+            }
+        };
+        let mut reader = Reader::open(&store).await.unwrap();
+        reader.set_limit(Duration::from_secs(1));
+        database
+            .execute(&format!(
+                "DROP VIEW coverage_gap; CREATE VIEW coverage_gap AS \
+                 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT 1 FROM n) \
+                 SELECT 'x' AS topic, {since} AS since, {since} AS until, 1 AS seconds, 'y' AS cause \
+                 FROM n WHERE i < 0"
+            ))
+            .await;
+        let asked = reader.rows(&Question::Gaps, &Filter::default(), None).await;
+        assert!(matches!(asked, Err(ReadError::Slow(..))), "{asked:?}");
+        // The connection is as good as before.
+        let all = Filter::default();
+        let asked = reader.rows(&Question::Devices, &all, None).await;
+        assert_eq!(asked.unwrap().len(), 2);
+    }
+}
