@@ -194,6 +194,8 @@ pub(super) struct DeviceEvent {
     #[schema(value_type = String)]
     pub(super) severity: Severity,
     pub(super) missed_transition: bool,
+    /// `<journal>-<position>`.
+    pub(super) origin: String,
 }
 
 /// What only the page of one device shows.
@@ -597,6 +599,7 @@ pub(super) async fn events(look: &Look, key: [&str; 3]) -> Result<Vec<DeviceEven
         "state",
         "severity",
         "CASE WHEN missed_transition THEN 1 ELSE 0 END",
+        "origin",
     ]);
     let sql = format!(
         "SELECT {columns} FROM status_event WHERE {} ORDER BY received_at DESC LIMIT {EVENTS_MAX}",
@@ -613,6 +616,7 @@ pub(super) async fn events(look: &Look, key: [&str; 3]) -> Result<Vec<DeviceEven
             state: redacted(&next()?),
             severity: severity(next().as_deref()),
             missed_transition: next().as_deref() == Some("1"),
+            origin: next().unwrap_or_default(),
         })
     };
     Ok(rows.into_iter().filter_map(event).collect())

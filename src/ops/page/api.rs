@@ -12,8 +12,10 @@ use utoipa::{OpenApi, ToSchema};
 use super::asker::Asker;
 use super::dead_letters::List;
 use super::devices::{Found, OneDevice, begin, days, find, find_one};
+use super::event::{Way, follow};
 use super::frame;
 use super::links::named;
+use crate::model::Position;
 use crate::ops::snapshot::Snapshot;
 use crate::ops::verdict::Said;
 use crate::ops::view::View;
@@ -26,7 +28,7 @@ use crate::ops::view::View;
         description = "What the status page shows, as JSON. Nothing here changes anything. Where \
              http.token is set, each request needs `Authorization: Bearer` with that token."
     ),
-    paths(state, now, dead_letters, devices, device)
+    paths(state, now, dead_letters, devices, device, event)
 )]
 struct Document;
 
@@ -52,6 +54,7 @@ pub(super) fn routes() -> Router<View> {
         .route("/api/v1/dead-letters", get(dead_letters))
         .route("/api/v1/devices", get(devices))
         .route("/api/v1/devices/{stream}/{client}/{device}", get(device))
+        .route("/api/v1/events/{position}", get(event))
         .route("/api/v1/openapi.json", get(document))
 }
 
@@ -133,6 +136,28 @@ async fn device(
         return (StatusCode::NOT_FOUND, Json(Failure { error })).into_response();
     }
     Json(found).into_response()
+}
+
+/// One entry of the journal, and what became of it at each sink.
+#[utoipa::path(
+    get,
+    path = "/api/v1/events/{position}",
+    params(("position" = i64, Path, description = "its place in the journal")),
+    responses(
+        (status = 200, body = Way),
+        (status = 404, body = Failure),
+        (status = 503, body = Failure),
+    ),
+)]
+async fn event(State(view): State<View>, Path(position): Path<i64>) -> Response {
+    match follow(&view, Position(position)).await {
+        Ok(Some(way)) => Json(way).into_response(),
+        Ok(None) => {
+            let error = "the journal has no such entry".to_owned();
+            (StatusCode::NOT_FOUND, Json(Failure { error })).into_response()
+        }
+        Err(error) => failure(error),
+    }
 }
 
 fn failure(error: String) -> Response {

@@ -16,7 +16,7 @@ use super::frame::Frame;
 use super::links::device_path;
 use crate::excerpt::without_numbers;
 use crate::journal::{self, Reader};
-use crate::model::Position;
+use crate::model::{Position, Via};
 use crate::ops::lang::{Lang, date, grouped, size};
 use crate::ops::snapshot::{SinkNow, Snapshot};
 use crate::ops::view::View;
@@ -285,7 +285,10 @@ fn groups(view: &View, letters: Vec<journal::Letter>) -> Vec<Group> {
 fn listed(view: &View, letter: journal::Letter) -> Listed {
     let zone = &view.setup.current().zone;
     let is_whole = letter.body.len() as u64 == letter.body_bytes;
-    let key = is_whole.then(|| view.decoders.status_key(&letter.topic, &letter.body));
+    let key = is_whole.then(|| {
+        view.decoders
+            .status_key(&letter.topic, Via::Live, &letter.body)
+    });
     let device = key.flatten();
     let path = device
         .as_ref()

@@ -419,6 +419,8 @@ struct DevicePage {
     days: u16,
     begin: Timestamp,
     has_history: bool,
+    /// The journal's id: its events have a page.
+    journal: String,
     found: OneDevice,
 }
 
@@ -441,6 +443,12 @@ impl DevicePage {
             Lang::Zh if !device.word.is_empty() => &device.word,
             _ => &device.state,
         }
+    }
+
+    /// The position of an event of this journal.
+    fn position<'b>(&self, event: &'b DeviceEvent) -> Option<&'b str> {
+        let rest = event.origin.strip_prefix(&self.journal)?;
+        rest.strip_prefix('-')
     }
 
     fn length(&self, piece: &Piece) -> String {
@@ -551,6 +559,7 @@ pub(super) async fn device(
         }),
         client: key[1].to_owned(),
         has_history: setup.history.is_some(),
+        journal: view.journal.log.uuid().simple().to_string(),
         f,
         name,
         days,

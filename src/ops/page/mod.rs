@@ -5,7 +5,7 @@
 //! - `asker`: the language that a request wants; `frame`: what stands around each page, `failure` in its place;
 //!   `links`: the paths of things
 //! - `now`: the first page, made of `regions`; `stream`: what of them changes, twice a second
-//! - `dead_letters`, `devices`, `topics`: the other pages; `shapes`, `map`: what is drawn on
+//! - `dead_letters`, `devices`, `event`, `topics`: the other pages; `shapes`, `map`: what is drawn on
 //!   them
 //! - `api`: the data as JSON; `sign_in`: the cookie for readers from elsewhere
 //! - `assets`: the style sheet and the script
@@ -15,6 +15,7 @@ mod asker;
 mod assets;
 mod dead_letters;
 mod devices;
+mod event;
 mod failure;
 mod frame;
 mod links;

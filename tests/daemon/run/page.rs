@@ -462,6 +462,20 @@ async fn dead_letters_are_shown_and_redriven_with_the_token_alone() {
         (&lists[0]["sink"], &lists[0]["entries"]),
         (&"oncall".into(), &1.into())
     );
+    let position = lists[0]["groups"][0]["entries"][0]["position"].clone();
+    let way = json(&daemon, &format!("/api/v1/events/{position}")).await;
+    let fates: Vec<(&str, &str)> = way["sinks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|at| (at["sink"].as_str().unwrap(), at["fate"].as_str().unwrap()))
+        .collect();
+    assert!(fates.contains(&("oncall", "dead_letter")), "{fates:?}");
+    let trace = page(&daemon, &format!("/event/{position}")).await;
+    for words in ["1/7", "answered 422", "Received and journaled", "history"] {
+        assert!(trace.contains(words), "{words}: {trace}");
+    }
+    assert_eq!(get(&daemon, "/event/999999").await.status(), 404);
     receiver.answer(204);
     let command = r#"{"command":"redrive","sink":"oncall","which":"all"}"#;
     let control = || client().post(url(&daemon, "/control")).body(command);

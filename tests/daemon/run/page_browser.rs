@@ -163,6 +163,7 @@ async fn each_screen_fits_in_both_languages_wide_and_narrow_light_and_dark() {
         ("device", "/devices/map-1/3/50"),
         ("dead-letters", "/dead-letters"),
         ("topics", "/topics"),
+        ("event", "/event/2"),
         ("sign-in", "/sign-in"),
     ];
     let mut seen = 0;
