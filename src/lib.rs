@@ -15,7 +15,9 @@
 pub mod duration;
 pub mod excerpt;
 pub mod faults;
+pub mod latency;
 pub mod model;
+pub mod next_turn;
 pub mod retry;
 pub mod rotation;
 pub mod secret;

@@ -15,7 +15,7 @@ use peers::{http, port};
 /// (proc(5)).
 const TICKS_PER_SECOND: f64 = 100.0;
 const JOURNAL_HEAD: &str = "stomp_bridge_journal_head ";
-const SINK_LAG: &str = "stomp_bridge_sink_lag{";
+const SINK_LAG: &str = "stomp_bridge_sink_lag_entries{";
 /// The daemon promises to stop within 25 s.
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 

@@ -82,7 +82,7 @@ const JOURNAL: &str = "journal";
 const HTTP: &str = "http";
 const AUDIT: &str = "audit";
 const GRANT: &str = "grant";
-const WATCHDOG: &str = "watchdog";
+const SYSTEMD: &str = "systemd";
 const WATCH: &str = "watch";
 
 impl App {
@@ -240,7 +240,6 @@ impl App {
             mut interrupt,
             mut hangup,
         } = signals;
-        systemd::ready("connecting");
         let stop_source = self.stop_source.clone();
         let outcome = loop {
             let cause = tokio::select! {
@@ -319,9 +318,10 @@ impl App {
         let (view, stop) = (self.view.clone(), self.stop_ops.clone());
         self.tasks
             .spawn(AUDIT, async move { Ok(audit::watch(view, stop).await?) });
-        let (source, stop) = (self.view.source.clone(), self.stop_ops.clone());
-        self.tasks.spawn(WATCHDOG, async move {
-            systemd::feed_watchdog(source, stop).await;
+        let (view, stop) = (self.view.clone(), self.stop_ops.clone());
+        let ready_timeout = self.plan.ready_timeout;
+        self.tasks.spawn(SYSTEMD, async move {
+            systemd::report(view, ready_timeout, stop).await;
             Ok(())
         });
         Ok(())

@@ -32,6 +32,13 @@ const JOURNAL_BYTES_MIN: u64 = 1 << 20;
 /// The longest time in which a status waits for others: each sink gets it so much later.
 const COMMIT_INTERVAL_MAX: Duration = Duration::from_secs(1);
 
+/// How long systemd waits for the first subscription: most servers answer within seconds, and a
+/// machine that boots is not held up by one that is away.
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The longest: what is to be started behind the daemon waits as long.
+const READY_TIMEOUT_MAX: Duration = Duration::from_secs(3600);
+
 /// What a dead letter needs beside its body: its reason and its row.
 const DLQ_BYTES_MORE: u64 = 4096;
 
@@ -53,6 +60,7 @@ pub(super) fn check(
         commit_interval: checked.commit_interval,
         sinks: sinks.collect(),
         http,
+        ready_timeout: checked.ready_timeout,
         watch: checked.watch,
         tests: checked.tests,
         secret_files: checked.secret_files,
@@ -88,6 +96,7 @@ struct Checked {
     sinks: Vec<(delivery::Settings, Option<Settings>)>,
     tests: Vec<TestCase>,
     http: Option<ops::Settings>,
+    ready_timeout: Duration,
     watch: bool,
     secret_files: SecretFiles,
 }
@@ -137,6 +146,7 @@ fn checked<'a>(
     let names: Vec<&str> = sinks.iter().map(|(delivery, _)| &*delivery.name).collect();
     let tests = check.tests(root.tests, &topics, &names);
     let http = check.http(root.http);
+    let ready_timeout = check.ready_timeout(root.ready_timeout.map(|written| written.0));
     let checked = Checked {
         source,
         decoders: topics.decoders,
@@ -146,6 +156,7 @@ fn checked<'a>(
         sinks,
         tests,
         http,
+        ready_timeout,
         watch: root.watch.is_some_and(|watch| watch.0),
         secret_files: check.secrets.read(),
     };
@@ -178,6 +189,18 @@ fn states(written: BTreeMap<String, schema::State>) -> States {
 }
 
 impl Context<'_> {
+    fn ready_timeout(&mut self, written: Option<Duration>) -> Duration {
+        let timeout = written.unwrap_or(READY_TIMEOUT);
+        if timeout > READY_TIMEOUT_MAX {
+            let (max, found) = (InWords(READY_TIMEOUT_MAX), InWords(timeout));
+            let message = format!("expected \"0s\" (at once) to \"{max}\", found {found}");
+            let help = "after this time the daemon goes on trying, and only systemd waits no more";
+            let path = Path::from("ready_timeout");
+            self.report.error_with(&path, message, help);
+        }
+        timeout
+    }
+
     fn commit_interval(&mut self, interval: Duration) -> Duration {
         if interval > COMMIT_INTERVAL_MAX {
             let (max, found) = (InWords(COMMIT_INTERVAL_MAX), InWords(interval));

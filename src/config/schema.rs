@@ -39,6 +39,7 @@ pub(super) struct Root {
     pub(super) http: Http,
     pub(super) tests: Vec<Test>,
     pub(super) watch: Option<Plain<bool>>,
+    pub(super) ready_timeout: Option<Span>,
 }
 
 #[derive(Deserialize, JsonSchema)]

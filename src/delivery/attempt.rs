@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::model::{Event, Position};
 use crate::retry::{Backoff, Retry};
-use crate::sinks::{Batch, Reason};
+use crate::sinks::{Batch, Reason, Undelivered};
 
 /// A lane's name: within one the order is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -102,6 +102,16 @@ impl Attempt {
             through: self.through().unwrap_or(cursor),
             reason: self.reason,
         }
+    }
+
+    /// Those of this attempt that an outcome has confirmed.
+    pub(super) fn confirmed(&self, outcome: &Result<(), Undelivered>) -> &[Event] {
+        let confirmed = match outcome {
+            Ok(()) => self.count,
+            Err(undelivered) => undelivered.confirmed.min(self.count),
+        };
+        let waiting = self.waiting();
+        &waiting[..confirmed.min(waiting.len())]
     }
 
     /// Where the cursor stands once the events of this attempt are confirmed.

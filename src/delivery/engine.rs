@@ -169,6 +169,7 @@ impl Engine {
 
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<(), journal::Error> {
         let worked = self.work(stop).await;
+        self.report.turns_by(None);
         let finished = match worked {
             Ok(()) => self.finish().await,
             failed => failed,
@@ -186,6 +187,7 @@ impl Engine {
         );
         self.resume().await?;
         while !stop.is_cancelled() {
+            self.report.turns_by(Some(Instant::now()));
             self.look_at_dlq();
             let now = Instant::now();
             self.report.tell_due(now);
@@ -206,6 +208,8 @@ impl Engine {
                     continue;
                 }
                 Some(Action::Open) => {
+                    // A history may have years of rows to migrate.
+                    self.report.turns_by(None);
                     tokio::select! {
                         () = stop.cancelled() => return Ok(()),
                         opened = self.open() => opened?,
@@ -268,6 +272,13 @@ impl Engine {
         let (due, through) = (dues.flatten().min(), self.progress.through);
         let is_idle = !is_busy && self.scheduler.is_empty();
         let idle_at = self.idle_at;
+        let wakes_at = match (is_idle, is_busy) {
+            (true, _) => Some(due.map_or(idle_at, |due| due.min(idle_at))),
+            (false, false) => due,
+            // An attempt has a deadline of its own, and the sink knows it.
+            (false, true) => None,
+        };
+        self.report.turns_by(wakes_at);
         let under_way = &mut self.under_way;
         let (done, full) = (CancellationToken::new(), CancellationToken::new());
         let health = self.report.health();
@@ -442,6 +453,8 @@ impl Engine {
                 Decoded::Unreadable(reason) => Some((*position, reason)),
                 _ => None,
             });
+        // The journal answers once its disk has room.
+        self.report.turns_by(None);
         let SinkLog { sink, journal, .. } = &self.log;
         let listing = unreadable
             .clone()
@@ -528,6 +541,9 @@ impl Engine {
             let through = attempt.through().unwrap_or_default();
             self.progress.confirmed = self.progress.confirmed.max(through);
         }
+        if attempt.reason == Reason::Log {
+            self.report.confirmed(attempt.confirmed(&outcome));
+        }
         let outcome = outcome.map_err(|undelivered| mutated(undelivered, attempt.count));
         let finished = self
             .scheduler
@@ -564,6 +580,8 @@ impl Engine {
     }
 
     async fn settle(&mut self, finished: &Finished) -> Result<(), journal::Error> {
+        // The journal answers once its disk has room.
+        self.report.turns_by(None);
         if let Some((position, error)) = &finished.rejected {
             self.report.dead_lettered(*position, error);
         }

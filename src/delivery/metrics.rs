@@ -4,6 +4,8 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use crate::journal::Passed;
+use crate::latency::Latency;
+use crate::next_turn::NextTurn;
 
 /// Every entry that the cursor passes is counted once, as `delivered`, `filtered`, `undecodable` or
 /// `dead_lettered`. An entry that is read again after the sink went back is counted again.
@@ -25,6 +27,11 @@ pub struct Counters {
     pub lanes_waiting: AtomicU64,
     /// The cursor.
     pub position: AtomicI64,
+    /// How long each event took from its message's bytes to its confirmation; what was delivered
+    /// again because an operator wanted it is not among them.
+    pub confirmed: Latency,
+    /// Of the loop that delivers.
+    pub next_turn: NextTurn,
 }
 
 impl Counters {

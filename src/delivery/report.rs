@@ -15,8 +15,12 @@ use super::log_throttle::LogThrottle;
 use super::metrics::Counters;
 use super::scheduler::News;
 use crate::journal::Passed;
-use crate::model::Position;
+use crate::model::{Event, Position};
 use crate::sinks::Health;
+
+/// A turn that waits for nobody ends within this time, or what it reads hangs. A disk that takes
+/// minutes is no hanging of ours.
+const TURN_MAX: Duration = Duration::from_secs(300);
 
 /// Speaks for one sink.
 pub(super) struct Report {
@@ -93,6 +97,23 @@ impl Report {
         self.counters
             .lanes_waiting
             .store(attempts, Ordering::Relaxed);
+    }
+
+    /// These events of the log were confirmed.
+    pub(super) fn confirmed(&self, events: &[Event]) {
+        let now = Timestamp::now();
+        for event in events {
+            let latency = &self.counters.confirmed;
+            latency.observe_between(event.received_at(), now, 1);
+        }
+    }
+
+    /// The loop turns, and again soon after this time; `None`: nobody knows when.
+    pub(super) fn turns_by(&self, at: Option<Instant>) {
+        match at {
+            Some(at) => self.counters.next_turn.by(at.into_std() + TURN_MAX),
+            None => self.counters.next_turn.whenever(),
+        }
     }
 
     pub(super) fn redelivered(&self, events: usize) {

@@ -494,6 +494,34 @@ fn far(bad: &[i64], refuses: Refuses) -> Far {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_sink_whose_other_side_is_down_waits_and_does_not_hang() {
+    let script = vec![Some((0, retry("down"))); 10].into();
+    let mut rig = Rig::new(Far {
+        script,
+        ..Far::default()
+    })
+    .await;
+    rig.append(["ok"; 3]).await;
+    rig.start();
+    rig.until("it was tried", |rig| rig.fake.far().attempts.len() > 1)
+        .await;
+    let is_overdue = |rig: &Rig| rig.counters.next_turn.is_overdue(Instant::now().into_std());
+    for _ in 0..1000 {
+        assert!(!is_overdue(&rig), "{:?}", rig.fake.far());
+        tokio::time::sleep(Duration::from_secs(10)).await;
+    }
+    let far = rig.fake.far();
+    assert_eq!((far.attempts.len(), far.confirmed.len()), (11, 3));
+    assert!(far.tended > 2, "it was idle, too: {far:?}");
+    drop(far);
+    // Nobody turns any more, and nobody has said that it ends.
+    let (_stop, running) = rig.running.take().unwrap();
+    running.abort();
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert!(is_overdue(&rig));
+}
+
+#[tokio::test(start_paused = true)]
 async fn only_what_is_refused_is_dead_lettered() {
     for refuses in [Refuses::ByIndex, Refuses::ByIndexWhole, Refuses::Whole] {
         for bad in [

@@ -13,6 +13,7 @@ use super::accounting::{Accounting, Passed};
 use super::command::Which;
 use super::error::failed;
 use super::insert::Insert;
+use super::received_times::ReceivedTimes;
 use super::retention::{LogStart, Truncation, Usage};
 use super::row::json;
 use super::state::{CursorRow, OperatorState, State};
@@ -97,6 +98,9 @@ pub(super) async fn load(
     let begin = begin(connection).await?;
     let state = State::new(settings, uuid, head, cursors, operator_state, proofs);
     state.begins(begin.oldest());
+    if let Some(oldest) = begin.oldest() {
+        state.knows_times(received_times(connection, &state, oldest).await?);
+    }
     for (sink, digest) in judged {
         state.judge(sink.as_str().into(), digest.into());
     }
@@ -273,6 +277,28 @@ pub(super) async fn begin(connection: &mut SqliteConnection) -> Result<LogStart,
     Ok(LogStart(oldest.map(|(position, received_at)| {
         (Position(position), received_at)
     })))
+}
+
+/// When some of the entries were received, as far as it is worth to know it.
+async fn received_times(
+    connection: &mut SqliteConnection,
+    state: &State,
+    oldest: Position,
+) -> Result<ReceivedTimes, Error> {
+    const TIMES: &str = "SELECT position, received_at FROM entry \
+         WHERE position IN (SELECT value FROM json_each(?)) ORDER BY position";
+    let cursors = state.status().sinks.into_iter().map(|sink| sink.cursor);
+    let worth = ReceivedTimes::worth(oldest, state.head(), cursors);
+    let times: Vec<(i64, i64)> = sqlx::query_as(TIMES)
+        .bind(json(&worth))
+        .fetch_all(connection)
+        .await
+        .map_err(failed("read when its entries were received"))?;
+    let times = times.into_iter().filter_map(|(position, received_at)| {
+        let at = Timestamp::from_microsecond(received_at).ok()?;
+        Some((Position(position), at))
+    });
+    Ok(ReceivedTimes::new(times.collect()))
 }
 
 /// When the newest entry that is kept was received.

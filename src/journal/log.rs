@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use jiff::Timestamp;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -134,6 +135,17 @@ impl Log {
             // The writer looks as often.
             tokio::time::sleep(OUT_OF_SPACE_INTERVAL).await;
         }
+    }
+
+    /// Since when the oldest entry behind a cursor waits, to about a second or a 60th; `None`: none
+    /// does. It reads memory only.
+    pub fn waits_since(&self, cursor: Position) -> Option<Timestamp> {
+        self.state.waits_since(cursor)
+    }
+
+    /// Whether the writer should have gone on before: it hangs, or its disk does.
+    pub fn is_overdue(&self, now: Instant) -> bool {
+        self.state.next_turn.is_overdue(now)
     }
 
     /// The newest durable position; changes wake the sinks.

@@ -66,6 +66,7 @@ mod look_round;
 mod proof;
 mod proof_rows;
 mod reader;
+mod received_times;
 mod recent_topics;
 mod replays;
 mod reset_id;

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
@@ -15,10 +16,12 @@ use super::dead_letters::Total;
 use super::device_states::DeviceStates;
 use super::last_states::{LastStates, Met};
 use super::proof::{DeliveryProof, Kept, ProofSave, Proofs};
+use super::received_times::ReceivedTimes;
 use super::retention::waiting_bytes;
 use super::{DlqWhenFull, Error, Room, Settings, SinkStatus, Start, Status, WhenFull};
 use crate::faults::{self, Mutation};
 use crate::model::Position;
+use crate::next_turn::NextTurn;
 
 /// Head, cursors and commands, as handles and the writer share them.
 #[derive(Debug)]
@@ -64,6 +67,9 @@ pub(super) struct State {
     sinks: Mutex<Sinks>,
     /// The digest of each sink's `when`, where it is known what that makes of statuses.
     judged: Mutex<BTreeMap<Arc<str>, Arc<[u8]>>>,
+    received_times: Mutex<ReceivedTimes>,
+    /// The writer's.
+    pub(super) next_turn: NextTurn,
     /// The lock's handle on the file, which is not closed before those that read it.
     file: OnceLock<Arc<File>>,
 }
@@ -167,6 +173,8 @@ impl State {
             proofs: Mutex::new(Proofs::new(proofs)),
             sinks: Mutex::new(sinks),
             judged: Mutex::default(),
+            received_times: Mutex::default(),
+            next_turn: NextTurn::default(),
             file: OnceLock::new(),
         };
         state.set_operator_state(operator_state);
@@ -185,6 +193,30 @@ impl State {
     pub(super) fn oldest(&self) -> Option<Position> {
         Some(Position(self.oldest.load(Ordering::Relaxed)))
             .filter(|oldest| *oldest != Position::START)
+    }
+
+    /// Takes when the entries of a log that was opened were received.
+    pub(super) fn knows_times(&self, times: ReceivedTimes) {
+        *self.received_times() = times;
+    }
+
+    /// The entries from this one on are on disk.
+    pub(super) fn wrote_from(&self, from: Position) {
+        self.received_times().wrote(from, Timestamp::now());
+    }
+
+    /// Since when the oldest entry behind a cursor waits, to about a second or a 60th; `None`: none
+    /// does.
+    pub(super) fn waits_since(&self, cursor: Position) -> Option<Timestamp> {
+        (cursor < self.head())
+            .then(|| self.received_times().at(Position(cursor.0 + 1)))
+            .flatten()
+    }
+
+    fn received_times(&self) -> MutexGuard<'_, ReceivedTimes> {
+        self.received_times
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn begins(&self, oldest: Option<Position>) {

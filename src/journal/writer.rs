@@ -48,6 +48,10 @@ const DROP_LINE_INTERVAL: Duration = Duration::from_secs(60);
 /// How long a full journal or disk is left alone before the same is tried again.
 pub(super) const OUT_OF_SPACE_INTERVAL: Duration = Duration::from_millis(200);
 
+/// A turn of the writer ends within this time, or its disk hangs: it sleeps for 10 s at most, and
+/// the longest transaction, a removal of half a million dead letters, takes seconds.
+const TURN_MAX: Duration = Duration::from_secs(300);
+
 /// The queues from the handles, and the bytes that waiting batches may take.
 #[derive(Debug)]
 pub(super) struct Queue {
@@ -232,6 +236,7 @@ impl Writer {
             Ok(()) => self.write_rest(&stop).await,
             failed => failed,
         };
+        self.state.next_turn.whenever();
         // What is written is answered, whatever becomes of the rest.
         let ended = match worked {
             Err(error @ (Error::Sync { .. } | Error::Taken { .. })) => Err(error),
@@ -297,6 +302,7 @@ impl Writer {
         self.dlq_watch
             .look(&dead_letters::totals(&mut self.connection).await?);
         loop {
+            self.state.next_turn.within(TURN_MAX);
             let mut group = Group::default();
             let may_write = self.wal.takes();
             tokio::select! {
@@ -557,6 +563,7 @@ impl Writer {
              space");
             self.state.full.store(true, Ordering::Relaxed);
         }
+        self.state.next_turn.within(TURN_MAX);
         tokio::select! {
             () = stop.cancelled() => {}
             () = tokio::time::sleep(OUT_OF_SPACE_INTERVAL) => {}
@@ -741,6 +748,9 @@ impl Writer {
             .resynced
             .fetch_add(count(EntryKind::Resync), Ordering::Relaxed);
         self.state.begins(self.retention.oldest());
+        if let Some(first) = entries.first() {
+            self.state.wrote_from(first.position);
+        }
         self.state.cache().wrote(entries);
         self.state
             .head

@@ -210,10 +210,11 @@ async fn readyz(
     (status, Json(redacted(answer)))
 }
 
-async fn scrape(State(view): State<View>) -> impl IntoResponse {
+async fn scrape(State(view): State<View>, headers: HeaderMap) -> impl IntoResponse {
+    let format = metrics::Format::wanted(&headers);
     (
-        [(header::CONTENT_TYPE, metrics::CONTENT_TYPE)],
-        metrics::encode(view),
+        [(header::CONTENT_TYPE, format.content_type())],
+        metrics::encode(&view, format),
     )
 }
 

@@ -2,12 +2,15 @@
 //! nothing that came from the server: such a batch is not worth waiting for.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, OptionFuture};
+use jiff::Timestamp;
 
 use super::intake::{BATCH_MAX, Owed};
+use super::status::Status;
 use crate::journal::{self, Log, NewBatch, NewEntry, Queued};
 use crate::model::Position;
 
@@ -26,6 +29,7 @@ pub(super) struct Commit {
     queueing: OptionFuture<BoxFuture<'static, Result<Queued, journal::Error>>>,
     /// Entries of all batches so far.
     begun: u64,
+    status: Arc<Status>,
     since: Instant,
 }
 
@@ -35,18 +39,19 @@ struct Batch {
     entries: usize,
     /// Of its bodies.
     bytes: usize,
-    /// Something in it came from the server.
-    received: bool,
+    /// When so many of its entries came from the server, in their order.
+    received: Vec<(Timestamp, u64)>,
 }
 
 impl Commit {
     /// Nothing is being written.
-    pub(super) fn new(now: Instant) -> Commit {
+    pub(super) fn new(status: Arc<Status>, now: Instant) -> Commit {
         Commit {
             batches: VecDeque::new(),
             queued: VecDeque::new(),
             queueing: None.into(),
             begun: 0,
+            status,
             since: now,
         }
     }
@@ -69,7 +74,8 @@ impl Commit {
         owed: Owed,
         now: Instant,
     ) -> bool {
-        let received = batch.entries.iter().any(NewEntry::is_received);
+        let received = received(&batch.entries);
+        let is_received = !received.is_empty();
         self.batches.push_back(Batch {
             owed,
             entries: batch.entries.len(),
@@ -86,7 +92,7 @@ impl Commit {
             Some(Err(error)) => self.queueing = Some(std::future::ready(Err(error)).boxed()).into(),
             None => self.queueing = Some(queueing).into(),
         }
-        received
+        is_received
     }
 
     /// Waits for the oldest batch. Cancel-safe; to be asked only while one is being written.
@@ -109,8 +115,16 @@ impl Commit {
                 }
             }
         };
-        let batch = self.batches.pop_front();
-        (outcome, batch.map(|batch| batch.owed).unwrap_or_default())
+        let Some(batch) = self.batches.pop_front() else {
+            return (outcome, Owed::default());
+        };
+        if outcome.is_ok() {
+            let now = Timestamp::now();
+            for (at, entries) in batch.received {
+                self.status.journaled.observe_between(at, now, entries);
+            }
+        }
+        (outcome, batch.owed)
     }
 
     /// Whether a batch is being written.
@@ -120,7 +134,7 @@ impl Commit {
 
     /// Whether anything that is being written came from the server.
     pub(super) fn has_received(&self) -> bool {
-        self.batches.iter().any(|batch| batch.received)
+        self.batches.iter().any(|batch| !batch.received.is_empty())
     }
 
     /// Bytes of the bodies that are being written.
@@ -149,4 +163,17 @@ impl Commit {
     pub(super) fn since(&self) -> Instant {
         self.since
     }
+}
+
+/// When so many entries came from the server, in their order. What one read has brought has one
+/// time.
+fn received(entries: &[NewEntry]) -> Vec<(Timestamp, u64)> {
+    let mut received: Vec<(Timestamp, u64)> = Vec::new();
+    for entry in entries.iter().filter(|entry| entry.is_received()) {
+        match received.last_mut() {
+            Some((at, count)) if *at == entry.received_at => *count += 1,
+            _ => received.push((entry.received_at, 1)),
+        }
+    }
+    received
 }

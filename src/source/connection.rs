@@ -49,7 +49,7 @@ use crate::duration;
 use crate::faults::{self, Failpoint, Mutation};
 use crate::journal::{self, Bound, Log};
 use crate::model::CoverageCause;
-use crate::stomp::{AckId, Connected, Options, Session, SessionError};
+use crate::stomp::{AckId, Connected, Options, Outgoing, Session, SessionError};
 use crate::transport::{Receiver, SockJsTransport, TransportError, dial};
 
 /// The longest wait for the commit before DISCONNECT, and again for the server's answer to it: the
@@ -571,9 +571,14 @@ impl<'a> Connection<'a> {
     }
 
     fn start_writing(&mut self) {
-        let Ok(()) = self
-            .writer
-            .start(&mut self.session, |_| Ok::<(), Infallible>(()));
+        let counters = &self.status.counters;
+        let count = |outgoing: &Outgoing| {
+            let (frames, bytes) = (outgoing.frames_count(), outgoing.bytes.len());
+            counters.frames_sent.fetch_add(frames as u64, Relaxed);
+            counters.bytes_sent.fetch_add(bytes as u64, Relaxed);
+            Ok::<(), Infallible>(())
+        };
+        let Ok(()) = self.writer.start(&mut self.session, count);
     }
 
     fn start_committing(&mut self) {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tracing::warn;
 
 use super::broker::{Broker, ConfigurationWarning};
@@ -17,6 +17,7 @@ use super::resync_report::ResyncReport;
 use super::topic_status::{TopicStatus, TopicTimes};
 use super::undeliverable::{BreakPoint, BreakPoints, Undeliverable};
 use super::unreadable::{Unreadable, UnreadableByTopic};
+use crate::latency::Latency;
 use crate::model::Coverage;
 
 /// The source's loop turns at least so often, whatever it waits for.
@@ -132,6 +133,14 @@ pub struct Counters {
     pub malformed: AtomicU64,
     /// Messages of no topic, journaled as undecodable.
     pub unknown: AtomicU64,
+    /// Frames received, without heart-beats.
+    pub frames_received: AtomicU64,
+    /// Frames given to the socket, without heart-beats.
+    pub frames_sent: AtomicU64,
+    /// Bytes of STOMP received, heart-beats too.
+    pub bytes_received: AtomicU64,
+    /// Bytes of STOMP given to the socket, heart-beats too.
+    pub bytes_sent: AtomicU64,
     /// ACK frames sent.
     pub acknowledged: AtomicU64,
     /// Times that no message of a topic came for as long as its `silence` says.
@@ -144,6 +153,9 @@ pub struct Status {
     link: Mutex<Link>,
     /// See [`Counters`].
     pub counters: Counters,
+    /// How long each status took from its message's bytes to the disk.
+    pub journaled: Latency,
+    states: watch::Sender<LinkState>,
     profile: Mutex<Profile>,
     break_points: Mutex<BreakPoints>,
     refused: Mutex<BTreeMap<Arc<str>, RefusedTopic>>,
@@ -155,6 +167,7 @@ pub struct Status {
     leaving: Mutex<BTreeSet<Arc<str>>>,
     gaps: Mutex<SeenGaps>,
     last_message_us: AtomicU64,
+    last_byte_us: AtomicU64,
     turns: AtomicU64,
     troubles: Arc<Notify>,
 }
@@ -177,6 +190,8 @@ impl Default for Status {
         Status {
             link: Mutex::new(link),
             counters: Counters::default(),
+            journaled: Latency::default(),
+            states: watch::Sender::new(LinkState::Connecting),
             profile: Mutex::default(),
             break_points: Mutex::default(),
             refused: Mutex::default(),
@@ -188,6 +203,7 @@ impl Default for Status {
             leaving: Mutex::default(),
             gaps: Mutex::default(),
             last_message_us: AtomicU64::new(0),
+            last_byte_us: AtomicU64::new(0),
             turns: AtomicU64::new(0),
             troubles: Arc::default(),
         }
@@ -217,6 +233,24 @@ impl Status {
             .then(|| Timestamp::from_microsecond(micros).ok())
             .flatten();
         link
+    }
+
+    /// The link's state, as it changes.
+    pub fn states(&self) -> watch::Receiver<LinkState> {
+        self.states.subscribe()
+    }
+
+    /// When something last came from the server, on whatever level; `None`: nothing has.
+    pub fn last_byte(&self) -> Option<Timestamp> {
+        let at_us = i64::try_from(self.last_byte_us.load(Relaxed)).unwrap_or(0);
+        (at_us > 0)
+            .then(|| Timestamp::from_microsecond(at_us).ok())
+            .flatten()
+    }
+
+    pub(super) fn byte_at(&self, at: Timestamp) {
+        self.last_byte_us
+            .store(u64::try_from(at.as_microsecond()).unwrap_or(0), Relaxed);
     }
 
     /// A copy of what the newest connection amounts to.
@@ -398,6 +432,7 @@ impl Status {
         if link.state != state {
             link.state = state;
             link.since = Timestamp::now();
+            self.states.send_replace(state);
         }
     }
 
@@ -448,6 +483,7 @@ impl Status {
             return;
         }
         let now = Timestamp::now();
+        self.states.send_replace(to);
         link.state = to;
         link.since = now;
         match to {

@@ -102,6 +102,11 @@ impl Decoder {
             .map_or(self.partial.len(), |lenient| lenient.bytes())
     }
 
+    /// Frames that have come.
+    pub fn frames(&self) -> u64 {
+        self.frames
+    }
+
     /// The number of the frame whose end has not come, if one has begun.
     pub(super) fn unfinished(&self) -> Option<u64> {
         (self.lenient.is_some() || !self.partial.is_empty()).then_some(self.frames)

@@ -24,6 +24,13 @@ impl Outgoing {
             .zip(&self.ends)
             .map(|(start, &end)| self.bytes.slice(start..end))
     }
+
+    /// How many frames there are, without heart-beats.
+    pub fn frames_count(&self) -> usize {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        let lengths = starts.zip(&self.ends).map(|(start, end)| end - start);
+        lengths.filter(|length| *length > 1).count()
+    }
 }
 
 /// Without the bytes: CONNECT holds a passcode.

@@ -224,6 +224,11 @@ impl Session {
         self.unfinished.map(|(_, since)| since + UNFINISHED_MAX)
     }
 
+    /// How many frames have come, without heart-beats.
+    pub fn frames(&self) -> u64 {
+        self.decoder.frames()
+    }
+
     /// What is known of the frame whose end has not come.
     pub fn unfinished_frame(&self) -> Option<Frame> {
         self.decoder.unfinished_frame()

@@ -75,7 +75,6 @@ const WRAPPED: &[(&str, &[&str])] = &[
     ),
     ("clap::", &["cli"]),
     ("minijinja::", &["pipeline"]),
-    ("prometheus_client::", &["ops"]),
     ("sd_notify::", &["ops"]),
     ("notify::", &["app/watch"]),
     ("tokio::spawn", &["supervise"]),

@@ -78,7 +78,7 @@ impl App {
                 Ok(())
             }
         };
-        systemd::ready(self.view.source.link().state.as_str());
+        systemd::reloaded(&self.view);
         outcome
     }
 

@@ -2,6 +2,7 @@
 //! intake, also behind what ends the connection. It never waits.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -109,7 +110,13 @@ impl Connection<'_> {
     ) -> Result<(), DisconnectReason> {
         let now = clock::now();
         if let Ok(bytes) = &received {
-            self.proof.heard(Timestamp::now());
+            let at = Timestamp::now();
+            self.proof.heard(at);
+            self.status.byte_at(at);
+            let counters = &self.status.counters;
+            counters
+                .bytes_received
+                .fetch_add(bytes.len() as u64, Relaxed);
             if let Some(heartbeats) = &mut self.sockjs_heartbeats {
                 let count = self.receiver.sockjs_heartbeats();
                 heartbeats.received(count, !bytes.is_empty(), now);
@@ -179,7 +186,11 @@ impl Connection<'_> {
     }
 
     fn take_while(&mut self, goes_on: fn(&Self) -> bool) -> Result<(), DisconnectReason> {
+        let before = self.session.frames();
         let outcome = self.take_each(goes_on);
+        let counters = &self.status.counters;
+        let frames = self.session.frames() - before;
+        counters.frames_received.fetch_add(frames, Relaxed);
         self.tell_shown();
         outcome
     }

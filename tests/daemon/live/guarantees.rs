@@ -215,7 +215,7 @@ async fn what_was_delivered_before_is_loud_from_half_of_the_limit_on() {
     let link = daemon.status().await["link"].clone();
     assert_eq!(link["highest_delivery_count"]["named"], 2, "{link}");
     let (_, metrics) = daemon.get("/metrics").await.unwrap();
-    let line = "\nstomp_bridge_highest_delivery_count 2\n";
+    let line = "\nstomp_bridge_delivery_count_highest 2\n";
     assert!(metrics.contains(line), "{metrics}");
     let said = guarantee(&daemon, "named").await;
     let begins = format!("a message is lost if more than {DELIVERY_LIMIT} connections end");

@@ -21,8 +21,8 @@ fn publish(served: &Served, uuid: Option<&str>, old: &str, new: &str) {
 /// Until the history has so many rows, and no sink has anything before it.
 async fn passed(daemon: &Daemon, rows: f64) {
     wait::until(&format!("{rows} rows"), async || {
-        let lag = metric(daemon, "stomp_bridge_sink_lag{sink=\"alarms\"}").await?;
-        let behind = metric(daemon, "stomp_bridge_sink_lag{sink=\"history\"}").await?;
+        let lag = metric(daemon, "stomp_bridge_sink_lag_entries{sink=\"alarms\"}").await?;
+        let behind = metric(daemon, "stomp_bridge_sink_lag_entries{sink=\"history\"}").await?;
         (delivered(daemon).await[1] >= rows && lag + behind == 0.0).then_some(())
     })
     .await;

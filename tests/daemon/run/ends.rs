@@ -53,6 +53,24 @@ fn what_run_cannot_build_check_refuses_too_and_the_exit_code_is_78() {
 }
 
 #[test]
+fn a_state_folder_that_cannot_be_written_is_named() {
+    let folder = Folder::new("read-only");
+    let config = Configuration::new("stomp://127.0.0.1:1")
+        .table("topics.map-1", &format!("destination = \"{TOPIC}\"\n"))
+        // Nobody makes a file there, root neither.
+        .table("journal", "path = \"/sys/kernel/journal.db\"\n")
+        .write(&folder);
+    let output = bridge(&["run", "--config", config.to_str().unwrap()]);
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{log}");
+    let words = "check journal.path, and that the daemon may write to its folder";
+    assert!(
+        log.contains("/sys/kernel/journal.db") && log.contains(words),
+        "{log}"
+    );
+}
+
+#[test]
 fn a_journal_that_is_none_of_ours_or_of_this_version_is_the_configurations_mistake() {
     let of_another_layout = "pragma application_id = 1400128106; pragma user_version = 99";
     for (sql, words) in [

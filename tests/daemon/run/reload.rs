@@ -1,41 +1,10 @@
 //! Reload by SIGHUP and by a changed file, as systemd, the broker and the sinks see it.
 
-use std::os::unix::net::UnixDatagram;
-use std::path::Path;
-
+use super::notified::Notified;
 use super::*;
 use peers::Receiver;
 
 const OTHER: &str = "/topic/state/2";
-
-/// What the daemon tells systemd.
-struct Notified(UnixDatagram);
-
-impl Notified {
-    fn at(path: &Path) -> Notified {
-        let socket = UnixDatagram::bind(path).unwrap();
-        socket.set_nonblocking(true).unwrap();
-        Notified(socket)
-    }
-
-    /// Waits for a notification that has this line, and gives it. Others before it are passed over.
-    async fn until(&self, line: &str) -> String {
-        wait::until(line, async || {
-            let mut buffer = [0; 4096];
-            let length = self.0.recv(&mut buffer).ok()?;
-            let text = String::from_utf8(buffer[..length].to_vec()).unwrap();
-            text.lines().any(|said| said == line).then_some(text)
-        })
-        .await
-    }
-
-    /// A reload is said to begin, then to be over.
-    async fn reloaded(&self) {
-        let begun = self.until("RELOADING=1").await;
-        assert!(begun.contains("MONOTONIC_USEC="), "{begun}");
-        self.until("READY=1").await;
-    }
-}
 
 fn with_other_topic(url: &str) -> Configuration {
     configuration(url).table("topics.map-2", &format!("destination = \"{OTHER}\"\n"))
