@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
 use super::samples::{Look, OnDisk};
@@ -15,23 +15,32 @@ use super::view::View;
 use crate::journal::{Error, SinkStatus};
 use crate::model::Position;
 
-/// Between two looks: an idle daemon hardly wakes.
+/// Between two looks.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The same where nothing happens: an idle daemon hardly wakes.
+const IDLE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Reading the file takes this long at most.
 const READ_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What tells that the file may say something else: the head, the cursors, the undecodable entries
-/// and the operator's commands.
+/// What tells that something has happened, and that the file may say something else: the head, the
+/// cursors, the undecodable entries, the operator's commands and the messages.
 #[derive(Debug, PartialEq, Eq)]
 struct Mark {
     head: Position,
     cursors: Vec<Position>,
     undecodable: u64,
     commands: u64,
+    messages: u64,
 }
 
 impl Mark {
+    /// Every sink has all: nothing moves before something comes.
+    fn is_idle(&self) -> bool {
+        self.cursors.iter().all(|cursor| *cursor == self.head)
+    }
+
     fn of(view: &View) -> Mark {
         let status = view.journal.log.status();
         Mark {
@@ -39,30 +48,40 @@ impl Mark {
             cursors: status.sinks.iter().map(|sink| sink.cursor).collect(),
             undecodable: status.undecodable,
             commands: *view.journal.cursors.commands().borrow(),
+            messages: view.source.counters.messages.load(Relaxed),
         }
     }
 }
 
 /// Samples without end.
 pub(super) async fn sample(view: View) {
-    let mut ticks = interval(LOOK_INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut head, mut commands) = (view.journal.log.head(), view.journal.cursors.commands());
     let mut read = None;
     loop {
-        ticks.tick().await;
         view.samples.take(Instant::now(), now(&view));
         let mark = Mark::of(&view);
-        if read.as_ref() == Some(&mark) {
-            continue;
-        }
-        match timeout(READ_TIMEOUT, on_disk(&view)).await {
-            Ok(Ok(on_disk)) => {
-                view.samples.read(on_disk);
-                read = Some(mark);
+        if read.as_ref() != Some(&mark) {
+            match timeout(READ_TIMEOUT, on_disk(&view)).await {
+                Ok(Ok(on_disk)) => {
+                    view.samples.read(on_disk);
+                    read = Some(mark);
+                }
+                // The next one may do; what was read before is shown.
+                Ok(Err(error)) => debug!(%error, "the journal could not be read for the page"),
+                Err(_) => debug!("reading the journal for the page took too long"),
             }
-            // The next one may do; what was read before is shown.
-            Ok(Err(error)) => debug!(%error, "the journal could not be read for the page"),
-            Err(_) => debug!("reading the journal for the page took too long"),
+        }
+        // What has changed up to here was looked at, or is by the next look.
+        head.mark_unchanged();
+        commands.mark_unchanged();
+        sleep(LOOK_INTERVAL).await;
+        let mark = Mark::of(&view);
+        if mark.is_idle() && read.as_ref() == Some(&mark) {
+            tokio::select! {
+                Ok(()) = head.changed() => {}
+                Ok(()) = commands.changed() => {}
+                () = sleep(IDLE_INTERVAL) => {}
+            }
         }
     }
 }

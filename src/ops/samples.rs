@@ -69,15 +69,16 @@ impl Counter {
         }
     }
 
-    fn rate(&self) -> Rate {
+    /// As it is now: where nobody has looked for a while, nothing has come.
+    fn rate(&self, now: Instant) -> Rate {
         let (first, last) = (self.recent.front(), self.recent.back());
-        let now = first
-            .zip(last)
-            .map_or(0.0, |((then, before), (now, count))| {
-                per_second(count.saturating_sub(*before), now.duration_since(*then))
-            });
+        let is_recent = last.is_some_and(|(then, _)| now.duration_since(*then) <= NOW);
+        let ends = first.zip(last).filter(|_| is_recent);
+        let rate = ends.map_or(0.0, |((then, before), (looked, count))| {
+            per_second(count.saturating_sub(*before), looked.duration_since(*then))
+        });
         Rate {
-            now,
+            now: rate,
             points: self.points.iter().copied().collect(),
         }
     }
@@ -157,22 +158,20 @@ impl Samples {
     }
 
     /// The rates of all topics.
-    pub(super) fn topics(&self) -> BTreeMap<Arc<str>, Rate> {
-        rates(&self.lock().topics)
+    pub(super) fn topics(&self, now: Instant) -> BTreeMap<Arc<str>, Rate> {
+        rates(&self.lock().topics, now)
     }
 
     /// The rates of all sinks.
-    pub(super) fn sinks(&self) -> BTreeMap<Arc<str>, Rate> {
-        rates(&self.lock().sinks)
+    pub(super) fn sinks(&self, now: Instant) -> BTreeMap<Arc<str>, Rate> {
+        rates(&self.lock().sinks, now)
     }
 
     /// The rate of all messages.
-    pub(super) fn messages(&self) -> Rate {
+    pub(super) fn messages(&self, now: Instant) -> Rate {
         let kept = self.lock();
-        kept.messages
-            .as_ref()
-            .map(Counter::rate)
-            .unwrap_or_default()
+        let counter = kept.messages.as_ref();
+        counter.map(|counter| counter.rate(now)).unwrap_or_default()
     }
 
     /// When the journal is full, if its room goes on to shrink as it does.
@@ -208,10 +207,10 @@ fn take_each(kept: &mut BTreeMap<Arc<str>, Counter>, now: Instant, look: Vec<(Ar
     }
 }
 
-fn rates(counters: &BTreeMap<Arc<str>, Counter>) -> BTreeMap<Arc<str>, Rate> {
+fn rates(counters: &BTreeMap<Arc<str>, Counter>, now: Instant) -> BTreeMap<Arc<str>, Rate> {
     let counters = counters.iter();
     counters
-        .map(|(name, counter)| (Arc::clone(name), counter.rate()))
+        .map(|(name, counter)| (Arc::clone(name), counter.rate(now)))
         .collect()
 }
 
@@ -235,11 +234,13 @@ mod tests {
             let now = start + Duration::from_secs(second);
             samples.take(now, look(second * 2, 1000));
         }
-        let rate = samples.messages();
+        let end = start + POINT_INTERVAL * 30;
+        let rate = samples.messages(end);
         assert_eq!((rate.now, rate.points), (2.0, vec![2.0; POINTS]));
-        assert_eq!(samples.topics()["a"].now, 2.0);
+        assert_eq!(samples.topics(end)["a"].now, 2.0);
+        assert_eq!(samples.messages(end + NOW * 2).now, 0.0);
         samples.take(start + Duration::from_secs(9000), Look::default());
-        assert!(samples.topics().is_empty(), "a topic that is gone");
+        assert!(samples.topics(end).is_empty(), "a topic that is gone");
     }
 
     #[test]

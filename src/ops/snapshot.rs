@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::samples::Rate;
@@ -300,7 +301,7 @@ fn link(view: &View, setup: &Setup) -> LinkNow {
         heartbeat_seconds: setup.heartbeat.as_secs_f64(),
         failures: link.failures,
         next_attempt: link.next_attempt,
-        rate: view.samples.messages().now,
+        rate: view.samples.messages(Instant::now()).now,
         guarantees: guarantees
             .into_iter()
             .map(|(says, topics)| GuaranteeNow { says, topics })
@@ -321,7 +322,7 @@ fn topics(
     heard: bool,
 ) -> Vec<TopicNow> {
     let (status, refused) = (view.source.topics(), view.source.refused_topics());
-    let mut rates = view.samples.topics();
+    let mut rates = view.samples.topics(Instant::now());
     let mut by_topic: HashMap<&str, Vec<&SeenGap>> = HashMap::new();
     for gap in gaps {
         by_topic.entry(&gap.topic).or_default().push(gap);
@@ -454,7 +455,7 @@ fn sinks(view: &View, setup: &Setup) -> Vec<SinkNow> {
     let accountings: HashMap<Arc<str>, journal::Accounting> =
         view.journal.cursors.accountings().into_iter().collect();
     let oldest = view.samples.on_disk().oldest_pending;
-    let mut rates = view.samples.sinks();
+    let mut rates = view.samples.sinks(Instant::now());
     let running = view.sinks.all();
     let place = |name: &str| {
         let place = running.iter().position(|sink| &*sink.name == name);
