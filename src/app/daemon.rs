@@ -22,13 +22,14 @@ use self::reload::ReloadCause;
 pub use self::signals::Signals;
 use super::expected::Expected;
 use super::running_sinks::{BuiltSink, DELIVERY_STOP, RunningSinks};
+use super::setup::setup;
 use super::troubles::Troubles;
 use super::watch::watch;
 use crate::config::Plan;
 use crate::delivery::Statuses;
 use crate::journal::{self, Journal};
 use crate::ops::control::Access;
-use crate::ops::{self, Bounds, Listener, Reloads, View, audit, systemd};
+use crate::ops::{self, Bounds, Listener, Reloads, Setups, View, audit, systemd};
 use crate::paced::Interval;
 use crate::pipeline::Decoders;
 use crate::rotation;
@@ -157,6 +158,7 @@ impl App {
             dlq_bytes: plan.journal.dlq_bytes_max,
             devices: plan.journal.devices_max,
         };
+        let setup = Setups::new(setup(&plan));
         let mut app = App {
             config: config.to_owned(),
             plan,
@@ -171,6 +173,9 @@ impl App {
                 sinks,
                 audit: Arc::default(),
                 source_handle: handle.clone(),
+                decoders: decoders.clone(),
+                setup,
+                samples: Arc::default(),
                 reloads: Reloads::default(),
                 started_at: Timestamp::now(),
                 bounds,

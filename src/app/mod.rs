@@ -12,6 +12,7 @@
 //! - `daemon`: the task tree; in its folder what a start makes first (`begun`), the signals, and reload
 //! - `expected`: which tasks may end; `watch`: the configuration's folder
 //! - `running_sinks`: the sinks' tasks; `delivery_runtime`: their threads
+//! - `setup`: what of the configuration the page shows
 //! - `diff`: what another configuration changes; `troubles`: when secrets are read again
 
 mod daemon;
@@ -19,6 +20,7 @@ mod delivery_runtime;
 mod diff;
 mod expected;
 mod running_sinks;
+mod setup;
 mod troubles;
 mod watch;
 

@@ -83,7 +83,7 @@ fn text(report: &Report) -> String {
         journal,
         ..
     } = report;
-    let mut lines = Vec::new();
+    let mut lines = verdict(report);
     let message = match link.last_message {
         Some(last) => format!("last message {} ago", age(last, *at)),
         None => "no message yet".to_owned(),
@@ -182,6 +182,24 @@ fn text(report: &Report) -> String {
         ));
     }
     lines.join("\n") + "\n"
+}
+
+/// How the daemon is in one sentence, and what to do.
+fn verdict(report: &Report) -> Vec<String> {
+    let Some(said) = &report.verdict else {
+        return Vec::new();
+    };
+    let mut lines = vec![harmless(&said.sentence)];
+    for todo in &said.todo {
+        let subject = match todo.subject.is_empty() {
+            true => String::new(),
+            false => format!("{}: ", harmless(&todo.subject)),
+        };
+        lines.push(format!("  - {subject}{}", one_line(&todo.what)));
+        lines.push(format!("    {}", harmless(&todo.advice)));
+    }
+    lines.push(String::new());
+    lines
 }
 
 /// When the source tries again, and how to have it try now.
@@ -494,6 +512,26 @@ mod tests {
             leaving: Vec::new(),
             topics: BTreeMap::new(),
         }
+    }
+
+    #[test]
+    fn the_verdict_comes_first_with_what_to_do() {
+        let mut report: Report = serde_json::from_str(include_str!("status/report.json")).unwrap();
+        let lines = verdict(&report);
+        let expected = [
+            "1 sink is retrying. Nothing that was received is lost.",
+            "  - oncall: \"answered 503\", for 5 min. 7 entries wait.",
+            "    Nothing to do while its other side restarts: all its events wait, in order.",
+            "",
+        ];
+        assert_eq!(lines, expected);
+        assert!(text(&report).starts_with(expected[0]));
+        report.verdict = None;
+        assert_eq!(
+            verdict(&report),
+            Vec::<String>::new(),
+            "an older daemon gives none"
+        );
     }
 
     #[test]

@@ -11,7 +11,7 @@ use sqlx::{Connection, Row, Sqlite};
 use super::command::{Settled, Which};
 use super::error::failed;
 use super::row::{content, json, timestamp};
-use super::{DeadLetter, DlqWhenFull, Entry, Error, Settings};
+use super::{DeadLetter, DlqWhenFull, Entry, Error, Letter, Settings};
 use crate::model::Position;
 
 /// Bytes that a dead letter counts for besides its texts: its row and its places in three indexes.
@@ -339,6 +339,58 @@ pub(super) async fn list(connection: &mut SqliteConnection) -> Result<Vec<DeadLe
         .fetch_all(connection)
         .await
         .map_err(failed("read the dead letters"))
+}
+
+/// The next dead letters of a sink after a position, each with the beginning of its body.
+pub(super) async fn page(
+    connection: &mut SqliteConnection,
+    sink: &str,
+    after: Position,
+    (entries_max, bytes_max): (u32, u32),
+) -> Result<Vec<Letter>, Error> {
+    const PAGE: &str = "SELECT position, topic, received_at, at, error, substr(body, 1, ?4), \
+         octet_length(body) FROM dead_letter WHERE sink = ?1 AND position > ?2 ORDER BY position \
+         LIMIT ?3";
+    sqlx::query(PAGE)
+        .bind(Arc::<str>::from(sink))
+        .bind(after.0)
+        .bind(entries_max)
+        .bind(bytes_max)
+        .try_map(|row: SqliteRow| letter(&row))
+        .fetch_all(connection)
+        .await
+        .map_err(failed("read the dead letters"))
+}
+
+/// The next undecodable entries after a position that nobody has dealt with.
+pub(super) async fn undecodable_page(
+    connection: &mut SqliteConnection,
+    after: Position,
+    (entries_max, bytes_max): (u32, u32),
+) -> Result<Vec<Letter>, Error> {
+    const PAGE: &str = "SELECT position, topic, received_at, received_at, reason, \
+         substr(body, 1, ?3), octet_length(body) FROM entry WHERE kind = 'undecodable' \
+         AND settled IS NULL AND position > ?1 ORDER BY position LIMIT ?2";
+    sqlx::query(PAGE)
+        .bind(after.0)
+        .bind(entries_max)
+        .bind(bytes_max)
+        .try_map(|row: SqliteRow| letter(&row))
+        .fetch_all(connection)
+        .await
+        .map_err(failed("read undecodable entries"))
+}
+
+fn letter(row: &SqliteRow) -> Result<Letter, sqlx::Error> {
+    Ok(Letter {
+        position: Position(row.try_get(0)?),
+        topic: row.try_get::<&str, _>(1)?.into(),
+        received_at: timestamp(row.try_get(2)?)?,
+        at: timestamp(row.try_get(3)?)?,
+        error: row.try_get(4)?,
+        body: row.try_get::<Vec<u8>, _>(5)?.into(),
+        body_bytes: row.try_get::<i64, _>(6)?.unsigned_abs(),
+    })
 }
 
 /// The positions of one sink's dead letters after a position.

@@ -174,6 +174,25 @@ pub struct DeadLetter {
     pub at: Timestamp,
 }
 
+/// A dead letter, or an undecodable entry, with the beginning of its body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Letter {
+    /// The entry that it is a copy of.
+    pub position: Position,
+    /// As in [`NewEntry`].
+    pub topic: Arc<str>,
+    /// As in [`NewEntry`].
+    pub received_at: Timestamp,
+    /// When the sink rejected it.
+    pub at: Timestamp,
+    /// The sink's error, or why it cannot be decoded.
+    pub error: String,
+    /// The beginning of the body.
+    pub body: Bytes,
+    /// All of the body.
+    pub body_bytes: u64,
+}
+
 /// A run of entries that were evicted before every sink had them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Eviction {

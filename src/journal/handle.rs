@@ -89,10 +89,12 @@ impl Journal {
         let size = last_state_rows::size(&mut opened.connection).await?;
         let known = last_state_rows::newest(&mut opened.connection).await?;
         let saved = last_state_rows::position(&mut opened.connection).await?;
-        state.tell_devices(size.rows, 0, Met::default());
+        let mut last_states = LastStates::new(settings, size, known, saved, state.head());
+        last_states.count_states(last_state_rows::states(&mut opened.connection).await?);
+        state.tell_devices(&mut last_states, 0, Met::default());
         let known = Known {
             state: Arc::clone(&state),
-            last_states: LastStates::new(settings, size, known, saved, state.head()),
+            last_states,
             begin,
             newest,
             believed_at,

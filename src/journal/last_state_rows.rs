@@ -8,6 +8,7 @@ use sqlx::{Arguments, Row as _};
 
 use super::Error;
 use super::command::ForgottenDevice;
+use super::device_states::DeviceStates;
 use super::error::failed;
 use super::insert::Insert;
 use super::last_states::{DeviceKey, LastState, LastStates, ROW_BYTES, Row, TableSize, WaitingRow};
@@ -27,6 +28,23 @@ pub(super) struct LoggedStatus {
     pub(super) body: Vec<u8>,
 }
 
+/// A device and its last state, as far as that is saved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownDevice {
+    /// The stream that it belongs to.
+    pub stream: String,
+    /// Empty where its messages name none.
+    pub client_id: String,
+    /// Never empty.
+    pub device_id: String,
+    /// As sent.
+    pub state: String,
+    /// When it was heard; up to an hour before.
+    pub heard_at: Timestamp,
+}
+
+const KNOWN: &str = "stream, client_id, device_id, state, heard_at";
+
 const COLUMNS: &str = "stream, client_id, device_id, state, keys, heard_at";
 
 /// The size of the table.
@@ -45,6 +63,76 @@ pub(super) async fn size(connection: &mut SqliteConnection) -> Result<TableSize,
         rows: rows.unsigned_abs(),
         bytes: bytes.unsigned_abs(),
     })
+}
+
+/// The next devices after one, in the order of their keys: those in one of these states.
+pub(super) async fn after(
+    connection: &mut SqliteConnection,
+    after: [&str; 3],
+    states: Option<&[String]>,
+    devices_max: u32,
+) -> Result<Vec<KnownDevice>, Error> {
+    let text = format!(
+        "SELECT {KNOWN} FROM last_state WHERE (stream, client_id, device_id) > (?1, ?2, ?3) \
+         AND (?4 IS NULL OR state IN (SELECT value FROM json_each(?4))) \
+         ORDER BY stream, client_id, device_id LIMIT ?5"
+    );
+    let states = states.map(|states| serde_json::to_string(states).expect("texts are JSON"));
+    let [stream, client, device] = after.map(str::to_owned);
+    sqlx::query(sqlx::AssertSqlSafe(text))
+        .bind(stream)
+        .bind(client)
+        .bind(device)
+        .bind(states)
+        .bind(devices_max)
+        .try_map(|row: SqliteRow| known(&row))
+        .fetch_all(connection)
+        .await
+        .map_err(failed("read the last states"))
+}
+
+/// One device.
+pub(super) async fn one(
+    connection: &mut SqliteConnection,
+    key: [&str; 3],
+) -> Result<Option<KnownDevice>, Error> {
+    let text = format!(
+        "SELECT {KNOWN} FROM last_state WHERE stream = ?1 AND client_id = ?2 AND device_id = ?3"
+    );
+    let [stream, client, device] = key.map(str::to_owned);
+    sqlx::query(sqlx::AssertSqlSafe(text))
+        .bind(stream)
+        .bind(client)
+        .bind(device)
+        .try_map(|row: SqliteRow| known(&row))
+        .fetch_optional(connection)
+        .await
+        .map_err(failed("read the last state of a device"))
+}
+
+fn known(row: &SqliteRow) -> Result<KnownDevice, sqlx::Error> {
+    Ok(KnownDevice {
+        stream: row.try_get(0)?,
+        client_id: row.try_get(1)?,
+        device_id: row.try_get(2)?,
+        state: row.try_get(3)?,
+        heard_at: timestamp(row.try_get(4)?)?,
+    })
+}
+
+/// How many devices are in each state.
+pub(super) async fn states(connection: &mut SqliteConnection) -> Result<DeviceStates, Error> {
+    const STATES: &str =
+        "SELECT stream, state, count(*) FROM last_state GROUP BY stream, state ORDER BY 3 DESC";
+    let rows: Vec<(String, String, i64)> = sqlx::query_as(STATES)
+        .fetch_all(connection)
+        .await
+        .map_err(failed("count the last states"))?;
+    let mut states = DeviceStates::default();
+    for (stream, state, devices) in rows {
+        states.begin(stream.into(), state.into(), devices.unsigned_abs());
+    }
+    Ok(states)
 }
 
 /// The rows of the devices that were heard last, the newest first.

@@ -9,6 +9,7 @@ use hashlink::LruCache;
 use jiff::{SignedDuration, Timestamp};
 use tracing::warn;
 
+use super::device_states::{Change, DeviceStates};
 use super::recent_topics::RecentTopics;
 use super::{Entry, EntryContent, NewContent, NewEntry, Settings, Unchanged};
 use crate::model::Position;
@@ -132,6 +133,9 @@ pub(super) struct LastStates {
     devices_max: u64,
     recent: RecentTopics,
     watermark: u64,
+    states: DeviceStates,
+    /// Readers do not have `states` yet.
+    states_news: bool,
 }
 
 impl Resolved {
@@ -175,10 +179,23 @@ impl LastStates {
             devices_max: settings.devices_max,
             recent: RecentTopics::default(),
             watermark: 0,
+            states: DeviceStates::default(),
+            states_news: true,
         };
         // The one that was heard last is to be forgotten last.
         known.found(rows.into_iter().rev());
         known
+    }
+
+    /// How many devices of the table are in each state.
+    pub(super) fn count_states(&mut self, states: DeviceStates) {
+        (self.states, self.states_news) = (states, true);
+    }
+
+    /// How many devices are in each state, and the last changes, where that is another than when
+    /// this was asked before.
+    pub(super) fn take_states(&mut self) -> Option<&DeviceStates> {
+        std::mem::take(&mut self.states_news).then_some(&self.states)
     }
 
     /// Where to begin to read the log again, if that is to be done. From now on all of it counts as
@@ -402,6 +419,13 @@ impl LastStates {
             let bytes = last.table_bytes(&device);
             self.size.rows += 1;
             self.size.bytes += bytes;
+            self.states.enter(&device.stream, new_state);
+            // Its own old state counts where nothing else is known of it.
+            if let Some(from) = old_state.filter(|from| *from != new_state) {
+                let change = change(&device, from.into(), new_state, at);
+                self.states.list(change);
+            }
+            self.states_news = true;
             if !self.behind {
                 self.waiting_bytes += bytes;
                 self.waiting.push(device.clone());
@@ -418,7 +442,10 @@ impl LastStates {
         if changes || said.event_key.is_some() || is_late {
             let (bytes, cached) = (last.table_bytes(&device), last.cached_bytes(&device));
             if changes {
-                last.state = new_state.into();
+                let from = std::mem::replace(&mut last.state, new_state.into());
+                let change = change(&device, from, new_state, at);
+                self.states.change(change);
+                self.states_news = true;
             }
             last.heard_at = at;
             if let Some(key) = said.event_key {
@@ -492,6 +519,8 @@ impl LastStates {
         for (key, last) in rows {
             self.size.rows = self.size.rows.saturating_sub(1);
             self.size.bytes = self.size.bytes.saturating_sub(last.table_bytes(key));
+            self.states.leave(&key.stream, &last.state);
+            self.states_news = true;
             if let Some(cached) = self.cache.remove(key) {
                 self.cache_bytes -= cached.last.cached_bytes(key);
             }
@@ -551,6 +580,17 @@ impl LastStates {
             }
             None => drop(self.cache.insert(key, known)),
         }
+    }
+}
+
+fn change(device: &DeviceKey, from: Box<str>, to: &str, at: Timestamp) -> Change {
+    Change {
+        stream: Arc::clone(&device.stream),
+        client_id: device.client_id.clone(),
+        device_id: device.device_id.clone(),
+        from,
+        to: to.into(),
+        at,
     }
 }
 

@@ -15,7 +15,7 @@ use super::coverage::{self, Heard};
 use super::group::Append;
 use super::state::State;
 use super::writer::OUT_OF_SPACE_INTERVAL;
-use super::{Bound, Error, NewBatch, Reader, Room, Status, WhenFull, file};
+use super::{Bound, Change, Error, NewBatch, Reader, Room, StateCount, Status, WhenFull, file};
 use crate::model::Position;
 
 /// Bytes that may wait for a commit: a few commits' worth, so that the writer never waits for the
@@ -204,6 +204,17 @@ impl Log {
         let beyond = bound == Bound::Disk;
         self.state.beyond.store(beyond, Ordering::Relaxed);
         self.state.bound_changed.notify_one();
+    }
+
+    /// How many devices are in each state; reads memory only.
+    pub fn device_states(&self) -> Vec<StateCount> {
+        self.state.device_states().counts()
+    }
+
+    /// The last devices that changed their state, the newest first, at most 24; and how many did
+    /// since the start. Reads memory only.
+    pub fn changes(&self) -> (Vec<Change>, u64) {
+        self.state.device_states().changes()
     }
 
     /// The journal's state for an operator; reads memory only.

@@ -47,6 +47,7 @@ mod command_sender;
 mod coverage;
 mod cursors;
 mod dead_letters;
+mod device_states;
 mod disk;
 mod dlq_watch;
 mod due;
@@ -84,12 +85,14 @@ pub use admin::Admin;
 pub use command::{ForgottenDevice, Replay, Settled, Which};
 pub use coverage::Heard;
 pub use cursors::Cursors;
+pub use device_states::{Change, StateCount};
 pub use entry::{
-    DeadLetter, Entry, EntryContent, Eviction, NewBatch, NewContent, NewEntry, Unchanged,
+    DeadLetter, Entry, EntryContent, Eviction, Letter, NewBatch, NewContent, NewEntry, Unchanged,
 };
 pub use error::{Error, Taken};
 pub use file::real_path;
 pub use handle::Journal;
+pub use last_state_rows::KnownDevice;
 pub use log::{Log, Queued};
 pub use proof::DeliveryProof;
 pub use reader::{Backwards, Reader};

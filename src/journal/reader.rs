@@ -14,11 +14,12 @@ use uuid::Uuid;
 use super::accounting::SinkAccounting;
 
 use super::error::failed;
+use super::last_state_rows::{self, KnownDevice};
 use super::row::{content, timestamp};
 use super::state::{CursorRow, State};
 use super::{
-    DeadLetter, DeliveryProof, Entry, Error, Eviction, ForgottenDevice, dead_letters, disk, file,
-    last_state_rows, proof_rows,
+    DeadLetter, DeliveryProof, Entry, Error, Eviction, ForgottenDevice, Letter, dead_letters, disk,
+    file, proof_rows,
 };
 use crate::model::Position;
 
@@ -185,6 +186,58 @@ impl Reader {
     /// The file cannot be read.
     pub async fn dead_letters(&mut self) -> Result<Vec<DeadLetter>, Error> {
         dead_letters::list(&mut self.connection).await
+    }
+
+    /// The next dead letters of a sink after a position: at most `entries_max`, each with at most
+    /// `bytes_max` bytes of its body.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn dead_letters_page(
+        &mut self,
+        sink: &str,
+        after: Position,
+        entries_max: u32,
+        bytes_max: u32,
+    ) -> Result<Vec<Letter>, Error> {
+        let bounds = (entries_max, bytes_max);
+        dead_letters::page(&mut self.connection, sink, after, bounds).await
+    }
+
+    /// The same of undecodable entries that are not settled yet.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn undecodable_page(
+        &mut self,
+        after: Position,
+        entries_max: u32,
+        bytes_max: u32,
+    ) -> Result<Vec<Letter>, Error> {
+        let bounds = (entries_max, bytes_max);
+        dead_letters::undecodable_page(&mut self.connection, after, bounds).await
+    }
+
+    /// The next devices after a place in their order, as far as their last states are saved: at most
+    /// `devices_max`, and only those in one of these states as sent, where some are given.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn devices_after(
+        &mut self,
+        after: [&str; 3],
+        states: Option<&[String]>,
+        devices_max: u32,
+    ) -> Result<Vec<KnownDevice>, Error> {
+        last_state_rows::after(&mut self.connection, after, states, devices_max).await
+    }
+
+    /// The last state of one device, by stream, client and device; `None`: it is not known.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn device(&mut self, key: [&str; 3]) -> Result<Option<KnownDevice>, Error> {
+        last_state_rows::one(&mut self.connection, key).await
     }
 
     /// The dead letters of one sink after a position.

@@ -13,7 +13,8 @@ use super::accounting::{Accounting, Passed};
 use super::cache::Cache;
 use super::command::Replay;
 use super::dead_letters::Total;
-use super::last_states::Met;
+use super::device_states::DeviceStates;
+use super::last_states::{LastStates, Met};
 use super::proof::{DeliveryProof, Kept, ProofSave, Proofs};
 use super::received_times::ReceivedTimes;
 use super::retention::waiting_bytes;
@@ -53,6 +54,7 @@ pub(super) struct State {
     devices_evicted: AtomicU64,
     missed_transitions: AtomicU64,
     repeats: AtomicU64,
+    device_states: Mutex<DeviceStates>,
     /// Tells the writer once that cursors have moved, until it asks which.
     pub(super) cursors_moved: Notify,
     /// Counts the commands: a change wakes the sinks.
@@ -162,6 +164,7 @@ impl State {
             devices_evicted: AtomicU64::new(0),
             missed_transitions: AtomicU64::new(0),
             repeats: AtomicU64::new(0),
+            device_states: Mutex::default(),
             cursors_moved: Notify::new(),
             commands: watch::Sender::new(0),
             dlq_bytes_max: settings.dlq_bytes_max,
@@ -223,8 +226,11 @@ impl State {
 
     /// Takes how many devices are known and how many were just forgotten, and the counts since the
     /// start.
-    pub(super) fn tell_devices(&self, devices: u64, evicted: usize, met: Met) {
-        self.devices.store(devices, Ordering::Relaxed);
+    pub(super) fn tell_devices(&self, known: &mut LastStates, evicted: usize, met: Met) {
+        self.devices.store(known.size().rows, Ordering::Relaxed);
+        if let Some(states) = known.take_states() {
+            self.device_states().clone_from(states);
+        }
         for (counter, more) in [
             (&self.devices_evicted, evicted as u64),
             (&self.missed_transitions, met.missed_transitions),
@@ -232,6 +238,13 @@ impl State {
         ] {
             counter.fetch_add(more, Ordering::Relaxed);
         }
+    }
+
+    /// How many devices are in each state, and the last changes.
+    pub(super) fn device_states(&self) -> MutexGuard<'_, DeviceStates> {
+        self.device_states
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The newest entries, for a moment.

@@ -213,7 +213,8 @@ impl Writer {
         }
         self.due.waits(Instant::now());
         let devices = self.last_states.size().rows;
-        self.state.tell_devices(devices, 0, Met::default());
+        self.state
+            .tell_devices(&mut self.last_states, 0, Met::default());
         info!(
             after = from.0,
             head = self.state.head().0,
@@ -458,7 +459,7 @@ impl Writer {
         self.last_states.evicted(&written.evicted);
         self.last_states.settle();
         self.state.tell_devices(
-            self.last_states.size().rows,
+            &mut self.last_states,
             written.evicted.len() - written.forgotten,
             resolved.met,
         );

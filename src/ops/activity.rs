@@ -51,8 +51,12 @@ enum Phase {
     Head,
     /// We: a request is being handled. The handler that reads a body has its own timeout.
     Handling,
-    /// The client: it is to read an answer. An answer is one piece: a stream needs another phase.
+    /// The client: it is to read an answer.
     Answer,
+    /// We: an answer without end is being sent, and there is nothing to send now.
+    Stream,
+    /// The client: it is to read a piece of such an answer.
+    Piece,
     /// The client: everything is said.
     Closing,
 }
@@ -90,17 +94,26 @@ impl Activity {
         self.enter(Phase::Answer, now);
     }
 
+    /// The answer has no end: its pieces come when they come.
+    pub(super) fn streams(&mut self, now: Instant) {
+        self.enter(Phase::Stream, now);
+    }
+
     /// Something is being written: of an answer, also of one to a head that nobody can read.
     pub(super) fn writing(&mut self, now: Instant) {
-        if matches!(self.phase, Phase::Idle | Phase::Head) {
-            self.enter(Phase::Answer, now);
+        match self.phase {
+            Phase::Idle | Phase::Head => self.enter(Phase::Answer, now),
+            Phase::Stream => self.enter(Phase::Piece, now),
+            Phase::Handling | Phase::Answer | Phase::Piece | Phase::Closing => {}
         }
     }
 
     /// All that there was to write is written.
     pub(super) fn flushed(&mut self, now: Instant) {
-        if self.phase == Phase::Answer {
-            self.enter(Phase::Idle, now);
+        match self.phase {
+            Phase::Answer => self.enter(Phase::Idle, now),
+            Phase::Piece => self.enter(Phase::Stream, now),
+            Phase::Idle | Phase::Head | Phase::Handling | Phase::Stream | Phase::Closing => {}
         }
     }
 
@@ -111,7 +124,8 @@ impl Activity {
 
     /// Since when the client is waited for; `None`: it waits for us.
     pub(super) fn waiting_since(&self) -> Option<Instant> {
-        (self.phase != Phase::Handling).then_some(self.since)
+        let is_ours = matches!(self.phase, Phase::Handling | Phase::Stream);
+        (!is_ours).then_some(self.since)
     }
 
     /// Whether the client has neither asked for anything nor has an answer to read.
@@ -124,8 +138,8 @@ impl Activity {
         let patience = match self.phase {
             Phase::Idle => patience.idle,
             Phase::Head => patience.head,
-            Phase::Handling => return None,
-            Phase::Answer => patience.answer,
+            Phase::Handling | Phase::Stream => return None,
+            Phase::Answer | Phase::Piece => patience.answer,
             Phase::Closing => patience.close,
         };
         Some(self.since + patience)
@@ -176,6 +190,15 @@ mod tests {
         check(&answered, Some(10));
         check(&[&answered[..], &[Activity::read]].concat(), Some(1));
         check(&[&answered[..], &[Activity::closed]].concat(), Some(1000));
+    }
+
+    #[test]
+    fn a_stream_waits_without_end_and_a_piece_of_it_does_not() {
+        let begun: [fn(&mut Activity, Instant); 2] = [Activity::requested, Activity::streams];
+        check(&begun, None);
+        check(&[&begun[..], &[Activity::writing]].concat(), Some(100));
+        let flushed: [fn(&mut Activity, Instant); 2] = [Activity::writing, Activity::flushed];
+        check(&[&begun[..], &flushed[..]].concat(), None);
     }
 
     #[test]

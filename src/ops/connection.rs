@@ -45,6 +45,11 @@ pub(super) enum Admission {
     Reserved,
 }
 
+/// An extension of an answer whose body has no end: its client is not cut while it has read all that
+/// there is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Endless;
+
 /// What a listener's connections have in common.
 #[derive(Debug, Clone)]
 pub(super) struct Site {
@@ -305,7 +310,13 @@ impl Requests {
         } else {
             Ok((self.refuse)())
         };
-        self.activity.lock().answered(Instant::now());
+        let is_stream = |answer: &Response| answer.extensions().get::<Endless>().is_some();
+        let (mut activity, now) = (self.activity.lock(), Instant::now());
+        match &response {
+            Ok(answer) if is_stream(answer) => activity.streams(now),
+            _ => activity.answered(now),
+        }
+        drop(activity);
         response
     }
 }

@@ -6,18 +6,22 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use super::control::Access;
+use super::cookie::cookie;
 use super::settings::Settings;
 use crate::secret::Secret;
 
 /// What everybody may ask for: a probe cannot sign in.
-const OPEN_PATHS: &[&str] = &["/healthz", "/readyz"];
+const OPEN_PATHS: &[&str] = &["/healthz", "/readyz", "/sign-in"];
+/// Of these everybody may have each.
+const OPEN_FOLDER: &str = "/assets/";
 /// It has a check of its own.
 const CONTROL_PATH: &str = "/control";
 
@@ -31,8 +35,14 @@ struct Rules {
     address: SocketAddr,
     hosts: Vec<String>,
     token: Option<Secret>,
+    is_tls: bool,
     access: Arc<Access>,
+    /// The cookie of who has signed in with the token; another one after each start.
+    cookie: Option<String>,
 }
+
+/// The cookie's name.
+const COOKIE: &str = "stomp_bridge";
 
 /// What an answer may say to whoever asked; an extension of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,12 +55,38 @@ pub(super) enum Openness {
 
 impl Guard {
     pub(super) fn new(settings: &Settings, address: SocketAddr, access: Arc<Access>) -> Guard {
+        let start = Uuid::new_v4();
+        let cookie = settings.token.as_ref().map(|token| {
+            let text = format!("cookie {start} {}", token.expose_secret());
+            let digest = Sha256::digest(text.as_bytes());
+            digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        });
         Guard(Arc::new(Rules {
+            cookie,
+            is_tls: settings.tls.is_some(),
             address,
             hosts: settings.hosts.clone(),
             token: settings.token.clone(),
             access,
         }))
+    }
+
+    /// The cookie that this token is worth, as a header sets it; `None`: it is not the token.
+    pub(super) fn cookie_for(&self, token: &str) -> Option<String> {
+        let rules = &*self.0;
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            header::AUTHORIZATION,
+            format!("Bearer {token}").parse().ok()?,
+        );
+        if !rules.has_token(&headers) {
+            return None;
+        }
+        let secure = if rules.is_tls { "; Secure" } else { "" };
+        let cookie = rules.cookie.as_ref()?;
+        Some(format!(
+            "{COOKIE}={cookie}; Path=/; HttpOnly; SameSite=Strict{secure}"
+        ))
     }
 }
 
@@ -68,13 +104,18 @@ pub(super) async fn check(
              the address of http.listen",
         );
     }
-    let open = match (&rules.token, rules.has_token(request.headers())) {
+    let reads = rules.has_token(request.headers()) || rules.has_cookie(request.headers());
+    let open = match (&rules.token, reads) {
         (None, _) | (Some(_), true) => Openness::Full,
         (Some(_), false) => Openness::StatusOnly,
     };
     let path = request.uri().path();
-    let is_open = OPEN_PATHS.contains(&path) || path == CONTROL_PATH;
+    let is_open =
+        OPEN_PATHS.contains(&path) || path == CONTROL_PATH || path.starts_with(OPEN_FOLDER);
     if open == Openness::StatusOnly && !is_open {
+        if wants_a_page(&request) {
+            return (StatusCode::SEE_OTHER, [(header::LOCATION, "/sign-in")]).into_response();
+        }
         let answer = refusal(
             StatusCode::UNAUTHORIZED,
             "this needs the header `Authorization: Bearer` with the token of http.token",
@@ -114,6 +155,16 @@ impl Rules {
                 .any(|known| known.eq_ignore_ascii_case(name))
     }
 
+    /// What a sign-in has given to a browser; never enough for a change.
+    fn has_cookie(&self, headers: &HeaderMap) -> bool {
+        let given = cookie(headers, COOKIE);
+        let digest = |text: &str| Sha256::digest(text.as_bytes());
+        self.cookie
+            .as_deref()
+            .zip(given.as_deref())
+            .is_some_and(|(expected, given)| digest(expected) == digest(given))
+    }
+
     /// The configured token, or the one beside the journal. Takes as long for a near miss as for
     /// any other.
     fn has_token(&self, headers: &HeaderMap) -> bool {
@@ -127,6 +178,15 @@ impl Rules {
         let configured = self.token.as_ref().is_some_and(is_token);
         self.access.allows(Some(given)) || configured
     }
+}
+
+/// Whether a browser asks for a page, which can show a form in its place.
+fn wants_a_page(request: &Request) -> bool {
+    let accepted = request.headers().get(header::ACCEPT);
+    let accepted = accepted
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    request.method() == Method::GET && accepted.contains("text/html")
 }
 
 /// A Host without its port: of `[::1]:9610` the address within the brackets.
@@ -154,7 +214,9 @@ mod tests {
             address,
             hosts: vec!["bridge.example.com".to_owned()],
             token: Some(Secret::from("a token of some length")),
+            is_tls: true,
             access: Arc::new(Access::new(address)),
+            cookie: Some("0a1b".to_owned()),
         }
     }
 
@@ -198,6 +260,24 @@ mod tests {
         two.append(header::HOST, "localhost".parse().unwrap());
         two.append(header::HOST, "evil.example".parse().unwrap());
         assert!(!rules.knows(&Uri::from_static("/status"), &two));
+    }
+
+    #[test]
+    fn a_token_is_worth_a_cookie_that_lets_read_and_no_other_site_sends() {
+        let guard = Guard(Arc::new(rules("192.0.2.7:9610")));
+        assert_eq!(guard.cookie_for("another token"), None);
+        let set = guard.cookie_for("a token of some length").unwrap();
+        assert!(
+            set.ends_with("; HttpOnly; SameSite=Strict; Secure"),
+            "{set}"
+        );
+        let reads = |cookie: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::COOKIE, cookie.parse().unwrap());
+            guard.0.has_cookie(&headers)
+        };
+        assert!(reads(set.split_once(';').unwrap().0));
+        assert!(!reads("stomp_bridge=0a1c") && !reads("stomp_bridge="));
     }
 
     #[test]

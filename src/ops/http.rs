@@ -1,4 +1,5 @@
-//! The HTTP listener: `/healthz`, `/readyz`, `/metrics` and `/status` answer on what the parts say;
+//! The HTTP listener: `/healthz`, `/readyz`, `/metrics`, `/status` and the pages answer on what the
+//! parts say;
 //! `/control` alone changes something, for who has the token. Nobody else's body is read.
 
 use std::borrow::Cow;
@@ -29,7 +30,9 @@ use super::connections::{Connections, Limits};
 use super::control::{Access, AdminCommand, Refusal};
 use super::guard::{self, Guard, Openness};
 use super::metrics;
+use super::page::{self, PageRoutes};
 use super::retry::carry_out;
+use super::sampler::sample;
 use super::settings::Settings;
 use super::status::Report;
 use super::view::View;
@@ -139,6 +142,9 @@ impl Listener {
         let report = Router::new()
             .route("/status", get(status))
             .with_state(reported);
+        let pages = page::routes(&view, &guard, stop.clone());
+        let (samples, changes) = (sample(view.clone()), pages.broadcast());
+        let PageRoutes { router: pages, .. } = pages;
         let router = Router::new()
             .route("/healthz", get(healthz))
             .route("/readyz", get(readyz))
@@ -146,6 +152,7 @@ impl Listener {
             .with_state(view)
             .merge(report)
             .merge(control)
+            .merge(pages)
             .layer(middleware::from_fn_with_state(guard, guard::check));
         let site = Site {
             router,
@@ -155,9 +162,13 @@ impl Listener {
             tls: self.tls,
             stop,
         };
-        Connections::new(site, Limits::default())
-            .run(self.listener)
-            .await;
+        let connections = Connections::new(site, Limits::default()).run(self.listener);
+        tokio::select! {
+            () = connections => {}
+            // Neither of them ends.
+            () = samples => {}
+            () = changes => {}
+        }
     }
 }
 
@@ -186,7 +197,7 @@ async fn readyz(
     State(view): State<View>,
     Extension(openness): Extension<Openness>,
 ) -> impl IntoResponse {
-    let unready = view.unready();
+    let unready = view.verdict().reasons();
     let status = if unready.is_empty() {
         StatusCode::OK
     } else {

@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::audit::Intake;
+use super::lang::Lang;
 use super::reload::RejectedReload;
 use super::sinks::SinkView;
+use super::verdict::Said;
 use super::view::View;
 use crate::journal::{self, SinkAccounting};
 use crate::model::Position;
@@ -28,6 +30,9 @@ pub struct Report {
     pub started_at: Option<Timestamp>,
     /// Connected, subscribed, and every sink up.
     pub ready: bool,
+    /// How the daemon is, and what to do, in words.
+    #[serde(default)]
+    pub verdict: Option<Said>,
     /// Why it is not ready, one line each.
     #[serde(default)]
     pub reasons: Vec<String>,
@@ -266,12 +271,14 @@ impl Report {
         let (link, status) = (view.source.link(), view.journal.log.status());
         let profile = view.source.profile();
         let guarantee = profile.guarantees.into_iter();
-        let reasons = view.unready();
+        let verdict = view.verdict();
+        let reasons = verdict.reasons();
         Ok(Report {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             at: Timestamp::now(),
             started_at: Some(view.started_at),
             ready: reasons.is_empty(),
+            verdict: Some(verdict.said(Lang::En)),
             reasons,
             rejected_reload: view.reloads.last_rejected(),
             unread_secrets: view.reloads.unread_secrets(),

@@ -188,7 +188,7 @@ fn hanging_sinks(sinks: &[SinkView], now: Instant) -> Vec<String> {
 
 /// How the daemon is, in one line for `systemctl status`.
 fn status_line(view: &View) -> String {
-    let reasons = view.unready();
+    let reasons = view.verdict().reasons();
     if let Some((first, others)) = reasons.split_first() {
         let more = match others.len() {
             0 => String::new(),

@@ -22,7 +22,7 @@ use super::pointer::Finder;
 use super::scalar::{characters, excerpt, number, text, time};
 use super::undecodable::Undecodable;
 use super::{Field, Mapping, States};
-use crate::model::{Coordinates, Names, Origin, Place, StatusEvent, Via};
+use crate::model::{Coordinates, Names, Origin, Place, Severity, StatusEvent, Via};
 use crate::secret::beginning;
 
 /// Statuses in one body. A larger array, such as one of scalars in a frame of many MiB, would cost
@@ -278,6 +278,11 @@ impl Decoder {
     /// same.
     pub fn stream(&self) -> &Arc<str> {
         &self.stream
+    }
+
+    /// The vocabulary's name of a state as sent, and how much it matters.
+    pub fn state<'a>(&'a self, word: &'a str) -> (&'a str, Severity) {
+        self.states.lookup(word)
     }
 
     /// The zone of the times that name none.

@@ -1,8 +1,9 @@
 //! Which kinds of sinks there are, and how one is made.
 
 use super::error::BuildError;
+use super::history::{self, Look};
 use super::sink::Built;
-use super::{history, mqtt, webhook};
+use super::{mqtt, webhook};
 use crate::paced::Interval;
 
 /// Validated settings of one sink's destination.
@@ -16,6 +17,27 @@ pub enum Settings {
     Mqtt(mqtt::Settings),
     /// HTTP POST.
     Webhook(webhook::Settings),
+}
+
+impl Settings {
+    /// A look into the history that it writes; `None`: it is no history.
+    pub fn look(&self) -> Option<Look> {
+        match self {
+            Settings::Sqlite(settings) => Some(Look::sqlite(settings)),
+            Settings::Postgres(settings) => Some(Look::postgres(settings)),
+            Settings::Mqtt(_) | Settings::Webhook(_) => None,
+        }
+    }
+
+    /// What the configuration calls its type.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Settings::Sqlite(_) => "sqlite",
+            Settings::Postgres(_) => "postgres",
+            Settings::Mqtt(_) => "mqtt",
+            Settings::Webhook(_) => "webhook",
+        }
+    }
 }
 
 /// Makes a sink from its settings; under load, new events come once in a `commit_interval`. Connects

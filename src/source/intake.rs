@@ -546,13 +546,15 @@ impl Intake {
 
     /// What the last process heard when it died is heard no more: see [`TopicsHeard::take_over`].
     pub(super) fn take_over(&mut self, left: Heard, now: Timestamp) {
-        self.entries.extend(self.heard.take_over(left, now));
+        let entries = self.heard.take_over(left, now);
+        self.covered(entries);
     }
 
     /// A topic's subscription stands: its entry comes before those of its messages.
     pub(super) fn began(&mut self, topic: &Arc<str>, now: Timestamp) {
         self.listen_to(topic);
-        self.entries.extend(self.heard.began(topic, now));
+        let entry = self.heard.began(topic, now);
+        self.covered(entry);
     }
 
     /// Nothing more comes of a topic, which was heard until then.
@@ -560,8 +562,8 @@ impl Intake {
         self.forget_silence(topic);
         let now = Timestamp::now();
         let at = gap_begins(&self.topics, topic, at, cause);
-        self.entries
-            .extend(self.heard.ceased(topic, at, cause, now));
+        let entry = self.heard.ceased(topic, at, cause, now);
+        self.covered(entry);
     }
 
     /// The server refuses a topic, which was perhaps heard until then.
@@ -578,14 +580,26 @@ impl Intake {
         self.forget_silence(topic);
         let now = Timestamp::now();
         let at = gap_begins(&self.topics, topic, at, cause);
-        self.entries.extend(self.heard.deaf(topic, at, cause, now));
+        let entry = self.heard.deaf(topic, at, cause, now);
+        self.covered(entry);
     }
 
     /// Nothing more comes of any topic.
     pub(super) fn all_ceased(&mut self, at: Timestamp, cause: CoverageCause) {
         let now = Timestamp::now();
         let at = |topic: &str| gap_begins(&self.topics, topic, at, cause);
-        self.entries.extend(self.heard.all_ceased(at, cause, now));
+        let entries = self.heard.all_ceased(at, cause, now);
+        self.covered(entries);
+    }
+
+    /// What topics began and ceased to be heard, for the log and for readers.
+    fn covered(&mut self, entries: impl IntoIterator<Item = NewEntry>) {
+        for entry in entries {
+            if let Ok(coverage) = serde_json::from_slice(&entry.body) {
+                self.status.covered(&entry.topic, &coverage);
+            }
+            self.entries.push(entry);
+        }
     }
 
     /// Whether any topic is heard.

@@ -21,7 +21,8 @@
 //!   said of odd frames; `redelivery`: and of messages that were delivered before
 //! - `resync`: snapshots of what a topic's devices are, where something may have passed us by;
 //!   `resync_settings`: how they are asked for; `resync_report`: how the last ones ended
-//! - `coverage`: which topics are heard; `link_proof`: until when that is certain;
+//! - `coverage`: which topics are heard; `gaps_seen`: when they were not, for readers;
+//!   `link_proof`: until when that is certain;
 //!   `sockjs_heartbeats`: SockJS's signs of life, where STOMP has none
 //! - `status`: the state of the link; `topic_status`: when each topic's messages came;
 //!   `unreadable`: what of them could not be read
@@ -40,6 +41,7 @@ mod coverage;
 mod credit;
 mod disconnect;
 mod doubtful;
+mod gaps_seen;
 mod intake;
 mod last_transports;
 mod link_proof;
@@ -73,6 +75,7 @@ pub use broker::{
     Broker, ConfigurationWarning, Detection, PossibleGuarantee, Seen, guarantees, reads_a_queue,
 };
 pub use client::{Client, ClientError, Observer, WireTrace};
+pub use gaps_seen::SeenGap;
 pub use names::in_short;
 pub use refused_topics::RefusedTopic;
 pub use reload::Handle;

@@ -11,12 +11,14 @@ use tokio::sync::{Notify, watch};
 use tracing::warn;
 
 use super::broker::{Broker, ConfigurationWarning};
+use super::gaps_seen::{SeenGap, SeenGaps};
 use super::refused_topics::RefusedTopic;
 use super::resync_report::ResyncReport;
 use super::topic_status::{TopicStatus, TopicTimes};
 use super::undeliverable::{BreakPoint, BreakPoints, Undeliverable};
 use super::unreadable::{Unreadable, UnreadableByTopic};
 use crate::latency::Latency;
+use crate::model::Coverage;
 
 /// The source's loop turns at least so often, whatever it waits for.
 pub(super) const TURN: Duration = Duration::from_secs(5);
@@ -163,6 +165,7 @@ pub struct Status {
     resyncs: Mutex<BTreeMap<Arc<str>, ResyncReport>>,
     held_back: AtomicU64,
     leaving: Mutex<BTreeSet<Arc<str>>>,
+    gaps: Mutex<SeenGaps>,
     last_message_us: AtomicU64,
     last_byte_us: AtomicU64,
     turns: AtomicU64,
@@ -198,6 +201,7 @@ impl Default for Status {
             resyncs: Mutex::default(),
             held_back: AtomicU64::new(0),
             leaving: Mutex::default(),
+            gaps: Mutex::default(),
             last_message_us: AtomicU64::new(0),
             last_byte_us: AtomicU64::new(0),
             turns: AtomicU64::new(0),
@@ -306,6 +310,18 @@ impl Status {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// When topics were not heard, of the last day and since the process began; at most 10,000.
+    pub fn gaps(&self) -> Vec<SeenGap> {
+        let gaps = self.gaps.lock().unwrap_or_else(PoisonError::into_inner);
+        gaps.read()
+    }
+
+    /// A topic began or ceased to be heard.
+    pub(super) fn covered(&self, topic: &Arc<str>, coverage: &Coverage) {
+        let mut gaps = self.gaps.lock().unwrap_or_else(PoisonError::into_inner);
+        gaps.take(topic, coverage);
     }
 
     pub(super) fn leaves(&self, topics: BTreeSet<Arc<str>>) {

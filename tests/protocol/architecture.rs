@@ -61,6 +61,8 @@ const WRAPPED: &[(&str, &[&str])] = &[
     // The demo is a server: the other side of the same wire.
     ("tokio_tungstenite::", &["transport", "sinks/mqtt", "demo"]),
     ("axum::", &["ops", "demo"]),
+    ("askama::", &["ops/page"]),
+    ("utoipa::", &["ops"]),
     ("sqlx::", &["journal", "sinks/history"]),
     // A pooler may stand before Postgres: statements have no names there.
     (

@@ -7,6 +7,7 @@ use tracing::{error, info, warn};
 use super::App;
 use crate::app::diff::Diff;
 use crate::app::running_sinks::BuiltSink;
+use crate::app::setup::setup;
 use crate::app::troubles::Condition;
 use crate::config::{self, Environment, Level, Plan, Problem, Problems};
 use crate::ops::systemd;
@@ -94,7 +95,7 @@ impl App {
         }
         rotation::looked();
         let is_well =
-            self.view.reloads.unread_secrets().is_none() && self.view.unready().is_empty();
+            self.view.reloads.unread_secrets().is_none() && self.view.verdict().is_ready();
         self.troubles.looked(match is_well {
             true => Condition::Well,
             false => Condition::Wrong,
@@ -203,6 +204,7 @@ impl App {
             http,
             ..plan
         };
+        self.view.setup.replace(setup(&self.plan));
         Ok(Ok(()))
     }
 

@@ -49,7 +49,7 @@ impl Scrape<'_> {
 
     fn readiness(&mut self) {
         let view = self.view;
-        self.one(&list::READY, u8::from(view.unready().is_empty()));
+        self.one(&list::READY, u8::from(view.verdict().is_ready()));
         let mut samples = self.out.family(&list::NOT_READY);
         for (reason, count) in reasons(view) {
             samples.sample(&[reason], count);
@@ -304,7 +304,7 @@ impl Scrape<'_> {
     }
 }
 
-/// How many times each reason keeps the daemon from being ready, as [`View::unready`] says it.
+/// How many times each reason keeps the daemon from being ready, as the verdict says it.
 fn reasons(view: &View) -> [(&'static str, usize); 5] {
     let state = view.source.link().state;
     let topics = view.source.topics();

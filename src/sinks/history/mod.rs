@@ -10,6 +10,7 @@
 //!   `stored`: what both give back
 //! - `rows`, `newest`, `retention`: the events of a batch by kind, the newest status, rows that are
 //!   too old; `upkeep`: what else comes next beside the batches
+//! - `look`: reads a history for who shows it
 //! - `question`: what a person asks a history; `reader`: asks it, without changing anything
 //! - `operator`: what an operator deletes or copies beside the daemon; `kept`: what is kept of a
 //!   device
@@ -22,6 +23,7 @@ mod daily;
 mod device;
 mod gaps;
 pub mod kept;
+mod look;
 mod migration;
 mod newest;
 pub mod operator;
@@ -38,3 +40,5 @@ mod timeline;
 mod times;
 mod upkeep;
 mod words;
+
+pub use look::{Look, LookRow};

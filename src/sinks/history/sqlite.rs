@@ -7,6 +7,7 @@
 
 mod file;
 mod insert;
+pub(super) mod look;
 mod look_up;
 mod operator;
 mod probe;

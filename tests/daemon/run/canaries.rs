@@ -331,7 +331,20 @@ topic = "devices/{{{{ device_id }}}}"
     let (_, status) = daemon.get_with("/status", &authorized).await.unwrap();
     assert!(status.contains("/devices: no …"), "{status}");
     assert_discreet("/status", &status);
-    for path in ["/readyz", "/metrics", "/healthz"] {
+    for path in [
+        "/readyz",
+        "/metrics",
+        "/healthz",
+        "/",
+        "/regions",
+        "/topics",
+        "/devices?state=all",
+        "/dead-letters",
+        "/api/v1/now",
+        "/api/v1/state",
+        "/api/v1/devices?state=all",
+        "/api/v1/dead-letters",
+    ] {
         let (_, body) = daemon.get_with(path, &authorized).await.unwrap();
         assert_discreet(path, &body);
     }

@@ -11,6 +11,8 @@ mod listener;
 mod metrics;
 mod notified;
 mod operator;
+mod page;
+mod page_browser;
 mod readyz;
 mod reload;
 mod rotation;

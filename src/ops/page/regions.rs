@@ -1,0 +1,476 @@
+//! The regions of the first page: each is one element with an id, rendered by itself, so that the
+//! stream sends only those that have changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use askama::Template;
+use jiff::{SignedDuration, Timestamp};
+
+use super::shapes;
+use crate::model::Severity;
+use crate::ops::lang::{self, Lang};
+use crate::ops::setup::Setup;
+use crate::ops::snapshot::{GapNow, SinkNow, Snapshot, TopicNow, TopicState};
+use crate::ops::verdict::{Level, Said};
+use crate::ops::view::View;
+
+/// All of them, by the ids of their elements.
+pub(super) const NAMES: [&str; 10] = [
+    "verdict",
+    "path",
+    "sinks",
+    "topics-head",
+    "matrix",
+    "topics-rows",
+    "gaps",
+    "journal",
+    "changes",
+    "link",
+];
+
+/// Up to this many topics have a row each.
+const ROWS_MAX: usize = 24;
+
+/// Rows of topics in trouble, where there are more.
+const TROUBLED_MAX: usize = 10;
+
+/// Tables with a row for the rest of their topics.
+const TABLES_MAX: usize = 10;
+
+/// Whether ages are written. In a stream they are not: the browser has a clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ages {
+    Written,
+    Ticking,
+}
+
+/// The rendered regions, by their ids.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Regions(pub(super) BTreeMap<&'static str, String>);
+
+impl Regions {
+    /// As they are now.
+    ///
+    /// # Errors
+    /// A template has failed.
+    pub(super) fn of(view: &View, lang: Lang, ages: Ages) -> Result<Regions, askama::Error> {
+        let snapshot = Snapshot::of(view);
+        let said = view.verdict().said(lang);
+        Regions::render(&snapshot, &said, &view.setup.current(), (lang, ages))
+    }
+
+    /// Of one moment.
+    ///
+    /// # Errors
+    /// A template has failed.
+    pub(super) fn render(
+        snapshot: &Snapshot,
+        said: &Said,
+        setup: &Setup,
+        (lang, ages): (Lang, Ages),
+    ) -> Result<Regions, askama::Error> {
+        let mut regions = BTreeMap::new();
+        for name in NAMES {
+            let region = Region {
+                name,
+                l: lang,
+                s: snapshot,
+                said,
+                setup,
+                ages,
+            };
+            regions.insert(name, region.render()?);
+        }
+        Ok(Regions(regions))
+    }
+
+    /// One of them.
+    pub(super) fn get(&self, name: &str) -> &str {
+        self.0.get(name).map_or("", String::as_str)
+    }
+}
+
+/// The rows of these topics, one for each.
+///
+/// # Errors
+/// The template has failed.
+pub(super) fn all_topics(
+    view: &View,
+    snapshot: &Snapshot,
+    lang: Lang,
+) -> Result<String, askama::Error> {
+    let region = Region {
+        name: "topics-all",
+        l: lang,
+        s: snapshot,
+        said: &view.verdict().said(lang),
+        setup: &view.setup.current(),
+        ages: Ages::Written,
+    };
+    region.render()
+}
+
+/// Topics that are shown in one row.
+struct Rest {
+    name: String,
+    count: usize,
+    rate: f64,
+    last_message: Option<Timestamp>,
+}
+
+#[derive(Template)]
+#[template(path = "page/regions.html")]
+struct Region<'a> {
+    name: &'static str,
+    l: Lang,
+    s: &'a Snapshot,
+    said: &'a Said,
+    setup: &'a Setup,
+    ages: Ages,
+}
+
+impl Region<'_> {
+    fn age(&self, at: &Timestamp) -> String {
+        let text = match self.ages {
+            Ages::Written => self.l.between(*at, self.s.at),
+            Ages::Ticking => String::new(),
+        };
+        format!("<time class=\"age\" datetime=\"{at}\">{text}</time>")
+    }
+
+    fn clock(&self, at: &Timestamp) -> String {
+        lang::clock(*at, self.s.at, &self.setup.zone)
+    }
+
+    fn count(&self, count: &u64) -> String {
+        self.l.count(*count)
+    }
+
+    /// How much is well.
+    fn all_well(&self) -> String {
+        let (topics, devices) = (self.s.topics.len(), self.s.devices.known);
+        let topic_noun = self.l.plural(topics as u64, "topic", "topics");
+        let device_noun = self.l.plural(devices, "device", "devices");
+        let devices = self.l.count(devices);
+        match self.l {
+            Lang::En => {
+                format!("{topics} {topic_noun}, {devices} {device_noun}; no gap in the last day")
+            }
+            Lang::Zh => format!("{topics} 个主题，{devices} 台设备；最近一天没有空档"),
+        }
+    }
+
+    fn dead_letters(&self) -> String {
+        self.l.count(self.s.dead_letters())
+    }
+
+    fn size(&self, bytes: &u64) -> String {
+        lang::size(*bytes)
+    }
+
+    fn rate(&self, rate: &f64) -> String {
+        format!("{}{}", lang::rate(*rate), self.l.t("/s", "/秒"))
+    }
+
+    fn spark(&self, points: &[f64], now: &f64) -> String {
+        shapes::spark(points, *now)
+    }
+
+    fn mark(&self, severity: &Severity) -> &'static str {
+        mark(*severity)
+    }
+
+    /// States have their name in English and the platform's word in Chinese.
+    fn state<'b>(&self, state: &'b crate::ops::snapshot::StateNow) -> &'b str {
+        match self.l {
+            Lang::Zh if !state.word.is_empty() => &state.word,
+            _ if state.state.is_empty() => self.l.t("other words", "其他"),
+            _ => &state.state,
+        }
+    }
+
+    fn device_path(&self, change: &crate::ops::snapshot::ChangeNow) -> String {
+        super::links::device_path(&change.stream, &change.client_id, &change.device_id)
+    }
+
+    fn sink_state(&self, sink: &SinkNow) -> (&'static str, &'static str) {
+        let (mark, en, zh) = match sink.state {
+            "up" => ("ok", "up", "正常"),
+            "paused" => ("warn", "paused", "已暂停"),
+            "disabled" => ("crit", "disabled", "已停用"),
+            "starting" => ("unk", "not tried yet", "尚未连接"),
+            "removed" => ("unk", "removed", "已移除"),
+            _ => ("warn", "retrying", "重试中"),
+        };
+        (mark, self.l.t(en, zh))
+    }
+
+    fn topic_state(&self, state: &TopicState) -> (&'static str, &'static str) {
+        let (mark, en, zh) = match state {
+            TopicState::Refused => ("crit", "refused", "被拒绝"),
+            TopicState::Unheard => ("crit", "not heard", "未收听"),
+            TopicState::Silent => ("warn", "silent", "静默"),
+            TopicState::Subscribed => ("ok", "subscribed", "已订阅"),
+            TopicState::Receiving => ("ok", "receiving", "接收中"),
+        };
+        (mark, self.l.t(en, zh))
+    }
+
+    fn cause(&self, cause: &str) -> &'static str {
+        let (en, zh) = match cause {
+            "connection_lost" => ("the connection was lost", "连接中断"),
+            "refused" => ("the server refused the subscription", "服务器拒绝订阅"),
+            "daemon_stopped" => ("the daemon was stopped", "守护进程已停止"),
+            "daemon_down" => ("the daemon did not run", "守护进程未运行"),
+            "journal_full" => ("the journal was full", "落盘日志已满"),
+            "unsubscribed" => ("it was unsubscribed by a reload", "重载时取消订阅"),
+            _ => ("the server was silent", "服务器静默"),
+        };
+        self.l.t(en, zh)
+    }
+
+    fn gap_topics(&self, gap: &GapNow) -> String {
+        let names = gap.topics.join(", ");
+        match gap.count.saturating_sub(gap.topics.len()) {
+            _ if gap.all => {
+                let count = gap.count;
+                self.l
+                    .t(&format!("all {count}"), &format!("全部 {count} 个"))
+                    .to_owned()
+            }
+            0 => names,
+            more => {
+                let en = format!("{names} and {more} more");
+                self.l
+                    .t(&en, &format!("{names} 等 {} 个", gap.count))
+                    .to_owned()
+            }
+        }
+    }
+
+    fn length(&self, gap: &GapNow) -> String {
+        let until = gap.until.unwrap_or(self.s.at);
+        self.l.between(gap.since, until)
+    }
+
+    /// The bar of a topic's last day: the time before the start of the daemon is neither heard nor
+    /// not heard.
+    fn bar(&self, topic: &TopicNow) -> String {
+        let end = self.s.at;
+        let begin = end
+            .saturating_sub(SignedDuration::from_hours(24))
+            .unwrap_or(Timestamp::MIN);
+        let heard = shapes::gap(self.s.started_at.max(begin), end, (begin, end));
+        let mut bar = format!(
+            "<rect class=\"f-sunk\" width=\"100%\" height=\"12\"/><rect class=\"f-ok\" x=\"{:.1}%\" \
+             width=\"{:.1}%\" height=\"12\"/>",
+            heard.x, heard.width
+        );
+        for (since, until) in &topic.gaps {
+            let gap = shapes::gap(*since, until.unwrap_or(end), (begin, end));
+            let _ = write!(
+                bar,
+                "<rect x=\"{:.1}%\" width=\"{:.1}%\" height=\"12\" fill=\"url(#h)\"/>",
+                gap.x, gap.width
+            );
+        }
+        bar
+    }
+
+    fn has_matrix(&self) -> bool {
+        self.s.topics.len() > ROWS_MAX
+    }
+
+    fn is_list(&self) -> bool {
+        self.name == "topics-all"
+    }
+
+    fn cell(&self, topic: &TopicNow) -> &'static str {
+        match (self.topic_state(&topic.state).0, topic.quiet) {
+            ("ok", true) => "q",
+            ("ok", false) => "",
+            (mark, _) => mark,
+        }
+    }
+
+    /// The topics with a row of their own: all, or those in trouble.
+    fn rows(&self) -> Vec<&TopicNow> {
+        if !self.has_matrix() || self.is_list() {
+            return self.s.topics.iter().collect();
+        }
+        let mut troubled = self.troubled();
+        troubled.truncate(TROUBLED_MAX);
+        troubled
+    }
+
+    fn troubled(&self) -> Vec<&TopicNow> {
+        let is_troubled = |it: &&TopicNow| it.state < TopicState::Subscribed;
+        let mut troubled: Vec<&TopicNow> = self.s.topics.iter().filter(is_troubled).collect();
+        troubled.sort_by_key(|topic| topic.state);
+        troubled
+    }
+
+    fn more_troubled(&self) -> usize {
+        self.troubled().len().saturating_sub(TROUBLED_MAX)
+    }
+
+    /// The topics without a row of their own, by their tables.
+    fn rests(&self) -> Vec<Rest> {
+        if !self.has_matrix() || self.is_list() {
+            return Vec::new();
+        }
+        let mut rests: BTreeMap<&str, Rest> = BTreeMap::new();
+        let well = self
+            .s
+            .topics
+            .iter()
+            .filter(|topic| topic.state >= TopicState::Subscribed);
+        for topic in well {
+            let table = topic.table.as_deref().unwrap_or_default();
+            let rest = rests.entry(table).or_insert_with(|| Rest {
+                name: match table.is_empty() {
+                    true => self.l.t("the others", "其余").to_owned(),
+                    false => table.to_owned(),
+                },
+                count: 0,
+                rate: 0.0,
+                last_message: None,
+            });
+            rest.count += 1;
+            rest.rate += topic.rate;
+            rest.last_message = rest.last_message.max(topic.last_message);
+        }
+        rests.into_values().take(TABLES_MAX).collect()
+    }
+
+    /// How many topics are in each state, in words.
+    fn summary(&self) -> String {
+        let states: BTreeSet<TopicState> = self.s.topics.iter().map(|topic| topic.state).collect();
+        let counts: Vec<String> = states
+            .into_iter()
+            .rev()
+            .map(|state| {
+                let (count, (_, word)) = (self.s.topics_in(state), self.topic_state(&state));
+                self.l
+                    .t(&format!("{count} {word}"), &format!("{word} {count}"))
+                    .to_owned()
+            })
+            .collect();
+        let all = self.s.topics.len();
+        let counts = counts.join(self.l.t(", ", "，"));
+        self.l
+            .t(&format!("{all}: {counts}"), &format!("{all} 个：{counts}"))
+            .to_owned()
+    }
+
+    fn link_mark(&self) -> &'static str {
+        let heard = self.s.topics_heard();
+        let worst = self.said.todo.iter().filter(|todo| {
+            let keys = [
+                "not_connected",
+                "topics_refused",
+                "undeliverable",
+                "paused",
+                "journal_full",
+            ];
+            keys.contains(&todo.key.as_str()) || todo.key.contains("silent")
+        });
+        let worst = worst.map(|todo| todo.state).max();
+        match worst {
+            Some(level) => level.as_str(),
+            None if heard < self.s.topics.len() => Level::Unknown.as_str(),
+            None => Level::Ok.as_str(),
+        }
+    }
+
+    fn sinks_up(&self) -> usize {
+        self.s
+            .sinks
+            .iter()
+            .filter(|sink| sink.state == "up")
+            .count()
+    }
+
+    fn sinks_mark(&self) -> &'static str {
+        let worst = self
+            .said
+            .todo
+            .iter()
+            .filter(|todo| todo.key.starts_with("sinks_"));
+        worst
+            .map(|todo| todo.state)
+            .max()
+            .unwrap_or(Level::Ok)
+            .as_str()
+    }
+
+    fn journal_percent(&self) -> u64 {
+        shapes::share(self.s.journal.bytes, self.s.journal.max_bytes).round() as u64
+    }
+
+    fn journal_mark(&self) -> &'static str {
+        match self.s.journal.full {
+            true => "crit",
+            false if self.s.journal.pending_bytes * 100 >= self.s.journal.max_bytes * 80 => "warn",
+            false => "ok",
+        }
+    }
+
+    fn share(&self, part: &u64, whole: &u64) -> String {
+        format!("{:.1}%", shapes::share(*part, *whole))
+    }
+
+    /// The sink that is furthest behind, and since when.
+    fn furthest_behind(&self) -> Option<(&SinkNow, Timestamp)> {
+        let behind = self
+            .s
+            .sinks
+            .iter()
+            .filter_map(|sink| Some((sink, sink.oldest_pending?)));
+        let late =
+            |(_, since): &(&SinkNow, Timestamp)| self.s.at.as_second() - since.as_second() > 5;
+        behind.filter(late).min_by_key(|(_, since)| *since)
+    }
+
+    fn seconds(&self, seconds: &u64) -> String {
+        self.l.age(i64::try_from(*seconds).unwrap_or(i64::MAX))
+    }
+
+    fn retry_command(&self, sink: &str) -> String {
+        serde_json::json!({ "command": "retry_sink", "sink": sink }).to_string()
+    }
+
+    fn percent(&self, topic: &TopicNow) -> String {
+        match topic.heard_percent {
+            whole if whole >= 99.95 => "100 %".to_owned(),
+            part => format!("{part:.1} %"),
+        }
+    }
+
+    fn link_word(&self) -> &'static str {
+        match self.s.link.state {
+            "connecting" => "连接中",
+            "connected" => "已连接",
+            "subscribed" => "已订阅",
+            "receiving" => "接收中",
+            "silent" => "静默",
+            "stopped" => "已停止",
+            _ => "已暂停",
+        }
+    }
+
+    fn topics_of(&self, topics: &[String]) -> String {
+        crate::source::in_short(topics)
+    }
+}
+
+/// The mark of a severity.
+pub(super) fn mark(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Unknown => "unk",
+        Severity::Ok | Severity::Info => "ok",
+        Severity::Warning => "warn",
+        Severity::Critical => "crit",
+    }
+}

@@ -1,0 +1,581 @@
+//! All that the page shows of one moment, without words: the API gives it as it is. It reads memory
+//! only, and holds no secret.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio::time::Instant;
+use utoipa::ToSchema;
+
+use super::samples::Rate;
+use super::setup::{Setup, TopicSetup};
+use super::view::View;
+use crate::journal;
+use crate::model::Severity;
+use crate::secret::redact;
+use crate::source::{Broker, LinkState, RefusedTopic, SeenGap, TopicStatus};
+
+/// Gaps with a line of their own.
+const GAPS_SHOWN_MAX: usize = 20;
+
+/// Topics of a gap that are named.
+const NAMES_MAX: usize = 3;
+
+/// Changes in the list.
+const CHANGES_SHOWN_MAX: usize = 12;
+
+/// A topic of which nothing came for this long has a paler cell.
+const QUIET: i64 = 600;
+
+/// Of one moment.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct Snapshot {
+    /// The moment.
+    #[schema(value_type = String)]
+    pub(super) at: Timestamp,
+    #[schema(value_type = String)]
+    pub(super) started_at: Timestamp,
+    /// The host that the daemon runs on.
+    pub(super) name: String,
+    pub(super) version: &'static str,
+    pub(super) link: LinkNow,
+    /// In the configuration's order.
+    pub(super) topics: Vec<TopicNow>,
+    /// The gaps of the last day, since the daemon started; the newest first.
+    pub(super) gaps: Vec<GapNow>,
+    pub(super) journal: JournalNow,
+    pub(super) sinks: Vec<SinkNow>,
+    pub(super) devices: DevicesNow,
+    pub(super) changes: Vec<ChangeNow>,
+    /// When the configuration in force was applied.
+    #[schema(value_type = String)]
+    pub(super) configured_at: Timestamp,
+}
+
+/// The STOMP side.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct LinkNow {
+    /// As in `status`.
+    pub(super) state: &'static str,
+    /// Subscribed, and something is heard.
+    pub(super) heard: bool,
+    #[schema(value_type = String)]
+    pub(super) since: Timestamp,
+    pub(super) server: String,
+    /// The kind of server, where it says so.
+    pub(super) broker: Option<&'static str>,
+    #[schema(value_type = Option<String>)]
+    pub(super) last_message: Option<Timestamp>,
+    pub(super) heartbeat_seconds: f64,
+    pub(super) failures: u32,
+    #[schema(value_type = Option<String>)]
+    pub(super) next_attempt: Option<Timestamp>,
+    /// Messages a second.
+    pub(super) rate: f64,
+    pub(super) guarantees: Vec<GuaranteeNow>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// A guarantee, and the topics that have it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct GuaranteeNow {
+    pub(super) says: String,
+    pub(super) topics: Vec<String>,
+}
+
+/// How a topic is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum TopicState {
+    Refused,
+    /// It is not subscribed now, for another reason.
+    Unheard,
+    Silent,
+    /// Subscribed, and nothing has come since the start.
+    Subscribed,
+    Receiving,
+}
+
+/// One topic.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct TopicNow {
+    pub(super) name: String,
+    pub(super) destination: String,
+    pub(super) table: Option<String>,
+    pub(super) state: TopicState,
+    #[schema(value_type = Option<String>)]
+    pub(super) since: Option<Timestamp>,
+    pub(super) silence_seconds: Option<u64>,
+    #[schema(value_type = Option<String>)]
+    pub(super) last_message: Option<Timestamp>,
+    pub(super) messages: u64,
+    pub(super) rate: f64,
+    /// Messages a second in the last hour, the oldest first.
+    pub(super) points: Vec<f64>,
+    /// The times of the last day, since the daemon started, in which it was not heard.
+    #[schema(value_type = Vec<Vec<String>>)]
+    pub(super) gaps: Vec<(Timestamp, Option<Timestamp>)>,
+    /// How much of that time it was heard.
+    pub(super) heard_percent: f64,
+    /// Nothing came for ten minutes.
+    pub(super) quiet: bool,
+}
+
+/// A time in which topics were not heard.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct GapNow {
+    /// The first few.
+    pub(super) topics: Vec<String>,
+    pub(super) count: usize,
+    /// It is of all topics.
+    pub(super) all: bool,
+    #[schema(value_type = String)]
+    pub(super) since: Timestamp,
+    #[schema(value_type = Option<String>)]
+    pub(super) until: Option<Timestamp>,
+    pub(super) cause: &'static str,
+}
+
+/// The log.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct JournalNow {
+    pub(super) head: i64,
+    pub(super) oldest: Option<i64>,
+    pub(super) bytes: u64,
+    pub(super) max_bytes: u64,
+    /// Of entries that some sink has yet to get.
+    pub(super) pending_bytes: u64,
+    /// Of entries that are kept for a replay.
+    pub(super) kept_bytes: u64,
+    /// The sink that has yet to get most.
+    pub(super) held_by: Option<String>,
+    pub(super) full: bool,
+    pub(super) full_in_seconds: Option<u64>,
+    pub(super) pauses_when_full: bool,
+    pub(super) undecodable: u64,
+    pub(super) received: u64,
+    pub(super) accepted: u64,
+    pub(super) undecodable_since_start: u64,
+    pub(super) waiting: i64,
+}
+
+/// One sink.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct SinkNow {
+    pub(super) name: String,
+    /// Its type; none where it has left the configuration.
+    pub(super) kind: Option<&'static str>,
+    /// `up`, `retrying`, `paused`, `disabled`, `starting` or `removed`.
+    pub(super) state: &'static str,
+    #[schema(value_type = Option<String>)]
+    pub(super) since: Option<Timestamp>,
+    pub(super) pending: u64,
+    #[schema(value_type = Option<String>)]
+    pub(super) oldest_pending: Option<Timestamp>,
+    /// Entries a second that it is past.
+    pub(super) rate: f64,
+    pub(super) points: Vec<f64>,
+    /// Since the journal began.
+    pub(super) delivered: u64,
+    pub(super) dead_letters: u64,
+    pub(super) dlq_bytes: u64,
+    pub(super) dlq_max_bytes: u64,
+    /// Why it is not up now.
+    pub(super) trouble: Option<String>,
+    /// What is to be mended although it is up.
+    pub(super) warning: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub(super) next_attempt: Option<Timestamp>,
+}
+
+/// The devices whose last state is known.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct DevicesNow {
+    pub(super) known: u64,
+    /// The worst first.
+    pub(super) states: Vec<StateNow>,
+    /// Devices that changed their state since the daemon started.
+    pub(super) changed: u64,
+}
+
+/// A state, and how many devices are in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(super) struct StateNow {
+    /// The vocabulary's name.
+    pub(super) state: String,
+    /// As the platform sends it.
+    pub(super) word: String,
+    #[schema(value_type = String)]
+    pub(super) severity: Severity,
+    pub(super) devices: u64,
+}
+
+/// A device that has changed its state.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct ChangeNow {
+    pub(super) stream: String,
+    pub(super) client_id: String,
+    pub(super) device_id: String,
+    pub(super) from: StateNow,
+    pub(super) to: StateNow,
+    #[schema(value_type = String)]
+    pub(super) at: Timestamp,
+}
+
+impl Snapshot {
+    /// As it is now.
+    pub(super) fn of(view: &View) -> Snapshot {
+        let at = Timestamp::now();
+        let setup = view.setup.current();
+        let gaps = view.source.gaps();
+        let begin = at.saturating_sub(jiff::SignedDuration::from_hours(24));
+        let begin = begin.unwrap_or(Timestamp::MIN).max(view.started_at);
+        let link = link(view, &setup);
+        Snapshot {
+            at,
+            started_at: view.started_at,
+            name: setup.host.clone(),
+            version: env!("CARGO_PKG_VERSION"),
+            topics: topics(view, &setup, &gaps, (begin, at), link.heard),
+            link,
+            gaps: grouped_gaps(gaps, setup.topics.len()),
+            journal: journal(view, &setup),
+            sinks: sinks(view, &setup),
+            devices: devices(view),
+            changes: changes(view),
+            configured_at: setup.applied_at,
+        }
+    }
+
+    /// How many topics are in a state.
+    pub(super) fn topics_in(&self, state: TopicState) -> usize {
+        self.topics
+            .iter()
+            .filter(|topic| topic.state == state)
+            .count()
+    }
+
+    /// How many topics are heard.
+    pub(super) fn topics_heard(&self) -> usize {
+        let heard = [
+            TopicState::Silent,
+            TopicState::Subscribed,
+            TopicState::Receiving,
+        ];
+        self.topics
+            .iter()
+            .filter(|topic| heard.contains(&topic.state))
+            .count()
+    }
+
+    /// How many dead letters there are.
+    pub(super) fn dead_letters(&self) -> u64 {
+        self.sinks.iter().map(|sink| sink.dead_letters).sum()
+    }
+}
+
+fn redacted(text: &str) -> String {
+    redact(text).into_owned()
+}
+
+fn link(view: &View, setup: &Setup) -> LinkNow {
+    let (link, profile) = (view.source.link(), view.source.profile());
+    let mut guarantees: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (topic, says) in profile.guarantees {
+        guarantees
+            .entry(redacted(&says))
+            .or_default()
+            .push(topic.to_string());
+    }
+    let broker = profile.broker.filter(|broker| *broker != Broker::Unknown);
+    LinkNow {
+        state: link.state.as_str(),
+        heard: link.state.is_ready() || link.state == LinkState::Silent,
+        since: link.since,
+        server: redacted(&setup.server),
+        broker: broker.map(Broker::as_str),
+        last_message: link.last_message,
+        heartbeat_seconds: setup.heartbeat.as_secs_f64(),
+        failures: link.failures,
+        next_attempt: link.next_attempt,
+        rate: view.samples.messages(Instant::now()).now,
+        guarantees: guarantees
+            .into_iter()
+            .map(|(says, topics)| GuaranteeNow { says, topics })
+            .collect(),
+        warnings: profile
+            .warnings
+            .iter()
+            .map(|it| redacted(&it.to_string()))
+            .collect(),
+    }
+}
+
+fn topics(
+    view: &View,
+    setup: &Setup,
+    gaps: &[SeenGap],
+    day: (Timestamp, Timestamp),
+    heard: bool,
+) -> Vec<TopicNow> {
+    let (status, refused) = (view.source.topics(), view.source.refused_topics());
+    let mut rates = view.samples.topics(Instant::now());
+    let mut by_topic: HashMap<&str, Vec<&SeenGap>> = HashMap::new();
+    for gap in gaps {
+        by_topic.entry(&gap.topic).or_default().push(gap);
+    }
+    let topics = setup.topics.iter().map(|topic| {
+        let gaps = by_topic.remove(&*topic.name).unwrap_or_default();
+        topic_now(
+            topic,
+            status.get(&topic.name).copied().unwrap_or_default(),
+            refused.get(&topic.name),
+            (rates.remove(&topic.name).unwrap_or_default(), &gaps),
+            (day, heard),
+        )
+    });
+    topics.collect()
+}
+
+fn topic_now(
+    topic: &TopicSetup,
+    status: TopicStatus,
+    refused: Option<&RefusedTopic>,
+    (rate, gaps): (Rate, &[&SeenGap]),
+    ((begin, at), link_heard): ((Timestamp, Timestamp), bool),
+) -> TopicNow {
+    let open = gaps.iter().find(|gap| gap.until.is_none());
+    let (state, since) = match (refused, open, status.silent_since) {
+        (Some(refused), ..) => (TopicState::Refused, Some(refused.since)),
+        (_, Some(gap), _) => (TopicState::Unheard, Some(gap.since)),
+        (..) if !link_heard => (TopicState::Unheard, None),
+        (_, _, Some(since)) => (TopicState::Silent, Some(since)),
+        _ if status.last_message.is_none() => (TopicState::Subscribed, None),
+        _ => (TopicState::Receiving, None),
+    };
+    let times: Vec<(Timestamp, Option<Timestamp>)> = gaps
+        .iter()
+        .filter(|gap| gap.until.is_none_or(|until| until > begin))
+        .map(|gap| (gap.since.max(begin), gap.until))
+        .collect();
+    let seconds = |since: Timestamp, until: Timestamp| {
+        (until.as_millisecond() - since.as_millisecond()).max(0) as f64
+    };
+    let deaf: f64 = times
+        .iter()
+        .map(|(since, until)| seconds(*since, until.unwrap_or(at).min(at)))
+        .sum();
+    let whole = seconds(begin, at).max(1.0);
+    let age = status
+        .last_message
+        .map(|last| at.as_second() - last.as_second());
+    TopicNow {
+        name: topic.name.to_string(),
+        destination: redacted(&topic.destination),
+        table: topic.table.as_deref().map(str::to_owned),
+        state,
+        since,
+        silence_seconds: topic.silence.as_ref().map(Duration::as_secs),
+        last_message: status.last_message,
+        messages: status.messages,
+        rate: rate.now,
+        points: rate.points,
+        gaps: times,
+        heard_percent: (100.0 - deaf * 100.0 / whole).clamp(0.0, 100.0),
+        quiet: age.is_none_or(|age| age > QUIET),
+    }
+}
+
+/// Gaps that began and ended within the same second for the same cause are one.
+fn grouped_gaps(gaps: Vec<SeenGap>, topics: usize) -> Vec<GapNow> {
+    type Key = (i64, Option<i64>, &'static str);
+    let mut groups: BTreeMap<Key, (GapNow, BTreeSet<Arc<str>>)> = BTreeMap::new();
+    for gap in gaps {
+        let until = gap.until.map(Timestamp::as_second);
+        let key = (gap.since.as_second(), until, gap.cause.as_str());
+        let group = groups.entry(key).or_insert_with(|| {
+            let now = GapNow {
+                topics: Vec::new(),
+                count: 0,
+                all: false,
+                since: gap.since,
+                until: gap.until,
+                cause: gap.cause.as_str(),
+            };
+            (now, BTreeSet::new())
+        });
+        group.1.insert(gap.topic);
+    }
+    let groups = groups.into_values().rev().take(GAPS_SHOWN_MAX);
+    let group = |(gap, names): (GapNow, BTreeSet<Arc<str>>)| GapNow {
+        count: names.len(),
+        all: topics > 1 && names.len() >= topics,
+        topics: names
+            .iter()
+            .take(NAMES_MAX)
+            .map(ToString::to_string)
+            .collect(),
+        ..gap
+    };
+    groups.map(group).collect()
+}
+
+fn journal(view: &View, setup: &Setup) -> JournalNow {
+    let (status, room) = (view.journal.log.status(), view.journal.log.room());
+    let max_bytes = view.bounds.journal_bytes;
+    let free = room.bytes.min(room.bytes_max);
+    let pending_bytes = room.bytes_max.saturating_sub(free).min(status.bytes);
+    let behind = status.sinks.iter().filter(|sink| sink.cursor < status.head);
+    let held_by = behind.min_by_key(|sink| sink.cursor);
+    let intake = super::audit::Intake::of(view);
+    JournalNow {
+        head: status.head.0,
+        oldest: status.oldest.map(|oldest| oldest.0),
+        bytes: status.bytes,
+        max_bytes,
+        pending_bytes,
+        kept_bytes: status.bytes - pending_bytes,
+        held_by: held_by.map(|sink| sink.name.to_string()),
+        full: view.is_journal_full(),
+        full_in_seconds: view.samples.full_in().as_ref().map(Duration::as_secs),
+        pauses_when_full: setup.pauses_when_full,
+        undecodable: view.samples.on_disk().undecodable,
+        received: intake.received,
+        accepted: intake.accepted,
+        undecodable_since_start: intake.undecodable,
+        waiting: intake.waiting,
+    }
+}
+
+fn sinks(view: &View, setup: &Setup) -> Vec<SinkNow> {
+    let status = view.journal.log.status();
+    let accountings: HashMap<Arc<str>, journal::Accounting> =
+        view.journal.cursors.accountings().into_iter().collect();
+    let oldest = view.samples.on_disk().oldest_pending;
+    let mut rates = view.samples.sinks(Instant::now());
+    let running = view.sinks.all();
+    let place = |name: &str| {
+        let place = running.iter().position(|sink| &*sink.name == name);
+        place.unwrap_or(usize::MAX)
+    };
+    let mut sinks: Vec<SinkNow> = status
+        .sinks
+        .iter()
+        .map(|sink| {
+            let health = running.iter().find(|known| known.name == sink.name);
+            let health = health.map(|known| known.health.report());
+            let state = match &health {
+                None => "removed",
+                Some(it) if it.up => "up",
+                Some(it) if it.disabled => "disabled",
+                Some(it) if it.paused => "paused",
+                Some(it) if it.trouble.is_some() => "retrying",
+                Some(_) => "starting",
+            };
+            let rate = rates.remove(&sink.name).unwrap_or_default();
+            let accounting = accountings.get(&sink.name).copied().unwrap_or_default();
+            let delivered = accounting.passed.delivered + accounting.redriven;
+            let pending = (status.head.0 - sink.cursor.0).max(0).unsigned_abs();
+            SinkNow {
+                name: sink.name.to_string(),
+                kind: setup.sinks.get(&sink.name).copied(),
+                state,
+                since: health.as_ref().map(|it| it.since),
+                pending,
+                oldest_pending: oldest.get(&sink.name).copied().filter(|_| pending > 0),
+                rate: rate.now,
+                points: rate.points,
+                delivered,
+                dead_letters: sink.dead_lettered,
+                dlq_bytes: sink.dlq_bytes,
+                dlq_max_bytes: view.bounds.dlq_bytes,
+                trouble: health
+                    .as_ref()
+                    .and_then(|it| it.trouble.as_deref())
+                    .map(redacted),
+                warning: health
+                    .as_ref()
+                    .and_then(|it| it.warning.as_deref())
+                    .map(redacted),
+                next_attempt: health.and_then(|it| it.next_attempt),
+            }
+        })
+        .collect();
+    sinks.sort_by_key(|sink| (sink.state == "up", place(&sink.name)));
+    sinks
+}
+
+/// What the vocabulary makes of a word of a stream.
+pub(super) fn state(view: &View, stream: &str, word: &str, devices: u64) -> StateNow {
+    let decoders = view.decoders.current();
+    let decoder = decoders
+        .values()
+        .find(|decoder| &**decoder.stream() == stream);
+    let (state, severity) = decoder.map_or((word, Severity::Unknown), |it| it.state(word));
+    StateNow {
+        state: redacted(state),
+        word: redacted(word),
+        severity,
+        devices,
+    }
+}
+
+/// How many devices are in each state, the worst first, each with the words that mean it as the
+/// platform sends them.
+pub(super) fn states_now(view: &View) -> Vec<(StateNow, Vec<String>)> {
+    let mut states: Vec<(StateNow, Vec<String>)> = Vec::new();
+    for count in view.journal.log.device_states() {
+        let next = state(view, &count.stream, &count.state, count.devices);
+        let word = count.state.to_string();
+        let same = |(it, _): &&mut (StateNow, Vec<String>)| {
+            it.state == next.state && it.severity == next.severity
+        };
+        match states.iter_mut().find(same) {
+            Some((known, words)) => {
+                known.devices += next.devices;
+                words.push(word);
+            }
+            None => states.push((next, vec![word])),
+        }
+    }
+    let worst = |(it, _): &(StateNow, Vec<String>)| {
+        let rank = match it.severity {
+            Severity::Critical => 4,
+            Severity::Warning => 3,
+            Severity::Unknown => 2,
+            Severity::Info => 1,
+            Severity::Ok => 0,
+        };
+        (std::cmp::Reverse(rank), std::cmp::Reverse(it.devices))
+    };
+    states.sort_by_key(worst);
+    states
+}
+
+fn devices(view: &View) -> DevicesNow {
+    DevicesNow {
+        known: view.journal.log.status().devices,
+        states: states_now(view)
+            .into_iter()
+            .map(|(state, _)| state)
+            .collect(),
+        changed: view.journal.log.changes().1,
+    }
+}
+
+fn changes(view: &View) -> Vec<ChangeNow> {
+    let changes = view.journal.log.changes().0.into_iter();
+    let changes = changes.take(CHANGES_SHOWN_MAX);
+    let change = |it: journal::Change| ChangeNow {
+        from: state(view, &it.stream, &it.from, 1),
+        to: state(view, &it.stream, &it.to, 1),
+        stream: it.stream.to_string(),
+        client_id: redacted(&it.client_id),
+        device_id: redacted(&it.device_id),
+        at: it.at,
+    };
+    changes.map(change).collect()
+}

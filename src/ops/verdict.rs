@@ -1,0 +1,721 @@
+//! How the daemon is: one verdict serves `status`, `/readyz`, the page, its title and the API, so
+//! that all of them say one thing. It is made of facts; `words` says each in both languages.
+
+mod words;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::lang::Lang;
+use super::reload::RejectedReload;
+use super::view::View;
+use crate::secret::redact;
+use crate::source::{Link, LinkState};
+
+/// More topics with the same trouble are counted.
+const TOPICS_SHOWN_MAX: usize = 5;
+
+/// Failures in a row before the first connection that are still a start.
+const START_FAILURES_MAX: u32 = 2;
+
+/// How much something matters for the daemon, not for a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+pub enum Level {
+    /// All is well.
+    #[serde(rename = "ok")]
+    Ok,
+    /// Not known yet.
+    #[serde(rename = "unk")]
+    Unknown,
+    /// Worth a look.
+    #[serde(rename = "warn")]
+    Warning,
+    /// Somebody should act.
+    #[serde(rename = "crit")]
+    Critical,
+}
+
+impl Level {
+    /// The name in JSON and on the page.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Level::Ok => "ok",
+            Level::Unknown => "unk",
+            Level::Warning => "warn",
+            Level::Critical => "crit",
+        }
+    }
+}
+
+/// What a sink that is not up waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waits {
+    /// Its first answer.
+    First,
+    /// The next attempt.
+    Attempt,
+    /// Something to be done, or a long time.
+    Pause,
+    /// `sinks retry`.
+    Operator,
+}
+
+/// A sink that is not up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Down {
+    pub(super) name: Arc<str>,
+    pub(super) since: Timestamp,
+    pub(super) trouble: Option<String>,
+    pub(super) next_attempt: Option<Timestamp>,
+    pub(super) pending: u64,
+}
+
+/// A topic that is not heard, or says nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unheard {
+    pub(super) name: Arc<str>,
+    pub(super) since: Timestamp,
+    /// The server's words, where it refuses the topic.
+    pub(super) error: String,
+    pub(super) last_message: Option<Timestamp>,
+}
+
+/// Something that is not as it should be, or not yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Fact {
+    /// The journal accepts nothing, or has no room for what topics may bring.
+    JournalFull {
+        full: bool,
+        held_back: u64,
+    },
+    /// The source waits for the journal.
+    Paused {
+        since: Timestamp,
+        held_back: u64,
+        trouble: Option<String>,
+    },
+    Evicted {
+        entries: u64,
+    },
+    AccountingErrors(Vec<String>),
+    /// There is no connection.
+    Unconnected {
+        server: String,
+        stopped: bool,
+        first: bool,
+        since: Timestamp,
+        trouble: Option<String>,
+        failures: u32,
+        next_attempt: Option<Timestamp>,
+        no_sign_in_before: Option<Timestamp>,
+    },
+    Undeliverable(String),
+    Refused {
+        topics: Vec<Unheard>,
+        count: usize,
+        of: usize,
+    },
+    SinksDown {
+        waits: Waits,
+        sinks: Vec<Down>,
+    },
+    /// Connected, and not every topic is subscribed.
+    Subscribing {
+        since: Timestamp,
+    },
+    /// No topic says anything.
+    LinkSilent {
+        since: Timestamp,
+    },
+    Silent {
+        topics: Vec<Unheard>,
+        count: usize,
+        of: usize,
+    },
+    DeadLetters {
+        sinks: Vec<(Arc<str>, u64)>,
+        count: u64,
+    },
+    Undecodable {
+        entries: u64,
+    },
+    ReloadRejected(RejectedReload),
+    SecretsUnread(RejectedReload),
+    /// Subscribed, and nothing has come since the start.
+    NothingYet {
+        since: Timestamp,
+        topics: usize,
+    },
+}
+
+impl Fact {
+    /// Its name in JSON.
+    pub(super) fn key(&self) -> &'static str {
+        match self {
+            Fact::JournalFull { .. } => "journal_full",
+            Fact::Paused { .. } => "paused",
+            Fact::Evicted { .. } => "evicted",
+            Fact::AccountingErrors(_) => "accounting_errors",
+            Fact::Unconnected { .. } => "not_connected",
+            Fact::Undeliverable(_) => "undeliverable",
+            Fact::Refused { .. } => "topics_refused",
+            Fact::SinksDown { waits, .. } => match waits {
+                Waits::First => "sinks_starting",
+                Waits::Attempt => "sinks_retrying",
+                Waits::Pause => "sinks_paused",
+                Waits::Operator => "sinks_disabled",
+            },
+            Fact::Subscribing { .. } => "subscribing",
+            Fact::LinkSilent { .. } => "link_silent",
+            Fact::Silent { .. } => "topics_silent",
+            Fact::DeadLetters { .. } => "dead_letters",
+            Fact::Undecodable { .. } => "undecodable",
+            Fact::ReloadRejected(_) => "reload_rejected",
+            Fact::SecretsUnread(_) => "secrets_unread",
+            Fact::NothingYet { .. } => "nothing_yet",
+        }
+    }
+
+    /// How much it matters.
+    pub(super) fn level(&self) -> Level {
+        match self {
+            Fact::Unconnected { first: true, .. }
+            | Fact::Subscribing { .. }
+            | Fact::NothingYet { .. }
+            | Fact::SinksDown {
+                waits: Waits::First,
+                ..
+            } => Level::Unknown,
+            Fact::JournalFull { .. }
+            | Fact::Paused { .. }
+            | Fact::Evicted { .. }
+            | Fact::AccountingErrors(_)
+            | Fact::Unconnected { .. }
+            | Fact::Undeliverable(_)
+            | Fact::Refused { .. }
+            | Fact::SinksDown {
+                waits: Waits::Operator,
+                ..
+            } => Level::Critical,
+            Fact::SinksDown { .. }
+            | Fact::LinkSilent { .. }
+            | Fact::Silent { .. }
+            | Fact::DeadLetters { .. }
+            | Fact::Undecodable { .. }
+            | Fact::ReloadRejected(_)
+            | Fact::SecretsUnread(_) => Level::Warning,
+        }
+    }
+
+    /// Its place among the reasons: from the server to the journal.
+    fn place(&self) -> u8 {
+        match self {
+            Fact::Refused { .. } => 1,
+            Fact::Silent { .. } => 2,
+            Fact::SinksDown { .. } => 3,
+            Fact::JournalFull { .. } => 4,
+            _ => 0,
+        }
+    }
+
+    /// Whether the daemon has lost something of what it had received.
+    fn is_loss(&self) -> bool {
+        matches!(self, Fact::Evicted { .. } | Fact::AccountingErrors(_))
+    }
+}
+
+/// Something to do, or to know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Todo {
+    /// The fact's name, such as `sinks_retrying`.
+    pub key: String,
+    /// How much it matters.
+    pub state: Level,
+    /// The topic or sink that it is about; empty where it is about none.
+    pub subject: String,
+    /// The fact in words.
+    pub what: String,
+    /// The consequence, and the next step.
+    pub advice: String,
+    /// The sink that can be tried at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<String>,
+}
+
+/// A verdict in the words of one language.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Said {
+    /// The worst of all.
+    pub state: Level,
+    /// In a few words.
+    pub title: String,
+    /// In a sentence.
+    pub sentence: String,
+    /// What to do, the most urgent first.
+    pub todo: Vec<Todo>,
+}
+
+/// How the daemon is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// The most urgent first.
+    facts: Vec<Fact>,
+    at: Timestamp,
+    /// Until the journal is full, where a sink that waits fills it.
+    full_in_seconds: Option<i64>,
+}
+
+impl View {
+    /// How the daemon is now. Reads memory only.
+    pub fn verdict(&self) -> Verdict {
+        let mut facts = facts(self);
+        // Facts of one level stay in their order, which is that of the table in `facts`.
+        facts.sort_by_key(|fact| std::cmp::Reverse(fact.level()));
+        let full_in = self.samples.full_in();
+        Verdict {
+            facts,
+            at: Timestamp::now(),
+            full_in_seconds: full_in.map(|left| left.as_secs() as i64),
+        }
+    }
+}
+
+impl Verdict {
+    /// Whether it delivers all: connected, every topic subscribed and none silent, and every sink up.
+    pub fn is_ready(&self) -> bool {
+        self.reasons().is_empty()
+    }
+
+    /// Why it is not ready, one line each, in English: the source, the sinks, then the journal. What
+    /// has passed is no reason.
+    pub fn reasons(&self) -> Vec<String> {
+        let mut facts: Vec<&Fact> = self.facts.iter().collect();
+        facts.sort_by_key(|fact| fact.place());
+        facts.into_iter().flat_map(words::reasons).collect()
+    }
+
+    /// The worst of all facts.
+    pub(super) fn level(&self) -> Level {
+        let levels = self.facts.iter().map(Fact::level);
+        levels.max().unwrap_or(Level::Ok)
+    }
+
+    /// In the words of a language.
+    pub(super) fn said(&self, lang: Lang) -> Said {
+        // A source that waits for a full journal is said by that.
+        let is_full = self
+            .facts
+            .iter()
+            .any(|it| matches!(it, Fact::JournalFull { .. }));
+        let is_said = |fact: &&Fact| !(is_full && matches!(fact, Fact::Paused { .. }));
+        let facts: Vec<Fact> = self.facts.iter().filter(is_said).cloned().collect();
+        let todo = facts
+            .iter()
+            .flat_map(|fact| words::todo(fact, self.at, self.full_in_seconds, lang));
+        Said {
+            state: self.level(),
+            title: without_secrets(words::title(&facts, self.at, lang)),
+            sentence: without_secrets(words::sentence(&facts, self.at, lang)),
+            todo: todo
+                .map(|todo| Todo {
+                    what: without_secrets(todo.what),
+                    ..todo
+                })
+                .collect(),
+        }
+    }
+}
+
+fn without_secrets(text: String) -> String {
+    redact(&text).into_owned()
+}
+
+/// All facts, in the order in which they matter.
+fn facts(view: &View) -> Vec<Fact> {
+    let link = view.source.link();
+    let held_back = view.source.held_back();
+    let status = view.journal.log.status();
+    let mut facts = Vec::new();
+    if status.full || held_back > 0 {
+        let full = status.full;
+        facts.push(Fact::JournalFull { full, held_back });
+    }
+    if link.state == LinkState::Paused {
+        facts.push(Fact::Paused {
+            since: link.since,
+            held_back,
+            trouble: link.trouble.clone(),
+        });
+    }
+    if status.evicted > 0 {
+        let entries = status.evicted;
+        facts.push(Fact::Evicted { entries });
+    }
+    let errors = view.audit.accounting_errors();
+    if !errors.is_empty() {
+        facts.push(Fact::AccountingErrors(errors));
+    }
+    facts.extend(unconnected(view, &link));
+    facts.extend(
+        link.undeliverable
+            .as_ref()
+            .map(|it| Fact::Undeliverable(it.to_string())),
+    );
+    facts.extend(refused(view));
+    facts.extend(sinks_down(view));
+    if link.state == LinkState::Connected {
+        facts.push(Fact::Subscribing { since: link.since });
+    }
+    facts.extend(silent(view, &link));
+    facts.extend(dead_letters(view));
+    let entries = view.samples.on_disk().undecodable;
+    if entries > 0 {
+        facts.push(Fact::Undecodable { entries });
+    }
+    facts.extend(view.reloads.last_rejected().map(Fact::ReloadRejected));
+    facts.extend(view.reloads.unread_secrets().map(Fact::SecretsUnread));
+    if link.state == LinkState::Subscribed && link.last_message.is_none() {
+        facts.push(Fact::NothingYet {
+            since: link.since,
+            topics: view.setup.current().topics.len(),
+        });
+    }
+    facts
+}
+
+fn unconnected(view: &View, link: &Link) -> Option<Fact> {
+    let stopped = link.state == LinkState::Stopped;
+    if !stopped && link.state != LinkState::Connecting {
+        return None;
+    }
+    let connections = view.source.counters.connections.load(Relaxed);
+    Some(Fact::Unconnected {
+        server: view.setup.current().server.clone(),
+        stopped,
+        first: !stopped && connections == 0 && link.failures <= START_FAILURES_MAX,
+        since: link.since,
+        trouble: link.trouble.clone(),
+        failures: link.failures,
+        next_attempt: link.next_attempt,
+        no_sign_in_before: link.no_sign_in_before,
+    })
+}
+
+fn refused(view: &View) -> Option<Fact> {
+    let refused = view.source.refused_topics();
+    let count = refused.len();
+    let topics = refused.into_iter().take(TOPICS_SHOWN_MAX);
+    let topics = topics.map(|(name, it)| Unheard {
+        name,
+        since: it.since,
+        error: it.error,
+        last_message: None,
+    });
+    (count > 0).then(|| Fact::Refused {
+        topics: topics.collect(),
+        count,
+        of: count.max(view.setup.current().topics.len()),
+    })
+}
+
+/// Of each topic, where the whole link is silent, that says it already.
+fn silent(view: &View, link: &Link) -> Option<Fact> {
+    if link.state == LinkState::Silent {
+        return Some(Fact::LinkSilent { since: link.since });
+    }
+    let topics = view.source.topics();
+    let of = topics.len();
+    let silent = topics.into_iter().filter_map(|(name, it)| {
+        Some(Unheard {
+            name,
+            since: it.silent_since?,
+            error: String::new(),
+            last_message: it.last_message,
+        })
+    });
+    let mut topics: Vec<Unheard> = silent.collect();
+    let count = topics.len();
+    topics.truncate(TOPICS_SHOWN_MAX);
+    (count > 0).then_some(Fact::Silent { topics, count, of })
+}
+
+/// The disabled first, then the paused, and those that have not been tried last.
+fn sinks_down(view: &View) -> Vec<Fact> {
+    let status = view.journal.log.status();
+    let pending = |name: &str| {
+        let sink = status.sinks.iter().find(|sink| &*sink.name == name);
+        sink.map_or(0, |sink| {
+            (status.head.0 - sink.cursor.0).max(0).unsigned_abs()
+        })
+    };
+    let mut by_waits: [(Waits, Vec<Down>); 4] = [
+        (Waits::Operator, Vec::new()),
+        (Waits::Pause, Vec::new()),
+        (Waits::Attempt, Vec::new()),
+        (Waits::First, Vec::new()),
+    ];
+    for sink in &*view.sinks.all() {
+        let report = sink.health.report();
+        if report.up {
+            continue;
+        }
+        let place = match (report.disabled, report.paused, &report.trouble) {
+            (true, ..) => 0,
+            (_, true, _) => 1,
+            (_, _, Some(_)) => 2,
+            (_, _, None) => 3,
+        };
+        by_waits[place].1.push(Down {
+            name: Arc::clone(&sink.name),
+            since: report.since,
+            trouble: report.trouble,
+            next_attempt: report.next_attempt,
+            pending: pending(&sink.name),
+        });
+    }
+    let some = by_waits.into_iter().filter(|(_, sinks)| !sinks.is_empty());
+    some.map(|(waits, sinks)| Fact::SinksDown { waits, sinks })
+        .collect()
+}
+
+fn dead_letters(view: &View) -> Option<Fact> {
+    let sinks = view.journal.log.status().sinks.into_iter();
+    let sinks = sinks.filter(|sink| sink.dead_lettered > 0);
+    let sinks: Vec<(Arc<str>, u64)> = sinks.map(|it| (it.name, it.dead_lettered)).collect();
+    let count = sinks.iter().map(|(_, count)| count).sum();
+    (count > 0).then_some(Fact::DeadLetters { sinks, count })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn down(name: &str, trouble: Option<&str>) -> Down {
+        Down {
+            name: name.into(),
+            since: Timestamp::UNIX_EPOCH,
+            trouble: trouble.map(str::to_owned),
+            next_attempt: None,
+            pending: 7,
+        }
+    }
+
+    fn verdict(mut facts: Vec<Fact>) -> Verdict {
+        facts.sort_by_key(|fact| std::cmp::Reverse(fact.level()));
+        Verdict {
+            facts,
+            at: Timestamp::from_second(60).unwrap(),
+            full_in_seconds: None,
+        }
+    }
+
+    fn unconnected(first: bool) -> Fact {
+        Fact::Unconnected {
+            server: "http://platform.example.com:9004/ws".to_owned(),
+            stopped: false,
+            first,
+            since: Timestamp::UNIX_EPOCH,
+            trouble: Some("connection refused".to_owned()),
+            failures: 3,
+            next_attempt: None,
+            no_sign_in_before: None,
+        }
+    }
+
+    fn sinks(waits: Waits, names: &[&str]) -> Fact {
+        let sinks = names
+            .iter()
+            .map(|name| down(name, Some("refused")))
+            .collect();
+        Fact::SinksDown { waits, sinks }
+    }
+
+    /// The sentence in both languages, and whether it is ready.
+    fn check(facts: Vec<Fact>, level: Level, ready: bool, en: &str, zh: &str) {
+        let verdict = verdict(facts);
+        assert_eq!(
+            (verdict.level(), verdict.is_ready()),
+            (level, ready),
+            "{en}"
+        );
+        let said = Lang::ALL.map(|lang| verdict.said(lang).sentence);
+        assert_eq!(said, [en, zh]);
+    }
+
+    #[test]
+    fn one_sentence_says_the_two_worst_and_promises_only_what_holds() {
+        check(
+            Vec::new(),
+            Level::Ok,
+            true,
+            "All is well. Every status is received and delivered.",
+            "一切正常。每条状态都已收到并送达。",
+        );
+        check(
+            vec![sinks(Waits::Attempt, &["oncall"]), unconnected(false)],
+            Level::Critical,
+            false,
+            "Not connected to platform.example.com:9004 for 1 min, and 1 sink is retrying. Nothing \
+             that was received is lost.",
+            "与 platform.example.com:9004 断开已 1 分，1 个输出正在重试。已收到的数据没有丢失。",
+        );
+        check(
+            vec![
+                Fact::Undecodable { entries: 1 },
+                Fact::Evicted { entries: 2 },
+            ],
+            Level::Critical,
+            true,
+            "2 entries were evicted before every sink had them, and 1 message could not be decoded.",
+            "2 条在所有输出收到前已被清除，1 条消息无法解析。",
+        );
+        check(
+            vec![unconnected(true)],
+            Level::Unknown,
+            false,
+            "Connecting to platform.example.com:9004 …",
+            "正在连接 platform.example.com:9004……",
+        );
+    }
+
+    #[test]
+    fn every_fact_has_words_in_both_languages_and_a_next_step() {
+        let at = Timestamp::UNIX_EPOCH;
+        let topic = Unheard {
+            name: "map-1".into(),
+            since: at,
+            error: "access refused".to_owned(),
+            last_message: Some(at),
+        };
+        let reload = RejectedReload {
+            at,
+            problems: vec!["config.toml:3: unknown key".to_owned()],
+        };
+        let topics = vec![topic];
+        let all = [
+            Fact::JournalFull {
+                full: true,
+                held_back: 0,
+            },
+            Fact::JournalFull {
+                full: false,
+                held_back: 2,
+            },
+            Fact::Paused {
+                since: at,
+                held_back: 1,
+                trouble: None,
+            },
+            Fact::Evicted { entries: 2 },
+            Fact::AccountingErrors(vec!["sink a: 1".to_owned()]),
+            unconnected(false),
+            unconnected(true),
+            Fact::Undeliverable("message 7".to_owned()),
+            Fact::Refused {
+                topics: topics.clone(),
+                count: 7,
+                of: 9,
+            },
+            sinks(Waits::First, &["a"]),
+            sinks(Waits::Attempt, &["a", "b"]),
+            sinks(Waits::Pause, &["a"]),
+            sinks(Waits::Operator, &["a"]),
+            Fact::Subscribing { since: at },
+            Fact::LinkSilent { since: at },
+            Fact::Silent {
+                topics,
+                count: 1,
+                of: 9,
+            },
+            Fact::DeadLetters {
+                sinks: vec![("a".into(), 2)],
+                count: 2,
+            },
+            Fact::Undecodable { entries: 3 },
+            Fact::ReloadRejected(reload.clone()),
+            Fact::SecretsUnread(reload),
+            Fact::NothingYet {
+                since: at,
+                topics: 2,
+            },
+        ];
+        let mut keys = std::collections::BTreeSet::new();
+        for fact in all {
+            keys.insert(fact.key());
+            let verdict = verdict(vec![fact]);
+            let [en, zh] = Lang::ALL.map(|lang| verdict.said(lang));
+            assert_ne!(en.sentence, zh.sentence);
+            assert!(zh.title.chars().any(|c| !c.is_ascii()), "{}", zh.title);
+            assert!(
+                en.sentence.is_ascii() || en.sentence.contains('…'),
+                "{}",
+                en.sentence
+            );
+            assert_eq!(en.todo.len(), zh.todo.len());
+            assert!(!en.todo.is_empty(), "{}", en.sentence);
+            for (en, zh) in en.todo.iter().zip(&zh.todo) {
+                assert!(!en.what.is_empty() && !en.advice.is_empty(), "{en:?}");
+                assert_ne!(en.advice, zh.advice, "{en:?}");
+            }
+        }
+        assert_eq!(keys.len(), 19, "{keys:?}");
+    }
+
+    #[test]
+    fn of_many_topics_the_first_few_are_named() {
+        let topics = vec![
+            Unheard {
+                name: "map".into(),
+                since: Timestamp::UNIX_EPOCH,
+                error: "no".to_owned(),
+                last_message: None,
+            };
+            TOPICS_SHOWN_MAX
+        ];
+        let verdict = verdict(vec![Fact::Refused {
+            topics,
+            count: 500,
+            of: 500,
+        }]);
+        let reasons = verdict.reasons();
+        assert_eq!(
+            (reasons.len(), &*reasons[5]),
+            (6, "495 more topics refused")
+        );
+    }
+
+    #[test]
+    fn reasons_go_from_the_server_to_the_journal_whatever_is_worse() {
+        let since = Timestamp::UNIX_EPOCH;
+        let (full, held_back) = (true, 0);
+        let verdict = verdict(vec![
+            Fact::JournalFull { full, held_back },
+            sinks(Waits::Operator, &["a"]),
+            Fact::Subscribing { since },
+        ]);
+        let reasons = verdict.reasons();
+        for (reason, begins) in reasons
+            .iter()
+            .zip(["source connected", "sink a", "journal full"])
+        {
+            assert!(reason.starts_with(begins), "{reasons:?}");
+        }
+    }
+
+    #[test]
+    fn a_sink_that_can_be_tried_has_a_button_and_one_that_starts_has_none() {
+        let retry = |waits| {
+            let said = verdict(vec![sinks(waits, &["a"])]).said(Lang::En);
+            said.todo[0].retry.clone()
+        };
+        let expected = Some("a".to_owned());
+        for waits in [Waits::Attempt, Waits::Pause, Waits::Operator] {
+            assert_eq!(retry(waits), expected);
+        }
+        assert_eq!(retry(Waits::First), None);
+    }
+}

@@ -1,0 +1,577 @@
+//! The words of each fact: the lines of `/readyz` in English, and the clause, the sentence and the
+//! steps in both languages.
+
+use jiff::Timestamp;
+use url::Url;
+
+use super::{Down, Fact, Todo, Unheard, Waits};
+use crate::ops::lang::{Lang, grouped};
+use crate::ops::reload::RejectedReload;
+
+/// Facts that a sentence joins; the others are in the list below it.
+const JOINED_MAX: usize = 2;
+
+/// Lines of `/readyz` and of the log: why the daemon is not ready; none where it is in spite of it.
+pub(super) fn reasons(fact: &Fact) -> Vec<String> {
+    match fact {
+        Fact::JournalFull { full: true, .. } => vec![
+            "journal full: it takes only messages that were sent already until the sinks have \
+             caught up, or its disk has more free space"
+                .to_owned(),
+        ],
+        Fact::Paused {
+            since,
+            held_back,
+            trouble,
+        } => {
+            let why = match held_back {
+                0 => format!(
+                    "the server is not read until the sinks have caught up{}",
+                    after_colon(trouble.as_deref())
+                ),
+                topics => {
+                    format!("{topics} topics wait at the server until the sinks have caught up")
+                }
+            };
+            vec![format!("source paused: journal full since {since}: {why}")]
+        }
+        Fact::Unconnected {
+            stopped,
+            since,
+            trouble,
+            ..
+        } => {
+            let state = if *stopped { "stopped" } else { "connecting" };
+            let trouble = after_colon(trouble.as_deref());
+            vec![format!("source {state} since {since}{trouble}")]
+        }
+        Fact::Subscribing { since } => {
+            vec![format!(
+                "source connected since {since}: not every topic is subscribed yet"
+            )]
+        }
+        Fact::LinkSilent { since } => vec![format!(
+            "source silent since {since}: no message of any topic for as long as its silence allows"
+        )],
+        Fact::Refused { topics, count, .. } => {
+            let line = |it: &Unheard| {
+                format!("topic {} refused since {}: {}", it.name, it.since, it.error)
+            };
+            first_few(topics.iter().map(line).collect(), *count, "topics refused")
+        }
+        Fact::Silent { topics, count, .. } => {
+            let lines = topics.iter().map(silent_reason).collect();
+            first_few(lines, *count, "topics silent")
+        }
+        Fact::SinksDown { sinks, .. } => {
+            let line = |sink: &Down| {
+                let trouble = after_colon(sink.trouble.as_deref());
+                format!("sink {} not up since {}{trouble}", sink.name, sink.since)
+            };
+            sinks.iter().map(line).collect()
+        }
+        Fact::JournalFull { .. }
+        | Fact::Evicted { .. }
+        | Fact::AccountingErrors(_)
+        | Fact::Undeliverable(_)
+        | Fact::DeadLetters { .. }
+        | Fact::Undecodable { .. }
+        | Fact::ReloadRejected(_)
+        | Fact::SecretsUnread(_)
+        | Fact::NothingYet { .. } => Vec::new(),
+    }
+}
+
+fn silent_reason(topic: &Unheard) -> String {
+    let last = topic
+        .last_message
+        .map_or("none has come".to_owned(), |last| {
+            format!("the last came at {last}")
+        });
+    format!(
+        "topic {} silent since {}: no message for as long as its silence allows; {last}",
+        topic.name, topic.since
+    )
+}
+
+fn after_colon(text: Option<&str>) -> String {
+    text.map(|text| format!(": {text}")).unwrap_or_default()
+}
+
+/// The first few lines, and how many more there are.
+fn first_few(mut lines: Vec<String>, count: usize, of: &str) -> Vec<String> {
+    if let more @ 1.. = count.saturating_sub(lines.len()) {
+        lines.push(format!("{more} more {of}"));
+    }
+    lines
+}
+
+/// A few words for the title of a window.
+pub(super) fn title(facts: &[Fact], at: Timestamp, lang: Lang) -> String {
+    match joined(facts, at, lang) {
+        Some(clauses) => clauses,
+        None => lang.t("all is well", "一切正常").to_owned(),
+    }
+}
+
+/// The verdict in one sentence.
+pub(super) fn sentence(facts: &[Fact], at: Timestamp, lang: Lang) -> String {
+    let Some(clauses) = joined(facts, at, lang) else {
+        let well = "All is well. Every status is received and delivered.";
+        return lang
+            .t(well, "一切正常。每条状态都已收到并送达。")
+            .to_owned();
+    };
+    let is_start = clauses.ends_with('…');
+    let end = if is_start { "" } else { lang.t(".", "。") };
+    let is_trouble = facts
+        .iter()
+        .any(|fact| fact.level() > super::Level::Unknown);
+    let promise = match is_trouble && !facts.iter().any(Fact::is_loss) {
+        true => lang.t(
+            " Nothing that was received is lost.",
+            "已收到的数据没有丢失。",
+        ),
+        false => "",
+    };
+    capital(&format!("{clauses}{end}{promise}"))
+}
+
+fn joined(facts: &[Fact], at: Timestamp, lang: Lang) -> Option<String> {
+    let first = facts.first()?;
+    // What is not known yet matters little beside real trouble.
+    let known = |fact: &&Fact| {
+        fact.level() > super::Level::Unknown || first.level() == super::Level::Unknown
+    };
+    let facts = facts.iter().filter(known).take(JOINED_MAX);
+    let clauses: Vec<String> = facts.map(|fact| clause(fact, at, lang)).collect();
+    Some(clauses.join(lang.t(", and ", "，")))
+}
+
+fn capital(text: &str) -> String {
+    let mut characters = text.chars();
+    let first = characters.next();
+    first
+        .into_iter()
+        .flat_map(char::to_uppercase)
+        .chain(characters)
+        .collect()
+}
+
+/// A fact as a part of a sentence.
+fn clause(fact: &Fact, at: Timestamp, lang: Lang) -> String {
+    let zh = lang == Lang::Zh;
+    match fact {
+        Fact::JournalFull { full: true, .. } => lang
+            .t(
+                "the journal is full; reception is paused",
+                "落盘日志已满，接收已暂停",
+            )
+            .to_owned(),
+        Fact::JournalFull { held_back, .. } if zh => {
+            format!("落盘日志空间不足，{held_back} 个主题在服务器上等待")
+        }
+        Fact::JournalFull { held_back, .. } => {
+            let topics = lang.plural(*held_back, "topic waits", "topics wait");
+            format!("the journal has little room, and {held_back} {topics} at the server")
+        }
+        Fact::Paused { .. } => lang.t("reception is paused", "接收已暂停").to_owned(),
+        Fact::Evicted { entries } if zh => {
+            format!("{} 条在所有输出收到前已被清除", grouped(*entries))
+        }
+        Fact::Evicted { entries } => format!(
+            "{} {} evicted before every sink had them",
+            grouped(*entries),
+            lang.plural(*entries, "entry was", "entries were")
+        ),
+        Fact::AccountingErrors(_) => lang
+            .t("the delivery accounting does not balance", "投递核对不平")
+            .to_owned(),
+        Fact::Unconnected { stopped: true, .. } => {
+            lang.t("the source has stopped", "数据源已停止").to_owned()
+        }
+        Fact::Unconnected {
+            server,
+            first: true,
+            ..
+        } => {
+            let host = host(server);
+            lang.t(
+                &format!("connecting to {host} …"),
+                &format!("正在连接 {host}……"),
+            )
+            .to_owned()
+        }
+        Fact::Unconnected { server, since, .. } => {
+            let (host, age) = (host(server), lang.between(*since, at));
+            let en = format!("not connected to {host} for {age}");
+            lang.t(&en, &format!("与 {host} 断开已 {age}")).to_owned()
+        }
+        Fact::Undeliverable(_) => {
+            let en = "one message ends every connection";
+            lang.t(en, "有一条消息使每次连接中断").to_owned()
+        }
+        Fact::Refused { count, of, .. } => unheard(*count, *of, lang),
+        Fact::SinksDown { waits, sinks } => sinks_clause(*waits, sinks.len() as u64, lang),
+        Fact::Subscribing { .. } => lang
+            .t(
+                "connected; subscribing to the topics …",
+                "已连接，正在订阅主题……",
+            )
+            .to_owned(),
+        Fact::LinkSilent { since } => {
+            let age = lang.between(*since, at);
+            let en = format!("no topic has brought a message for {age} beyond its silence");
+            lang.t(&en, &format!("所有主题静默超限已 {age}")).to_owned()
+        }
+        Fact::Silent { count, of, .. } if zh => format!("{of} 个主题中有 {count} 个静默"),
+        Fact::Silent { count, of, .. } => {
+            let is = lang.plural(*count as u64, "is", "are");
+            format!("{count} of {of} topics {is} silent")
+        }
+        Fact::DeadLetters { count, .. } if zh => format!("{} 条死信等待处理", grouped(*count)),
+        Fact::DeadLetters { count, .. } => {
+            let wait = lang.plural(*count, "dead letter waits", "dead letters wait");
+            format!("{} {wait}", grouped(*count))
+        }
+        Fact::Undecodable { entries } if zh => format!("{} 条消息无法解析", grouped(*entries)),
+        Fact::Undecodable { entries } => {
+            let messages = lang.plural(*entries, "message", "messages");
+            format!("{} {messages} could not be decoded", grouped(*entries))
+        }
+        Fact::ReloadRejected(_) => lang.t("a reload was rejected", "重载被拒绝").to_owned(),
+        Fact::SecretsUnread(_) => lang
+            .t(
+                "the secrets could not be read again",
+                "密钥文件无法重新读取",
+            )
+            .to_owned(),
+        Fact::NothingYet { since, topics } => {
+            let age = lang.between(*since, at);
+            let zh = format!("已订阅 {topics} 个主题，{age}内尚无消息");
+            let noun = lang.plural(*topics as u64, "topic", "topics");
+            let en = format!("subscribed to {topics} {noun}; nothing has come for {age}");
+            lang.t(&en, &zh).to_owned()
+        }
+    }
+}
+
+fn unheard(count: usize, of: usize, lang: Lang) -> String {
+    let is = lang.plural(count as u64, "is", "are");
+    let en = format!("{count} of {of} topics {is} not heard");
+    lang.t(&en, &format!("{of} 个主题中有 {count} 个收不到消息"))
+        .to_owned()
+}
+
+fn sinks_clause(waits: Waits, count: u64, lang: Lang) -> String {
+    let sinks = lang.plural(count, "sink", "sinks");
+    let is = lang.plural(count, "is", "are");
+    let (en, zh) = match waits {
+        Waits::First => {
+            return match lang {
+                Lang::En => format!("{count} {sinks} not tried yet …"),
+                Lang::Zh => format!("{count} 个输出尚未连接……"),
+            };
+        }
+        Waits::Attempt => ("retrying", "正在重试"),
+        Waits::Pause => ("paused", "已暂停"),
+        Waits::Operator => ("disabled", "已停用"),
+    };
+    lang.t(
+        &format!("{count} {sinks} {is} {en}"),
+        &format!("{count} 个输出{zh}"),
+    )
+    .to_owned()
+}
+
+/// Host and port of a URL.
+fn host(url: &str) -> String {
+    let Ok(parsed) = Url::parse(url) else {
+        return url.to_owned();
+    };
+    let host = parsed.host_str().unwrap_or(url).to_owned();
+    match parsed.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host,
+    }
+}
+
+/// What to do about a fact, or to know of it.
+pub(super) fn todo(
+    fact: &Fact,
+    at: Timestamp,
+    full_in_seconds: Option<i64>,
+    lang: Lang,
+) -> Vec<Todo> {
+    let one = |subject: &str, what: String, advice: &str| {
+        vec![Todo {
+            key: fact.key().to_owned(),
+            state: fact.level(),
+            subject: subject.to_owned(),
+            what,
+            advice: advice.to_owned(),
+            retry: None,
+        }]
+    };
+    let whole = |advice: &str| one("", ended(&clause(fact, at, lang), lang), advice);
+    match fact {
+        Fact::JournalFull { .. } | Fact::Paused { .. } => whole(lang.t(
+            "It goes on once the sinks have caught up: see which one is behind, or raise \
+             journal.max_bytes.",
+            "输出追上后自动恢复：请查看哪个输出积压，或调大 journal.max_bytes。",
+        )),
+        Fact::Evicted { .. } => whole(lang.t(
+            "The journal was full and when_full is drop_oldest: raise journal.max_bytes, or see \
+             which sink was behind.",
+            "落盘日志已满且 when_full 为 drop_oldest：请调大 journal.max_bytes，或查看哪个输出积压。",
+        )),
+        Fact::AccountingErrors(errors) => one("", errors.join("; "), lang.t(
+            "This is a mistake of the bridge: please report it, with the log since the last start.",
+            "这是网桥自身的错误：请附上自启动以来的日志报告。",
+        )),
+        Fact::Unconnected { since, trouble, next_attempt, failures, no_sign_in_before, .. } => {
+            let said = trouble.clone().unwrap_or_default();
+            let age = lang.between(*since, at);
+            let what = match said.is_empty() {
+                true => lang.t(&format!("for {age}"), &format!("已 {age}")).to_owned(),
+                false => quoted(&said, lang),
+            };
+            let advice = attempts(*failures, *next_attempt, *no_sign_in_before, at, lang);
+            one("", what, &advice)
+        }
+        Fact::Undeliverable(what) => one("", what.clone(), lang.t(
+            "Remove the message at the server, or see its size against source.max_body.",
+            "请在服务器上删除该消息，或核对其大小与 source.max_body。",
+        )),
+        Fact::Refused { topics, count, .. } => {
+            let topic = |it: &Unheard| {
+                let (age, said) = (lang.between(it.since, at), quoted(&it.error, lang));
+                let en = format!("The server refuses the subscription for {age}: {said}.");
+                let zh = format!("服务器拒绝订阅已 {age}：{said}。");
+                one(&it.name, lang.t(&en, &zh).to_owned(), lang.t(
+                    "Statuses of its devices are being missed. Let the platform grant the right; \
+                     the bridge tries again by itself.",
+                    "它的设备状态正在缺失。请在平台上授予读取权限；网桥会自动重试。",
+                ))
+            };
+            listed(topics, *count, topic, fact, lang)
+        }
+        Fact::Silent { topics, count, .. } => {
+            let topic = |it: &Unheard| {
+                let last = it.last_message.map(|last| lang.between(last, at));
+                let (en, zh) = match last {
+                    Some(age) => (
+                        format!("The last message came {age} ago. The subscription stands."),
+                        format!("最近一条消息在 {age}前。订阅仍然有效。"),
+                    ),
+                    None => (
+                        "No message has come since the start. The subscription stands.".to_owned(),
+                        "启动以来没有消息。订阅仍然有效。".to_owned(),
+                    ),
+                };
+                one(&it.name, lang.t(&en, &zh).to_owned(), lang.t(
+                    "The devices may just be quiet. Else ask whether they still send, and to this \
+                     destination.",
+                    "设备可能只是安静。否则请确认它们仍在发送，且目的地址正确。",
+                ))
+            };
+            listed(topics, *count, topic, fact, lang)
+        }
+        Fact::LinkSilent { .. } => whole(lang.t(
+            "The subscriptions stand; the devices may just be quiet. Else compare the destinations \
+             with those that the platform's own page subscribes to.",
+            "订阅仍然有效，设备可能只是安静。否则请与平台网页订阅的目的地址核对。",
+        )),
+        Fact::SinksDown { waits, sinks } => {
+            let sinks = sinks.iter();
+            let todo = sinks.map(|sink| sink_todo(fact, *waits, sink, at, full_in_seconds, lang));
+            todo.collect()
+        }
+        Fact::Subscribing { .. } => whole(lang.t(
+            "Nothing to do: the server has yet to confirm.",
+            "无需处理：等待服务器确认。",
+        )),
+        Fact::DeadLetters { sinks, .. } => {
+            let each: Vec<String> =
+                sinks.iter().map(|(name, count)| format!("{name} {}", grouped(*count))).collect();
+            one("", ended(&clause(fact, at, lang), lang), &lang.t(
+                &format!("{}. They hold nothing else up, and stay until somebody decides.", each.join(", ")),
+                &format!("{}。它们不阻塞其他事件，在有人处理之前一直保留。", each.join("，")),
+            ).to_owned())
+        }
+        Fact::Undecodable { .. } => whole(lang.t(
+            "They are kept as they came: correct the topic's mapping, reload, then redrive them by \
+             `stomp-bridge dlq redrive --undecodable`.",
+            "原文已保留：修正主题的映射并重载，然后执行 `stomp-bridge dlq redrive --undecodable`。",
+        )),
+        Fact::ReloadRejected(rejected) => one("", problems(rejected), lang.t(
+            "The configuration before it is in force. Correct the file and reload.",
+            "之前的配置仍然有效。请修正文件后重载。",
+        )),
+        Fact::SecretsUnread(rejected) => one("", problems(rejected), lang.t(
+            "The secrets before are used. Correct the file; it is read again by itself.",
+            "仍在使用之前的密钥。请修正文件，网桥会自动重新读取。",
+        )),
+        Fact::NothingYet { .. } => whole(lang.t(
+            "The devices may just be quiet. Else compare the destinations with those that the \
+             platform's own page subscribes to, or look by `stomp-bridge tap`.",
+            "设备可能只是安静。否则请与平台网页订阅的目的地址核对，或用 `stomp-bridge tap` 查看。",
+        )),
+    }
+}
+
+fn problems(rejected: &RejectedReload) -> String {
+    rejected.problems.join("; ")
+}
+
+/// The steps of the first few topics, and how many more there are.
+fn listed(
+    topics: &[Unheard],
+    count: usize,
+    of: impl Fn(&Unheard) -> Vec<Todo>,
+    fact: &Fact,
+    lang: Lang,
+) -> Vec<Todo> {
+    let mut todo: Vec<Todo> = topics.iter().flat_map(of).collect();
+    if let more @ 1.. = count.saturating_sub(topics.len()) {
+        todo.push(Todo {
+            key: fact.key().to_owned(),
+            state: fact.level(),
+            subject: String::new(),
+            what: lang
+                .t(
+                    &format!("{more} more topics."),
+                    &format!("另有 {more} 个主题。"),
+                )
+                .to_owned(),
+            advice: lang
+                .t("See the list of topics.", "请查看主题列表。")
+                .to_owned(),
+            retry: None,
+        });
+    }
+    todo
+}
+
+fn sink_todo(
+    fact: &Fact,
+    waits: Waits,
+    sink: &Down,
+    at: Timestamp,
+    full_in_seconds: Option<i64>,
+    lang: Lang,
+) -> Todo {
+    let (age, pending) = (lang.between(sink.since, at), grouped(sink.pending));
+    let said = sink
+        .trouble
+        .as_deref()
+        .map(|said| quoted(said, lang))
+        .unwrap_or_default();
+    let keeps = match full_in_seconds {
+        Some(seconds) if sink.pending > 0 => {
+            let left = lang.age(seconds);
+            lang.t(
+                &format!("; the journal has room for about {left} more"),
+                &format!("；落盘日志还能容纳约 {left}"),
+            )
+            .to_owned()
+        }
+        _ => String::new(),
+    };
+    let entries = lang.plural(sink.pending, "entry waits", "entries wait");
+    let what = match lang {
+        Lang::En if said.is_empty() => format!("Not up for {age}. {pending} {entries}{keeps}."),
+        Lang::En => format!("{said}, for {age}. {pending} {entries}{keeps}."),
+        Lang::Zh if said.is_empty() => format!("未就绪已 {age}。{pending} 条待处理{keeps}。"),
+        Lang::Zh => format!("{said}，已 {age}。{pending} 条待处理{keeps}。"),
+    };
+    let next = sink.next_attempt.map(|next| lang.between(at, next));
+    let next = next.map_or(String::new(), |next| {
+        lang.t(
+            &format!(" Next attempt in {next}, or now."),
+            &format!("{next}后重试，也可立即重试。"),
+        )
+        .to_owned()
+    });
+    let advice = match waits {
+        Waits::First => lang.t("Nothing to do: it is being tried.", "无需处理：正在连接。"),
+        Waits::Attempt => lang.t(
+            "Nothing to do while its other side restarts: all its events wait, in order.",
+            "若对方正在重启则无需处理：全部事件按顺序等待。",
+        ),
+        Waits::Pause => lang.t(
+            "Correct what it rejects, or make room for its dead letters.",
+            "请修正被拒绝的原因，或为死信腾出空间。",
+        ),
+        Waits::Operator => lang.t(
+            "Its other side wants nothing more: correct or remove the sink and reload, or retry it.",
+            "对方不再接收：请修正或移除该输出并重载，或手动重试。",
+        ),
+    };
+    Todo {
+        key: fact.key().to_owned(),
+        state: fact.level(),
+        subject: sink.name.to_string(),
+        what,
+        advice: format!("{advice}{next}"),
+        retry: (waits != Waits::First).then(|| sink.name.to_string()),
+    }
+}
+
+/// How often it was tried, and when it is tried again.
+fn attempts(
+    failures: u32,
+    next_attempt: Option<Timestamp>,
+    no_sign_in_before: Option<Timestamp>,
+    at: Timestamp,
+    lang: Lang,
+) -> String {
+    if let Some(until) = no_sign_in_before.filter(|until| *until > at) {
+        let left = lang.between(at, until);
+        return lang.t(
+            &format!("No sign-in for {left}, so that the platform does not lock the account: correct source.signin and reload."),
+            &format!("{left}内不再登录，以免平台锁定账号：请修正 source.signin 后重载。"),
+        ).to_owned();
+    }
+    let next = next_attempt.map(|next| lang.between(at, next));
+    let next = next.map_or_else(
+        || lang.t("It is being tried.", "正在尝试。").to_owned(),
+        |next| {
+            lang.t(
+                &format!("Next attempt in {next}."),
+                &format!("{next}后重试。"),
+            )
+            .to_owned()
+        },
+    );
+    let failed = match failures {
+        0 => String::new(),
+        failures => {
+            let noun = lang.plural(failures.into(), "attempt", "attempts");
+            lang.t(
+                &format!("{failures} {noun} failed. "),
+                &format!("已失败 {failures} 次。"),
+            )
+            .to_owned()
+        }
+    };
+    let where_else = lang.t(
+        " If it stays away, look at the server, and at source.url.",
+        "若一直连不上，请检查服务器和 source.url。",
+    );
+    format!("{failed}{next}{where_else}")
+}
+
+fn quoted(said: &str, lang: Lang) -> String {
+    let said = said.trim_end_matches('.');
+    lang.t(&format!("\"{said}\""), &format!("“{said}”"))
+        .to_owned()
+}
+
+fn ended(clause: &str, lang: Lang) -> String {
+    let clause = capital(clause);
+    match clause.ends_with('…') {
+        true => clause,
+        false => format!("{clause}{}", lang.t(".", "。")),
+    }
+}

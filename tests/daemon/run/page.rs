@@ -1,0 +1,552 @@
+//! The status page over HTTP: headers, languages, streams, many topics, many devices, dead letters and
+//! the sign-in. `page_browser` looks at it in a browser.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use peers::{Configuration, Daemon, Receiver, wait};
+use reqwest::{Client, Response, redirect};
+use serde_json::Value;
+use stomp_bridge::demo::{Message, Publisher};
+
+use super::{Served, TOPIC, configuration, serve};
+
+const TOKEN: &str = "a-token-of-enough-length";
+
+/// Streams at once, as the listener allows them.
+const STREAMS_MAX: usize = 64;
+
+fn client() -> Client {
+    // The client wants one, though nothing here speaks TLS.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder()
+        .no_proxy()
+        .redirect(redirect::Policy::none())
+        .timeout(Duration::from_secs(20))
+        .build()
+        .unwrap()
+}
+
+fn url(daemon: &Daemon, path: &str) -> String {
+    format!("http://{}{path}", daemon.http())
+}
+
+async fn get(daemon: &Daemon, path: &str) -> Response {
+    client().get(url(daemon, path)).send().await.unwrap()
+}
+
+async fn page(daemon: &Daemon, path: &str) -> String {
+    let answer = get(daemon, path).await;
+    assert_eq!(answer.status(), 200, "{path}");
+    answer.text().await.unwrap()
+}
+
+async fn json(daemon: &Daemon, path: &str) -> Value {
+    serde_json::from_str(&page(daemon, path).await).unwrap()
+}
+
+/// Waits until so many devices are known.
+async fn known(daemon: &Daemon, devices: u64) {
+    wait::until("the devices are known", async || {
+        let now = json(daemon, "/api/v1/now").await;
+        (now["devices"]["known"] == devices).then_some(())
+    })
+    .await;
+}
+
+/// Statuses of devices in arrays: every 50th is in fault, every 40th offline.
+fn publish_devices(publisher: &Publisher, count: usize) {
+    let place = |device: usize| {
+        let province = ["江苏省", "广东省", "山东省"][device % 3];
+        let (latitude, longitude) = (
+            22.0 + (device % 130) as f64 / 10.0,
+            105.0 + (device % 170) as f64 / 10.0,
+        );
+        format!(
+            "{{\"province\":\"{province}\",\"city\":\"市\",\"coordinateSysm\":\"wgs84\",\
+             \"latitude\":{latitude},\"longitude\":{longitude}}}"
+        )
+    };
+    let status = |device: usize| {
+        let state = match device {
+            device if device.is_multiple_of(50) => "故障",
+            device if device.is_multiple_of(40) => "离线",
+            _ => "正常",
+        };
+        format!(
+            "{{\"clientId\":{},\"deviceId\":{device},\"sn\":\"s{device}\",\"address\":{},\
+             \"oldState\":\"正常\",\"newState\":\"{state}\"}}",
+            device / 20 + 1,
+            place(device)
+        )
+    };
+    let devices: Vec<usize> = (1..=count).collect();
+    for some in devices.chunks(500) {
+        let body: Vec<String> = some.iter().map(|device| status(*device)).collect();
+        publisher.publish(Message::json(TOPIC, format!("[{}]", body.join(","))));
+    }
+}
+
+async fn started(configuration: &Configuration) -> Daemon {
+    let mut daemon = Daemon::start(configuration).await;
+    daemon.ready().await;
+    daemon
+}
+
+#[tokio::test]
+async fn every_answer_is_safe_to_show_and_in_the_language_of_the_browser() {
+    let served = serve(0).await;
+    let daemon = started(&configuration(&served.url)).await;
+    for path in [
+        "/",
+        "/devices",
+        "/dead-letters",
+        "/topics",
+        "/devices/s/-/7",
+        "/api/v1/now",
+    ] {
+        let answer = get(&daemon, path).await;
+        let headers = answer.headers().clone();
+        let policy = headers["content-security-policy"].to_str().unwrap();
+        assert!(policy.starts_with("default-src 'none'; style-src 'self'; script-src 'self'"));
+        assert!(!policy.contains("unsafe"), "{policy}");
+        assert_eq!(headers["x-content-type-options"], "nosniff");
+        assert_eq!(headers["cache-control"], "no-store");
+        assert!(
+            !headers.contains_key("access-control-allow-origin"),
+            "{path}"
+        );
+        let text = answer.text().await.unwrap();
+        assert!(!text.contains("<style") && !text.contains(" style=") && !text.contains("onclick"));
+        assert!(!text.contains("<script>"), "{path}");
+        let foreign = client()
+            .get(url(&daemon, path))
+            .header("host", "evil.example");
+        assert_eq!(foreign.send().await.unwrap().status(), 421, "{path}");
+    }
+    let chinese = client()
+        .get(url(&daemon, "/"))
+        .header("accept-language", "zh-CN,zh;q=0.9");
+    let text = chinese.send().await.unwrap().text().await.unwrap();
+    assert!(
+        text.contains("lang=\"zh-CN\"") && text.contains("落盘日志"),
+        "{text}"
+    );
+    let english = page(&daemon, "/").await;
+    assert!(
+        english.contains("lang=\"en\"") && english.contains("Journal"),
+        "{english}"
+    );
+    let chosen = get(&daemon, "/?lang=zh").await;
+    let kept = chosen.headers()["set-cookie"].to_str().unwrap().to_owned();
+    assert!(
+        kept.contains("lang=zh") && kept.contains("SameSite=Strict"),
+        "{kept}"
+    );
+
+    let name = english
+        .split("/assets/")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap();
+    let style = get(&daemon, &format!("/assets/{name}")).await;
+    assert_eq!(style.status(), 200);
+    assert!(
+        style.headers()["cache-control"]
+            .to_str()
+            .unwrap()
+            .contains("immutable")
+    );
+    assert_eq!(get(&daemon, "/assets/style-0.css").await.status(), 404);
+
+    let document = json(&daemon, "/api/v1/openapi.json").await;
+    let paths = document["paths"].as_object().unwrap();
+    assert!(paths.len() >= 5, "{paths:?}");
+    for path in paths.keys().filter(|path| !path.contains('{')) {
+        json(&daemon, path).await;
+    }
+    served.end().await;
+}
+
+#[tokio::test]
+async fn one_verdict_is_said_by_the_status_the_page_the_title_and_the_api() {
+    let receiver = Receiver::start().await;
+    receiver.answer(503);
+    let served = serve(0).await;
+    let daemon = Daemon::start(&configuration(&served.url).webhook(&receiver.url())).await;
+    wait::until("the topic is subscribed", async || {
+        (served.publisher.subscriptions(TOPIC) == 1).then_some(())
+    })
+    .await;
+    served.publish(1);
+    let verdict = wait::until("the sink is retrying", async || {
+        let status: Value = serde_json::from_str(&daemon.get("/status").await?.1).ok()?;
+        let is_said = status["verdict"]["title"] == "1 sink is retrying";
+        is_said.then(|| status["verdict"].clone())
+    })
+    .await;
+    assert_eq!(verdict["state"], "warn");
+    let sentence = verdict["sentence"].as_str().unwrap();
+    assert_eq!(
+        sentence,
+        "1 sink is retrying. Nothing that was received is lost."
+    );
+    let text = page(&daemon, "/").await;
+    assert!(
+        text.contains(sentence) && text.contains("answered 503"),
+        "{text}"
+    );
+    assert!(text.contains("data-title=\"1 sink is retrying\""), "{text}");
+    let now = json(&daemon, "/api/v1/now").await;
+    assert_eq!(now["verdict"]["sentence"], sentence);
+    let (status, reasons) = daemon.get("/readyz").await.unwrap();
+    assert!(
+        status == 503 && reasons.contains("sink oncall not up"),
+        "{reasons}"
+    );
+    served.end().await;
+}
+
+/// The next part of a stream.
+async fn part(stream: &mut Response) -> String {
+    let part = tokio::time::timeout(Duration::from_secs(10), stream.chunk()).await;
+    let part = part.expect("a part within its time").unwrap();
+    String::from_utf8(part.expect("the stream goes on").to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn a_hundred_browsers_get_64_streams_and_the_others_ask() {
+    let served = serve(0).await;
+    let mut daemon = started(&configuration(&served.url)).await;
+    let mut streams = Vec::new();
+    for number in 0..100 {
+        let answer = get(&daemon, "/events").await;
+        match number < STREAMS_MAX {
+            true => {
+                assert_eq!(answer.headers()["content-type"], "text/event-stream");
+                streams.push(answer);
+            }
+            false => assert_eq!(answer.status(), 503),
+        }
+    }
+    let whole = json(&daemon, "/regions").await;
+    assert_eq!(whole["state"]["state"], "unk", "nothing has come yet");
+    for probe in ["/healthz", "/metrics", "/"] {
+        assert_eq!(daemon.get(probe).await.unwrap().0, 200, "{probe}");
+    }
+    let mut last = streams.pop().unwrap();
+    drop(streams);
+    let first = part(&mut last).await;
+    assert!(
+        first.contains("event: state") && first.contains("id=\\\"verdict\\\""),
+        "{first}"
+    );
+    served.publish(7);
+    let change = wait::until("the change comes by the stream", async || {
+        let part = part(&mut last).await;
+        part.contains("1/7").then_some(part)
+    })
+    .await;
+    assert!(
+        !change.contains("id=\\\"gaps\\\""),
+        "only what has changed: {change}"
+    );
+    wait::until("there is room again", async || {
+        (get(&daemon, "/events").await.status() == 200).then_some(())
+    })
+    .await;
+    // A stream is no reason to wait at the stop.
+    let stopped = Instant::now();
+    assert!(daemon.stop().await.success());
+    assert!(stopped.elapsed() < Duration::from_secs(10));
+    served.end().await;
+}
+
+#[tokio::test]
+async fn of_500_topics_the_page_is_small_and_all_of_them_are_listed() {
+    let served = serve(0).await;
+    let table = "destination = \"/topic/state/{{ client }}\"\nfor = { client = \"1..500\" }\n";
+    let configuration = Configuration::new(&served.url)
+        .table("topics.map", table)
+        .sqlite();
+    // The demo's server accepts 128 subscriptions: the others are refused, one by one.
+    let daemon = Daemon::start(&configuration).await;
+    wait::until("some topics are refused", async || {
+        let now = json(&daemon, "/api/v1/now").await;
+        let refused = now["topics"]
+            .as_array()?
+            .iter()
+            .filter(|topic| topic["state"] == "refused");
+        (refused.count() > 20).then_some(())
+    })
+    .await;
+    let text = page(&daemon, "/").await;
+    let rows = text.split("id=\"topics-rows\"").nth(1).unwrap();
+    let rows = rows.split("</table>").next().unwrap();
+    assert!(rows.matches("<tr").count() < 15, "{rows}");
+    let matrix = text
+        .split("id=\"matrix\"")
+        .nth(1)
+        .unwrap()
+        .split("</div>")
+        .next()
+        .unwrap();
+    assert_eq!(matrix.matches("<i").count(), 500, "{matrix}");
+    assert!(text.len() < 100_000, "{} bytes", text.len());
+    let mut names = HashSet::new();
+    let mut next = Some("/topics".to_owned());
+    while let Some(path) = next {
+        let text = page(&daemon, &path).await;
+        for part in text.split("<span class=\"b\">").skip(1) {
+            names.insert(part.split('<').next().unwrap().to_owned());
+        }
+        let link = text.split("<a href=\"/topics?").nth(1);
+        next = link.map(|rest| format!("/topics?{}", rest.split('"').next().unwrap()));
+    }
+    assert_eq!(names.len(), 500);
+    let found = page(&daemon, "/topics?q=map-499").await;
+    assert!(found.contains("/topic/state/499") && !found.contains("/topic/state/498"));
+    served.end().await;
+}
+
+#[tokio::test]
+async fn of_10_000_devices_a_page_has_fifty_and_pages_have_each_once() {
+    let served = serve(0).await;
+    let daemon = started(&configuration(&served.url)).await;
+    publish_devices(&served.publisher, 10_000);
+    known(&daemon, 10_000).await;
+    let history = async || {
+        let found = json(&daemon, "/api/v1/devices").await;
+        let all: u64 = found["states"]
+            .as_array()?
+            .iter()
+            .filter_map(|it| it["devices"].as_u64())
+            .sum();
+        // Each of them is a query of its own.
+        let cells = found["cells"].as_array()?;
+        let placed: u64 = cells
+            .iter()
+            .filter_map(|cell| cell["devices"].as_u64())
+            .sum();
+        let is_all = (all, placed) == (10_000, 10_000);
+        (found["history"] == "history" && is_all).then_some(found)
+    };
+    let found = wait::until("the history has all of them", history).await;
+    let counts: Vec<(&str, u64)> = found["states"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| {
+            (
+                it["state"].as_str().unwrap(),
+                it["devices"].as_u64().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        counts,
+        [("fault", 200), ("offline", 200), ("normal", 9_600)]
+    );
+    let begun = Instant::now();
+    let text = page(&daemon, "/devices").await;
+    assert!(
+        begun.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert!(
+        text.contains("400 of 10,000 devices are in trouble"),
+        "{text}"
+    );
+    assert_eq!(text.matches("<td><a href=\"/devices/").count(), 50);
+    assert!(
+        text.contains("class=\"map\"") && text.len() < 200_000,
+        "{} bytes",
+        text.len()
+    );
+
+    let (mut seen, mut severities, mut path) =
+        (HashSet::new(), Vec::new(), "/api/v1/devices".to_owned());
+    loop {
+        let found = json(&daemon, &path).await;
+        for device in found["devices"].as_array().unwrap() {
+            severities.push(device["severity"].as_str().unwrap().to_owned());
+            assert!(seen.insert(device["device_id"].as_str().unwrap().to_owned()));
+        }
+        let Some(next) = found["next"].as_str() else {
+            break;
+        };
+        let after: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
+        path = format!("/api/v1/devices?after={after}");
+    }
+    assert_eq!(seen.len(), 400);
+    assert!(
+        severities[..200]
+            .iter()
+            .all(|severity| severity == "critical")
+    );
+    for (filter, expected) in [
+        ("?q=s9999", 1),
+        ("?q=500/9999", 1),
+        ("?client=3", 20),
+        ("?q=%25", 0),
+        ("?state=offline&province=江苏省", 50),
+        ("?after=nonsense", 50),
+    ] {
+        let found = json(&daemon, &format!("/api/v1/devices{filter}")).await;
+        assert_eq!(
+            found["devices"].as_array().unwrap().len(),
+            expected,
+            "{filter}"
+        );
+    }
+    let device = page(&daemon, "/devices/map-1/3/50").await;
+    for words in ["3/50", "class=\"tl\"", "f-crit", "s50", "WGS-84"] {
+        assert!(device.contains(words), "{words}: {device}");
+    }
+    assert_eq!(get(&daemon, "/devices/map-1/3/none").await.status(), 404);
+    served.end().await;
+}
+
+#[tokio::test]
+async fn without_a_history_the_page_has_what_the_journal_knows_and_says_what_to_add() {
+    let (served, receiver) = (serve(0).await, Receiver::start().await);
+    let configuration = Configuration::new(&served.url)
+        .table("topics.map-1", &format!("destination = \"{TOPIC}\"\n"))
+        .webhook(&receiver.url());
+    let daemon = started(&configuration).await;
+    publish_devices(&served.publisher, 200);
+    known(&daemon, 200).await;
+    let text = wait::until("the last states are saved", async || {
+        let text = page(&daemon, "/devices?state=fault").await;
+        (text.matches("<td><a href=\"/devices/").count() == 4).then_some(text)
+    })
+    .await;
+    assert!(
+        text.contains("[sinks.history]") && text.contains("8 of 200"),
+        "{text}"
+    );
+    let all = json(&daemon, "/api/v1/devices?state=all").await;
+    assert_eq!(all["devices"].as_array().unwrap().len(), 50);
+    let device = page(&daemon, "/devices/map-1/3/50").await;
+    assert!(
+        device.contains("fault") && device.contains("[sinks.history]"),
+        "{device}"
+    );
+    served.end().await;
+}
+
+#[tokio::test]
+async fn dead_letters_are_shown_and_redriven_with_the_token_alone() {
+    let (served, receiver) = (serve(0).await, Receiver::start().await);
+    let daemon = started(&configuration(&served.url).webhook(&receiver.url())).await;
+    receiver.answer(422);
+    served.publish(7);
+    let text = wait::until("the dead letter is shown", async || {
+        let text = page(&daemon, "/dead-letters").await;
+        text.contains("answered 422").then_some(text)
+    })
+    .await;
+    for words in [
+        "1/7",
+        "故障",
+        "stomp-bridge dlq redrive oncall --all",
+        "dlq drop oncall ",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    let lists = json(&daemon, "/api/v1/dead-letters").await;
+    assert_eq!(
+        (&lists[0]["sink"], &lists[0]["entries"]),
+        (&"oncall".into(), &1.into())
+    );
+    let position = lists[0]["groups"][0]["entries"][0]["position"].clone();
+    let way = json(&daemon, &format!("/api/v1/events/{position}")).await;
+    let fates: Vec<(&str, &str)> = way["sinks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|at| (at["sink"].as_str().unwrap(), at["fate"].as_str().unwrap()))
+        .collect();
+    assert!(fates.contains(&("oncall", "dead_letter")), "{fates:?}");
+    let trace = page(&daemon, &format!("/event/{position}")).await;
+    for words in ["1/7", "answered 422", "Received and journaled", "history"] {
+        assert!(trace.contains(words), "{words}: {trace}");
+    }
+    assert_eq!(get(&daemon, "/event/999999").await.status(), 404);
+    receiver.answer(204);
+    let command = r#"{"command":"redrive","sink":"oncall","which":"all"}"#;
+    let control = || client().post(url(&daemon, "/control")).body(command);
+    let cookie = control().header("cookie", "stomp_bridge=0a; lang=en");
+    assert_eq!(cookie.send().await.unwrap().status(), 403);
+    let file = daemon.folder().path().join("journal.db-control");
+    let access: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let token = access["token"].as_str().unwrap();
+    wait::until("the cursor has passed it, so it is redriven", async || {
+        let answer = control().bearer_auth(token).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        let text = answer.text().await.ok()?;
+        text.contains("\"entries\":1").then_some(())
+    })
+    .await;
+    wait::until("the dead letter is gone", async || {
+        let text = page(&daemon, "/dead-letters").await;
+        text.contains("No dead letter").then_some(())
+    })
+    .await;
+    served.end().await;
+}
+
+#[tokio::test]
+async fn a_browser_from_elsewhere_signs_in_to_read_and_never_to_change() {
+    let served = serve(0).await;
+    let token = [("STOMP_BRIDGE_HTTP__TOKEN", Path::new(TOKEN))];
+    let daemon = Daemon::start_with(&configuration(&served.url), &token).await;
+    let html = |path: &str| {
+        client()
+            .get(url(&daemon, path))
+            .header("accept", "text/html")
+    };
+    let answer = html("/").send().await.unwrap();
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["location"]),
+        (303, &"/sign-in".parse().unwrap())
+    );
+    assert_eq!(get(&daemon, "/api/v1/state").await.status(), 401);
+    assert_eq!(get(&daemon, "/events").await.status(), 401);
+    assert!(page(&daemon, "/sign-in").await.contains("http.token"));
+    let sign_in = |token: &str| {
+        let form = format!("token={token}");
+        client().post(url(&daemon, "/sign-in")).body(form).send()
+    };
+    assert_eq!(sign_in("another").await.unwrap().status(), 403);
+    let answer = sign_in(TOKEN).await.unwrap();
+    assert_eq!(answer.status(), 303);
+    let set = answer.headers()["set-cookie"].to_str().unwrap().to_owned();
+    assert!(
+        set.contains("SameSite=Strict") && set.contains("HttpOnly"),
+        "{set}"
+    );
+    let cookie = set.split(';').next().unwrap();
+    for path in ["/", "/api/v1/now", "/devices"] {
+        let answer = html(path).header("cookie", cookie).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+    }
+    let control = client()
+        .post(url(&daemon, "/control"))
+        .header("cookie", cookie)
+        .body("{}");
+    assert_eq!(control.send().await.unwrap().status(), 403);
+    served.end().await;
+}
+
+/// What a test of the browser needs.
+pub(super) async fn with_devices(served: &Served, count: usize) -> Daemon {
+    let daemon = started(&configuration(&served.url)).await;
+    publish_devices(&served.publisher, count);
+    known(&daemon, count as u64).await;
+    daemon
+}
