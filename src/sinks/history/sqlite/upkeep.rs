@@ -58,13 +58,17 @@ async fn sweep(
     Ok(last)
 }
 
-/// Counts the days of some devices again, after the zone was changed.
+/// Counts the days of some devices again, after the zone was changed: those of the zone before go
+/// first.
 async fn recount(
     connection: &mut SqliteConnection,
     recorder: &mut Recorder,
 ) -> Result<(), sqlx::Error> {
     let mut transaction = begin(connection, recorder).await?;
     let from = recorder.recounted_below();
+    if from == 0 && delete_days(&mut transaction).await? > 0 {
+        return transaction.commit().await;
+    }
     let devices = look_up::devices_from(&mut transaction, from, RECOUNT_DEVICES).await?;
     if devices.is_empty() {
         sqlx::query("DELETE FROM history_setting WHERE name = 'recounted_below'")
@@ -83,6 +87,19 @@ async fn recount(
         .execute(&mut *transaction)
         .await?;
     transaction.commit().await
+}
+
+/// Deletes some days of the zone before; gives how many rows.
+async fn delete_days(connection: &mut SqliteConnection) -> Result<u64, sqlx::Error> {
+    let deleted = sqlx::query(
+        "DELETE FROM state_daily_row WHERE (day, device_key, state_key) IN ( \
+             SELECT day, device_key, state_key FROM state_daily_row \
+             ORDER BY day, device_key, state_key LIMIT ?)",
+    )
+    .bind(PIECE_ROWS)
+    .execute(connection)
+    .await?;
+    Ok(deleted.rows_affected())
 }
 
 /// Deletes a piece of what is too old; gives where the round goes on.
