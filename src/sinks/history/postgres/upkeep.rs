@@ -119,10 +119,7 @@ async fn delete(
     before: Before,
 ) -> Result<Option<Round>, sqlx::Error> {
     if round == Round::Months {
-        return match before.statuses {
-            Some(_) => delete_profiles(transaction, recorder).await,
-            None => Ok(None),
-        };
+        return delete_profiles(transaction, recorder).await;
     }
     let Some(intervals) = before.intervals else {
         return Ok(Some(Round::Months));
