@@ -9,11 +9,13 @@
 //! - `why`: the way of one event, in a folder of its own
 //! - `tap`, `send`: those with a connection of their own, which is `connection`; `live`, `frames`:
 //!   what they print
+//! - `config_file`: which configuration is read by default
 //! - `print`, `terminal`, `log`, `redacted`, `runtime`: what all of them need
 
 mod args;
 mod check;
 mod config;
+mod config_file;
 mod connection;
 mod demo;
 mod dlq;

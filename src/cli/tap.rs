@@ -12,6 +12,7 @@ use anyhow::bail;
 use clap::Args;
 use serde::Serialize;
 
+use super::config_file::config_file;
 use super::connection::{Interrupt, connect, plan, verb};
 use super::frames::{self, Form};
 use super::live::{self, printable};
@@ -24,8 +25,8 @@ use crate::stomp::{AckMode, Event, Message, Subscribe};
 
 #[derive(Debug, Args)]
 pub(super) struct TapArgs {
-    /// The configuration file.
-    #[arg(short, long, value_name = "FILE", default_value = "config.toml")]
+    /// The configuration file; by default config.toml, else /etc/stomp-bridge/config.toml.
+    #[arg(short, long, value_name = "FILE", default_value_os_t = config_file(), hide_default_value = true)]
     config: PathBuf,
     /// Print the STOMP frames themselves, heart-beats included, as a browser's console does;
     /// secrets are masked.
