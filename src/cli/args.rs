@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::config_file::config_file;
 use super::{
     check, config, demo, dlq, doctor, generated, history, init, journal, replay, send, sinks,
     source, status, tap, why,
@@ -148,7 +149,7 @@ pub(super) enum Verb {
 /// The arguments of a verb that needs nothing but the configuration.
 #[derive(Debug, Args)]
 pub(super) struct ConfigArgs {
-    /// The configuration file.
-    #[arg(short, long, value_name = "FILE", default_value = "config.toml")]
+    /// The configuration file; by default config.toml, else /etc/stomp-bridge/config.toml.
+    #[arg(short, long, value_name = "FILE", default_value_os_t = config_file(), hide_default_value = true)]
     pub(super) config: PathBuf,
 }

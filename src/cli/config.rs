@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 use unicode_width::UnicodeWidthChar;
 
+use super::config_file::config_file;
 use super::config_written::{self, ShowArgs};
 use super::exit::BAD_CONFIGURATION;
 use super::print::{self, harmless, say, table, tell};
@@ -95,8 +96,8 @@ enum Action {
 
 #[derive(Debug, Args)]
 struct RouteArgs {
-    /// The configuration file.
-    #[arg(short, long, value_name = "FILE", default_value = "config.toml")]
+    /// The configuration file; by default config.toml, else /etc/stomp-bridge/config.toml.
+    #[arg(short, long, value_name = "FILE", default_value_os_t = config_file(), hide_default_value = true)]
     config: PathBuf,
     /// The file with the message's body; `-`: standard input.
     #[arg(short, long, value_name = "FILE")]
@@ -114,8 +115,8 @@ struct RouteArgs {
 
 #[derive(Debug, Args)]
 struct TestArgs {
-    /// The configuration file.
-    #[arg(short, long, value_name = "FILE", default_value = "config.toml")]
+    /// The configuration file; by default config.toml, else /etc/stomp-bridge/config.toml.
+    #[arg(short, long, value_name = "FILE", default_value_os_t = config_file(), hide_default_value = true)]
     config: PathBuf,
     /// Print JSON.
     #[arg(long)]

@@ -12,11 +12,13 @@
 //! - `doctor`: each layer of that connection, and each sink; `init`: a configuration from what comes
 //!   over it
 //! - `generated`: completions and manual pages
+//! - `config_file`: which configuration is read by default
 //! - `print`, `terminal`, `log`, `redacted`, `runtime`: what all of them need
 
 mod args;
 mod check;
 mod config;
+mod config_file;
 mod config_written;
 mod connection;
 mod demo;

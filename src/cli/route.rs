@@ -198,6 +198,7 @@ fn in_words(verdict: Verdict) -> (String, BTreeMap<String, Value>) {
         Verdict::Taken(Some(decision)) | Verdict::Filtered(decision) => decided(decision),
         Verdict::OtherTopic => plain("its `topics` do not have this one"),
         Verdict::OtherKind => plain("its `kinds` have no statuses"),
+        Verdict::OnlyConfirms => plain("a snapshot that only confirms what was known"),
         Verdict::Unreadable(error) => plain(&format!(
             "`when` cannot be evaluated, so a dead letter: {error}"
         )),

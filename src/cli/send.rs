@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use clap::Args;
 
+use super::config_file::config_file;
 use super::connection::{Interrupt, connect, plan, verb};
 use crate::config::Plan;
 use crate::source::Client;
@@ -29,8 +30,8 @@ pub(super) struct SendArgs {
     /// the exit code is 0 where the server refuses nothing within a second and ends in order.
     #[arg(long)]
     receipt: bool,
-    /// The configuration file.
-    #[arg(short, long, value_name = "FILE", default_value = "config.toml")]
+    /// The configuration file; by default config.toml, else /etc/stomp-bridge/config.toml.
+    #[arg(short, long, value_name = "FILE", default_value_os_t = config_file(), hide_default_value = true)]
     config: PathBuf,
 }
 

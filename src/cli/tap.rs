@@ -12,6 +12,7 @@ use anyhow::bail;
 use clap::Args;
 use tokio::time::sleep;
 
+use super::config_file::config_file;
 use super::connection::{Interrupt, connect, plan, verb};
 use super::frames;
 use super::journal_tap;
@@ -25,8 +26,8 @@ use crate::stomp::{Event, Subscribe};
 
 #[derive(Debug, Args)]
 pub(super) struct TapArgs {
-    /// The configuration file.
-    #[arg(short, long, value_name = "FILE", default_value = "config.toml")]
+    /// The configuration file; by default config.toml, else /etc/stomp-bridge/config.toml.
+    #[arg(short, long, value_name = "FILE", default_value_os_t = config_file(), hide_default_value = true)]
     config: PathBuf,
     /// Print the STOMP frames themselves, heart-beats included, as a browser's console does;
     /// secrets are masked.

@@ -13,9 +13,11 @@ use reqwest::StatusCode;
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
+use super::config_file::config_file;
 use super::print::{harmless, one_line, tell};
 use crate::config::{self, HistoryPlace, Place, Plan, Reading};
 use crate::journal::{self, Journal, Proof, Reader, ResetId, SinkAccounting, Start};
+use crate::model::Names;
 use crate::ops::control::{Access, AdminCommand, Reply, execute, unknown};
 use crate::pipeline::Decoders;
 use crate::secret::{Lifetime, Secret, beginning, protect};
@@ -46,8 +48,9 @@ fn without_bounds(path: PathBuf) -> journal::Settings {
 
 #[derive(Debug, Args)]
 pub(super) struct Target {
-    /// The configuration file of the daemon.
-    #[arg(short, long, value_name = "FILE", default_value = "config.toml")]
+    /// The configuration file of the daemon; by default config.toml, else
+    /// /etc/stomp-bridge/config.toml.
+    #[arg(short, long, value_name = "FILE", default_value_os_t = config_file(), hide_default_value = true)]
     config: PathBuf,
     /// The daemon's journal, in place of --config: under systemd /var/lib/stomp-bridge/journal.db.
     #[arg(long, value_name = "FILE")]
@@ -102,6 +105,18 @@ impl Target {
     /// The SQL histories of the configuration; none where there is no configuration.
     pub(super) fn histories(&self) -> Vec<HistoryPlace> {
         config::histories(&self.config).unwrap_or_default()
+    }
+
+    /// What people call their devices; none where there is no configuration.
+    pub(super) fn names(&self) -> Option<Names> {
+        match config::names(&self.config) {
+            Ok(names) => names,
+            Err(_) if !self.config.exists() => None,
+            Err(problem) => {
+                tell!("without the names of the devices: {problem}");
+                None
+            }
+        }
     }
 
     /// Reads the journal's file, whether a daemon writes it or not.

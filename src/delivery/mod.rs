@@ -47,5 +47,5 @@ pub use decode::event_of;
 pub use engine::run;
 pub use metrics::Counters;
 pub use settings::{Confirmations, Settings};
-pub use statuses::Statuses;
+pub use statuses::{Statuses, decoder_of};
 pub use verdict::Verdict;

@@ -2,6 +2,7 @@
 //! which come by within milliseconds, or within a second where the processor is short: decoding
 //! costs more than all else that is done to a status before a sink has it.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -62,6 +63,14 @@ fn bytes(status: &StatusEvent) -> usize {
     size_of::<StatusEvent>() + TEXTS_BYTES + status.payload.get().len()
 }
 
+/// What reads a topic's entry of this kind: a snapshot is not read as a message.
+pub fn decoder_of<'d>(decoder: &'d Decoder, content: &EntryContent) -> Cow<'d, Decoder> {
+    match content {
+        EntryContent::Resync { .. } => Cow::Owned(decoder.of_snapshots()),
+        _ => Cow::Borrowed(decoder),
+    }
+}
+
 impl Statuses {
     /// By the decoders of the topics, as they are when an entry is read.
     pub fn new(decoders: Decoders) -> Statuses {
@@ -91,11 +100,7 @@ impl Statuses {
                 "topic {topic} is no longer in the configuration: add it to decode this"
             ));
         };
-        let snapshots = matches!(entry.content, EntryContent::Resync { .. });
-        let snapshots = snapshots.then(|| decoder.of_snapshots());
-        let status = snapshots
-            .as_ref()
-            .unwrap_or(decoder)
+        let status = decoder_of(decoder, &entry.content)
             .event(&entry.body, origin, entry.received_at, previous)
             .map_err(|undecodable| format!("can no longer be decoded: {undecodable}"))?;
         let status = Arc::new(status);

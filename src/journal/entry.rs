@@ -48,6 +48,17 @@ impl EntryContent {
             EntryContent::Resync { .. } => EntryKind::Resync,
         }
     }
+
+    /// The last state known of the device before a status, where it is not what that gives as its old
+    /// one.
+    pub fn previous(&self) -> Option<&str> {
+        match self {
+            EntryContent::Status { previous, .. } | EntryContent::Resync { previous, .. } => {
+                previous.as_deref()
+            }
+            _ => None,
+        }
+    }
 }
 
 /// The content of an entry to be written. The journal adds what it knew of the device before.

@@ -27,7 +27,8 @@ const READ_AFTER: &str = "SELECT position, kind, topic, received_at, body, previ
      WHERE position > ? AND position <= ? ORDER BY position LIMIT ?";
 
 const READ_BEFORE: &str = "SELECT position, kind, topic, received_at, body, previous, repeat, reason FROM entry \
-     WHERE position < ? AND position >= ? AND received_at <= ? AND kind = 'status' \
+     WHERE position < ? AND position >= ? AND received_at <= ? \
+     AND kind IN ('status', 'resync') \
      ORDER BY position DESC";
 
 /// Statuses of a stretch of the log, the newest first.
@@ -112,7 +113,7 @@ impl Reader {
         Ok(entries)
     }
 
-    /// The statuses before a position that were received at or before a time, in a stretch of at most
+    /// The statuses, of messages and of snapshots, before a position that were received at or before a time, in a stretch of at most
     /// `positions_max`; no further one once their bodies have reached `bytes_max` bytes.
     ///
     /// # Errors

@@ -81,6 +81,24 @@ impl Names {
             .chain(serials.map(|(key, label)| (Named::Serial(key), label)))
     }
 
+    /// The devices of the wanted labels, as far as ids name them: client and device, in order.
+    /// `None`: no label is wanted.
+    pub fn chosen(&self, wanted: impl Fn(&Label) -> bool) -> Option<Vec<(String, String)>> {
+        let mut chosen = None;
+        for (named, _) in self.iter().filter(|(_, label)| wanted(label)) {
+            let devices: &mut Vec<_> = chosen.get_or_insert_default();
+            if let Named::Device(key) = named
+                && let Some((client, device)) = key.split_once('/')
+            {
+                devices.push((client.to_owned(), device.to_owned()));
+            }
+        }
+        if let Some(devices) = &mut chosen {
+            devices.sort_unstable();
+        }
+        chosen
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.devices.len() + self.serials.len()

@@ -85,7 +85,6 @@ async fn days_are_those_of_the_zone_up_to_midnight_and_of_another_one_where_it_c
         assert_eq!(days(&database).await[..4], berlin, "{}", database.url());
 
         let mut sink = open(in_zone(&database, "UTC", None)).await;
-        assert!(days(&database).await.is_empty());
         sink.idle().await.unwrap();
         let utc = [
             "2026-03-28 normal 7200 0 0",
@@ -99,6 +98,62 @@ async fn days_are_those_of_the_zone_up_to_midnight_and_of_another_one_where_it_c
         assert_eq!(found[..5], utc, "{}", database.url());
         let today = Timestamp::now().to_string();
         assert!(found.last().unwrap()[..10] < today[..10], "{found:?}");
+    }
+}
+
+#[tokio::test]
+async fn another_zone_costs_a_start_nothing_and_the_days_before_go_in_pieces() {
+    const MANY: usize = 5000;
+    let begins: Timestamp = "2026-03-28T22:00:00Z".parse().unwrap();
+    let after = |hours| begins + SignedDuration::from_hours(hours);
+    for database in Database::both().await {
+        let mut sink = open(in_zone(&database, "Europe/Berlin", None)).await;
+        let events = [at(1, "normal", begins), at(2, "fault", after(2))];
+        sink.attempt(batch(&events)).await.unwrap();
+        // The fault lasts, and is counted up to the last midnight.
+        sink.idle().await.unwrap();
+        sink.close().await;
+        let many = format!(
+            "WITH RECURSIVE n (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < {MANY}) \
+             INSERT INTO state_daily_row \
+             (day, device_key, state_key, certain_us, uncertain_us, entered) \
+             SELECT '1990-01-01', n + 1, 1, 1, 0, 0 FROM n"
+        );
+        database.execute(&many).await;
+        let before = database.count("state_daily_row").await;
+
+        let mut sink = open(in_zone(&database, "UTC", None)).await;
+        assert_eq!(database.count("state_daily_row").await, before);
+        // It ends a piece that is counted in the zone before.
+        let event = [at(3, "normal", after(48))];
+        sink.attempt(batch(&event)).await.unwrap();
+        let left = database.count("state_daily_row").await;
+        assert!(0 < left && left < before, "{left} of {before}");
+        let utc = [
+            "2026-03-28 normal 7200 0 0",
+            "2026-03-29 fault 86400 0 1",
+            "2026-03-30 fault 79200 0 0",
+            "2026-03-30 normal 7200 0 1",
+            "2026-03-31 normal 86400 0 0",
+        ];
+        let mut found = Vec::new();
+        for _ in 0..30 {
+            sink.idle().await.unwrap();
+            found = days(&database).await;
+            if found.len() > utc.len() {
+                break;
+            }
+        }
+        assert_eq!(
+            found.get(..5),
+            Some(&utc.map(str::to_owned)[..]),
+            "{}",
+            database.url()
+        );
+        let left = database
+            .count("state_daily_row WHERE day < '2000-01-01'")
+            .await;
+        assert_eq!(left, 0);
     }
 }
 

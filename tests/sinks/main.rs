@@ -12,6 +12,7 @@ mod keeping;
 mod mqtt;
 mod mqtt5;
 mod mqtt_ways;
+mod operators;
 mod postgres;
 mod postgres_around;
 mod postgres_partitions;

@@ -75,7 +75,7 @@ impl DeviceArgs {
             if !chosen.is_known {
                 bail!(no_group(group, &history.labels));
             }
-            filter.devices = listed(chosen.devices);
+            filter.devices = Devices::listed(chosen.devices);
         }
         if let Some(device) = &self.device {
             filter.devices = named(device, history.labels.named(device));
@@ -114,20 +114,9 @@ pub(super) enum Serials {
     LookedUp,
 }
 
-/// One of them is found by an index.
-fn listed(devices: Vec<(String, String)>) -> Devices {
-    match <[(String, String); 1]>::try_from(devices) {
-        Ok([(client_id, device_id)]) => Devices::One {
-            client_id: Some(client_id),
-            device_id,
-        },
-        Err(devices) => Devices::Listed(devices),
-    }
-}
-
 fn named(device: &str, chosen: Chosen) -> Devices {
     if chosen.is_known {
-        return listed(chosen.devices);
+        return Devices::listed(chosen.devices);
     }
     match device.split_once('/') {
         Some((client, device)) => Devices::One {

@@ -27,8 +27,8 @@ const WAIT: Duration = Duration::from_millis(100);
 pub(super) struct ForgetArgs {
     #[command(flatten)]
     target: Target,
-    /// The device: its client and its id.
-    #[arg(long, value_name = "CLIENT/DEVICE")]
+    /// The device: its client and its id as in 1/7, or a name from [names].
+    #[arg(long, value_name = "DEVICE")]
     device: String,
     /// Only the device of this stream.
     #[arg(long, value_name = "NAME")]
@@ -54,10 +54,8 @@ struct InHistory {
 }
 
 pub(super) async fn forget(args: &ForgetArgs) -> anyhow::Result<ExitCode> {
-    let device = Device {
-        text: args.device.clone(),
-        stream: args.stream.clone(),
-    };
+    let names = args.target.names();
+    let device = Device::meant(&args.device, args.stream.as_deref(), names.as_ref())?;
     let readings = Readings::of(&args.target);
     if let Some(problem) = &readings.problem {
         bail!("the configuration has to say what the journal's entries mean: {problem}");
@@ -103,7 +101,10 @@ impl Known {
                 Err(ReadError::Missing(_)) => continue,
                 opened => opened?,
             };
-            let mut devices = operator.devices(&device.text).await?;
+            let mut devices = Vec::new();
+            for text in device.texts() {
+                devices.extend(operator.devices(&text).await?);
+            }
             devices.retain(|it| device.is(&it.stream, &it.client_id, &it.device_id));
             histories.push(InHistory {
                 sink: history.name,
@@ -111,7 +112,10 @@ impl Known {
                 devices,
             });
         }
-        let mut last_states = reader.devices_named(&device.text).await?;
+        let mut last_states = Vec::new();
+        for text in device.texts() {
+            last_states.extend(reader.devices_named(&text).await?);
+        }
         last_states.retain(|it| device.is(&it.stream, &it.client_id, &it.device_id));
         Ok(Known {
             histories,

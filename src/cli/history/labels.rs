@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::rows::Row;
-use crate::model::{Label, Named, Names};
+use crate::model::{Label, Names};
 use crate::sinks::history::question::{DeviceKey, Filter, Question};
 use crate::sinks::history::reader::{ReadError, Reader};
 
@@ -73,18 +73,12 @@ impl Labels {
     }
 
     fn chosen(&self, wanted: impl Fn(&Label) -> bool) -> Chosen {
-        let mut chosen = Chosen::default();
-        for (named, label) in self.names.iter().flat_map(Names::iter) {
-            if !wanted(label) {
-                continue;
-            }
-            chosen.is_known = true;
-            if let Named::Device(key) = named
-                && let Some((client, device)) = key.split_once('/')
-            {
-                chosen.devices.push((client.to_owned(), device.to_owned()));
-            }
-        }
+        let names = self.names.as_ref();
+        let by_ids = names.and_then(|names| names.chosen(&wanted));
+        let mut chosen = Chosen {
+            is_known: by_ids.is_some(),
+            devices: by_ids.unwrap_or_default(),
+        };
         let by_serial = self.by_serial.iter().filter(|(_, label)| wanted(label));
         let ids = by_serial.map(|(key, _)| (key.client_id.clone(), key.device_id.clone()));
         chosen.devices.extend(ids);

@@ -7,6 +7,7 @@ use anyhow::{anyhow, bail};
 use clap::Args;
 
 use super::labels::Labels;
+use crate::cli::config_file::config_file;
 use crate::cli::print::tell;
 use crate::config::{self, HistoryPlace};
 use crate::model::Names;
@@ -15,8 +16,9 @@ use crate::sinks::history::reader::{Reader, Store};
 
 #[derive(Debug, Args)]
 pub(super) struct PlaceArgs {
-    /// The configuration file of the daemon. Only the place of its histories and [names] matter.
-    #[arg(short, long, value_name = "FILE", default_value = "config.toml")]
+    /// The configuration file of the daemon, of which only the place of its histories and [names]
+    /// matter; by default config.toml, else /etc/stomp-bridge/config.toml.
+    #[arg(short, long, value_name = "FILE", default_value_os_t = config_file(), hide_default_value = true)]
     config: PathBuf,
     /// The history of this sink; by default the first one of the configuration.
     #[arg(long, value_name = "NAME", conflicts_with = "file")]
@@ -40,6 +42,9 @@ impl PlaceArgs {
     /// There is none, or it cannot be read.
     pub(super) async fn open(&self) -> anyhow::Result<History> {
         let mut reader = Reader::open(&self.store()?).await?;
+        if let Some(doubt) = reader.doubt() {
+            tell!("{}: {doubt}", reader.name());
+        }
         let labels = Labels::of(self.names(), &mut reader).await?;
         Ok(History { reader, labels })
     }

@@ -1,37 +1,95 @@
-//! Which device a person means: `1/7`, or `7` of whichever client.
+//! Which device a person means: `1/7`, `7` of whichever client, or a name.
+
+use anyhow::bail;
+
+use crate::model::{Names, device_key};
 
 /// A device as it is written on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::cli) struct Device {
-    /// `client/device`, or the device's id alone.
-    pub(in crate::cli) text: String,
+    /// `client/device`, the device's id alone, or a name.
+    text: String,
+    /// The devices of that name, where it is one: client and device.
+    named: Vec<(String, String)>,
     /// The name of its stream, where only that one is meant.
     pub(in crate::cli) stream: Option<String>,
 }
 
 impl Device {
+    /// The one that a text means: a name of `[names]`, else ids.
+    ///
+    /// # Errors
+    /// `[names]` gives the name to a serial number.
+    pub(in crate::cli) fn meant(
+        text: &str,
+        stream: Option<&str>,
+        names: Option<&Names>,
+    ) -> anyhow::Result<Device> {
+        let named = |names: &Names| names.chosen(|label| label.name.as_deref() == Some(text));
+        let named = names.and_then(named);
+        if named.as_ref().is_some_and(Vec::is_empty) {
+            bail!(
+                "[names] gives the name {text} to a serial number: say client and device, such as \
+                 1/7; `stomp-bridge history devices` shows them"
+            );
+        }
+        Ok(Device {
+            text: text.to_owned(),
+            named: named.unwrap_or_default(),
+            stream: stream.map(str::to_owned),
+        })
+    }
+
+    /// The texts that it is found by: each `client/device`, or an id alone.
+    pub(in crate::cli) fn texts(&self) -> Vec<String> {
+        match self.named.is_empty() {
+            true => vec![self.text.clone()],
+            false => {
+                let named = self.named.iter();
+                named
+                    .map(|(client, device)| device_key(client, device))
+                    .collect()
+            }
+        }
+    }
+
+    /// Client and device of each device that it may be; `None`: the id may be of any client.
+    pub(in crate::cli) fn ids(&self) -> Option<Vec<(String, String)>> {
+        if !self.named.is_empty() {
+            return Some(self.named.clone());
+        }
+        let splits = self.text.match_indices('/').map(|(at, _)| {
+            let (client, device) = (&self.text[..at], &self.text[at + 1..]);
+            (client.to_owned(), device.to_owned())
+        });
+        Some(splits.collect()).filter(|ids: &Vec<_>| !ids.is_empty())
+    }
+
     /// Whether it is this one. Ids may hold a slash themselves.
     pub(in crate::cli) fn is(&self, stream: &str, client_id: &str, device_id: &str) -> bool {
+        let is_of_stream = self.stream.as_deref().is_none_or(|wanted| wanted == stream);
+        if !self.named.is_empty() {
+            let is =
+                |(client, device): &(String, String)| client == client_id && device == device_id;
+            return is_of_stream && self.named.iter().any(is);
+        }
         let wanted = self.text.as_str();
         let of_client = wanted
             .strip_prefix(client_id)
             .and_then(|rest| rest.strip_prefix('/'))
             .is_some_and(|device| device == device_id);
-        (of_client || wanted == device_id)
-            && self.stream.as_deref().is_none_or(|wanted| wanted == stream)
+        is_of_stream && (of_client || wanted == device_id)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Label, Named};
 
     #[test]
     fn a_device_is_named_with_its_client_or_alone() {
-        let device = |text: &str, stream: Option<&str>| Device {
-            text: text.to_owned(),
-            stream: stream.map(str::to_owned),
-        };
+        let device = |text, stream| Device::meant(text, stream, None).unwrap();
         for (text, stream, client, id, expected) in [
             ("1/7", None, "1", "7", true),
             ("1/7", None, "2", "7", false),
@@ -47,5 +105,33 @@ mod tests {
             let device = device(text, stream);
             assert_eq!(device.is("s", client, id), expected, "{text} {client}/{id}");
         }
+    }
+
+    #[test]
+    fn a_name_is_its_devices_and_one_of_a_serial_number_says_so() {
+        let label = |name: &str| Label {
+            name: Some(name.into()),
+            group: None,
+        };
+        let mut names = Names::default();
+        names.add(Named::Device("1/7"), label("pump"));
+        names.add(Named::Serial("sn"), label("fan"));
+        let pump = Device::meant("pump", None, Some(&names)).unwrap();
+        assert!(pump.is("s", "1", "7") && !pump.is("s", "2", "7"));
+        assert_eq!(pump.texts(), ["1/7"]);
+        let other = Device::meant("2/7", None, Some(&names)).unwrap();
+        assert!(other.is("s", "2", "7"));
+        let error = Device::meant("fan", None, Some(&names)).unwrap_err();
+        assert!(error.to_string().contains("serial number"), "{error}");
+    }
+
+    #[test]
+    fn an_id_may_hold_a_slash() {
+        let ids = |text| Device::meant(text, None, None).unwrap().ids();
+        let pair = |client: &str, device: &str| (client.to_owned(), device.to_owned());
+        assert_eq!(ids("1/7"), Some(vec![pair("1", "7")]));
+        let both = vec![pair("a", "b/c"), pair("a/b", "c")];
+        assert_eq!(ids("a/b/c"), Some(both));
+        assert_eq!(ids("7"), None);
     }
 }

@@ -115,6 +115,7 @@ fn filtered(verdict: Verdict) -> Option<Fate> {
         Verdict::Taken(_) | Verdict::Unreadable(_) => None,
         Verdict::OtherTopic => Some(plain("its `topics` do not have this one")),
         Verdict::OtherKind => Some(plain("its `kinds` have no statuses")),
+        Verdict::OnlyConfirms => Some(plain("a snapshot that only confirms what was known")),
         Verdict::Filtered(decision) => Some(Fate::Filtered {
             why: format!("`when` does not hold: {}", decision.part),
             values: decision.values.into_iter().collect(),

@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 use super::device::Device;
 use crate::cli::target::Target;
 use crate::config::Reading;
+use crate::delivery::decoder_of;
 use crate::journal::{Entry, EntryContent, Reader};
 use crate::model::Position;
 use crate::pipeline::{Decoder, Mapping, States};
@@ -109,7 +110,7 @@ impl Readings {
                 &unknown
             }
         };
-        let key = decoder.status_key(&entry.body);
+        let key = decoder_of(decoder, &entry.content).status_key(&entry.body);
         key.is_ok_and(|key| device.is(decoder.stream(), &key.client_id, &key.device_id))
     }
 

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::device::Device;
 use crate::config::HistoryPlace;
 use crate::journal::{Entry, EntryContent};
-use crate::model::{Origin, StatusEvent};
+use crate::model::{Origin, StatusEvent, Via};
 use crate::sinks::history::question::{Devices, Filter, Order, Question, Value};
 use crate::sinks::history::reader::Reader;
 
@@ -76,7 +76,7 @@ pub(super) async fn newest(
     until: Timestamp,
 ) -> Result<Option<Stored>, String> {
     let filter = Filter {
-        devices: devices(&device.text),
+        devices: devices(device),
         stream: device.stream.clone(),
         until: just_after(until),
         ..Filter::default()
@@ -111,18 +111,12 @@ fn just_after(time: Timestamp) -> Option<Timestamp> {
     time.checked_add(SignedDuration::from_micros(1)).ok()
 }
 
-/// The devices that a text may name.
-fn devices(text: &str) -> Devices {
-    let splits = text.match_indices('/').map(|(at, _)| {
-        let (client, device) = (&text[..at], &text[at + 1..]);
-        (client.to_owned(), device.to_owned())
-    });
-    let listed: Vec<(String, String)> = splits.collect();
-    match listed.is_empty() {
-        false => Devices::Listed(listed),
-        true => Devices::One {
+fn devices(device: &Device) -> Devices {
+    match device.ids() {
+        Some(ids) => Devices::listed(ids),
+        None => Devices::One {
             client_id: None,
-            device_id: text.to_owned(),
+            device_id: device.texts().concat(),
         },
     }
 }
@@ -172,14 +166,25 @@ fn stored(sink: &str, row: &Row<'_>) -> Option<Stored> {
             topic: row.text("topic").into(),
             received_at: row.time("received_at")?,
             body: row.text("payload").to_owned().into(),
-            content: EntryContent::Status {
-                previous: None,
-                repeat: false,
-            },
+            content: content(row.text("via")),
         },
         changed: row.is("changed"),
         missed_transition: row.is("missed_transition"),
     })
+}
+
+/// What the journal knew besides is not stored.
+fn content(via: &str) -> EntryContent {
+    match via == Via::Resync.as_str() {
+        true => EntryContent::Resync {
+            previous: None,
+            confirms: false,
+        },
+        false => EntryContent::Status {
+            previous: None,
+            repeat: false,
+        },
+    }
 }
 
 #[cfg(test)]
@@ -187,15 +192,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_may_hold_a_slash() {
-        let pair = |client: &str, device: &str| (client.to_owned(), device.to_owned());
-        assert_eq!(devices("1/7"), Devices::Listed(vec![pair("1", "7")]));
-        let both = vec![pair("a", "b/c"), pair("a/b", "c")];
-        assert_eq!(devices("a/b/c"), Devices::Listed(both));
-        let of_any = Devices::One {
-            client_id: None,
-            device_id: "7".to_owned(),
+    fn what_came_in_a_snapshot_is_read_as_one() {
+        assert!(matches!(content("live"), EntryContent::Status { .. }));
+        assert!(matches!(content("resync"), EntryContent::Resync { .. }));
+    }
+
+    #[test]
+    fn one_device_is_found_by_an_index() {
+        let device = |text| Device::meant(text, None, None).unwrap();
+        let one = |client: Option<&str>, device: &str| Devices::One {
+            client_id: client.map(str::to_owned),
+            device_id: device.to_owned(),
         };
-        assert_eq!(devices("7"), of_any);
+        assert_eq!(devices(&device("1/7")), one(Some("1"), "7"));
+        assert_eq!(devices(&device("7")), one(None, "7"));
+        assert!(matches!(devices(&device("a/b/c")), Devices::Listed(_)));
     }
 }

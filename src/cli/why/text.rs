@@ -74,12 +74,15 @@ fn heading(status: &StatusEvent, zone: &TimeZone, state_name: &dyn Fn(&str) -> S
         .serial
         .as_deref()
         .map(|serial| format!(" ({serial})"));
+    let name = status.label.as_ref().and_then(|label| label.name.as_ref());
+    let name = name.map(|name| format!(", {name}"));
     let zone = zone.iana_name().unwrap_or("UTC");
     let line = format!(
-        "device {}/{}{}: {old} -> {}, times of {zone}",
+        "device {}/{}{}{}: {old} -> {}, times of {zone}",
         status.client_id,
         status.device_id,
         serial.unwrap_or_default(),
+        name.unwrap_or_default(),
         status.state,
     );
     harmless(&line)

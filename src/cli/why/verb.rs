@@ -21,8 +21,8 @@ use crate::cli::terminal::columns;
 pub(in crate::cli) struct WhyArgs {
     #[command(flatten)]
     target: Target,
-    /// The device: its client and its id, or its id alone.
-    #[arg(value_name = "CLIENT/DEVICE")]
+    /// The device: its client and its id as in 1/7, its id alone, or a name from [names].
+    #[arg(value_name = "DEVICE")]
     device: String,
     /// The newest event that was received at or before this time: "2026-11-29 10:00" (the zone of
     /// the platform's times, which the answer names), 2026-11-29T10:00Z, or an age such as 2h or 3d.
@@ -42,10 +42,8 @@ pub(in crate::cli) async fn why(args: &WhyArgs) -> anyhow::Result<ExitCode> {
         Some(text) => time(text, Timestamp::now(), &readings.zone())?,
         None => Timestamp::MAX,
     };
-    let device = Device {
-        text: args.device.clone(),
-        stream: args.stream.clone(),
-    };
+    let names = args.target.names();
+    let device = Device::meant(&args.device, args.stream.as_deref(), names.as_ref())?;
     let mut reader = args.target.reader().await?;
     let search = readings.find(&mut reader, &device, until).await?;
     let way = match search {

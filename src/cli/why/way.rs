@@ -11,7 +11,7 @@ use super::fate::{Fate, Known};
 use super::find::{Found, Readings};
 use super::stored::{self, InHistory, Stored};
 use crate::cli::target::Target;
-use crate::delivery::{Settings, Verdict};
+use crate::delivery::{Settings, Verdict, decoder_of};
 use crate::journal::{Entry, EntryContent, Reader, SinkAccounting};
 use crate::model::{Event, Origin, Position, StatusEvent};
 use crate::ops::status::Report;
@@ -78,13 +78,9 @@ pub(super) async fn follow(
         position: entry.position,
     };
     let status = decoded(readings, &entry, origin)?;
-    let sinks = at_sinks(target, readings, reader, &status).await?;
-    let previous = match &entry.content {
-        EntryContent::Status { previous, .. } => previous.as_deref().map(str::to_owned),
-        _ => None,
-    };
+    let sinks = at_sinks(target, readings, reader, (&entry.content, &status)).await?;
     Ok(Way {
-        last_known: previous,
+        last_known: entry.content.previous().map(str::to_owned),
         repeats_behind: repeats,
         ..Way::new(readings, status, sinks)?
     })
@@ -108,7 +104,7 @@ pub(super) async fn follow_stored(
         ..status
     };
     let sinks = match reader.id().await? == stored.origin.journal {
-        true => at_sinks(target, readings, reader, &status).await?,
+        true => at_sinks(target, readings, reader, (&stored.entry.content, &status)).await?,
         false => Vec::new(),
     };
     let only_in = OnlyIn {
@@ -122,11 +118,9 @@ pub(super) async fn follow_stored(
 }
 
 fn decoded(readings: &Readings, entry: &Entry, origin: Origin) -> anyhow::Result<StatusEvent> {
-    let previous = match &entry.content {
-        EntryContent::Status { previous, .. } => previous.as_deref(),
-        _ => None,
-    };
     let decoder = readings.decoder(&entry.topic);
+    let decoder = decoder_of(&decoder, &entry.content);
+    let previous = entry.content.previous();
     let status = decoder.event(&entry.body, origin, entry.received_at, previous);
     status.map_err(|undecodable| {
         let position = entry.position;
@@ -172,7 +166,7 @@ async fn at_sinks(
     target: &Target,
     readings: &Readings,
     reader: &mut Reader,
-    status: &StatusEvent,
+    (content, status): (&EntryContent, &StatusEvent),
 ) -> anyhow::Result<Vec<AtSink>> {
     let proofs = reader.proofs(status.position).await?;
     let dead_letters = reader.dead_letters_at(status.position).await?;
@@ -187,7 +181,7 @@ async fn at_sinks(
             account,
             proofs: &proofs,
             dead_letters: &dead_letters,
-            verdict: settings.map(|settings| Verdict::of(settings, status)),
+            verdict: settings.map(|settings| Verdict::of_entry(settings, content, status)),
             live: live.find(|sink| sink.account.sink == account.sink),
         };
         AtSink {

@@ -76,6 +76,17 @@ pub enum Devices {
 }
 
 impl Devices {
+    /// Those of a list, in whichever stream: client and device. One of them is found by an index.
+    pub fn listed(devices: Vec<(String, String)>) -> Devices {
+        match <[(String, String); 1]>::try_from(devices) {
+            Ok([(client_id, device_id)]) => Devices::One {
+                client_id: Some(client_id),
+                device_id,
+            },
+            Err(devices) => Devices::Listed(devices),
+        }
+    }
+
     /// A device, in whichever stream.
     pub fn one(key: &DeviceKey) -> Devices {
         Devices::One {

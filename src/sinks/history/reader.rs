@@ -149,6 +149,17 @@ impl Reader {
         }
     }
 
+    /// Why the zone is not that of its days, where that is so, and what to do about it.
+    pub fn doubt(&self) -> Option<&'static str> {
+        match &self.store {
+            Open::Postgres(reader) if reader.is_zone_denied() => Some(
+                "times are of UTC: the user may not read the zone of the days; grant the user SELECT \
+                 on history_setting",
+            ),
+            _ => None,
+        }
+    }
+
     /// The name of that zone.
     pub fn zone_name(&self) -> String {
         match self.zone.as_deref() {

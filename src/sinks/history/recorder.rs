@@ -573,7 +573,8 @@ impl Recorder {
         let swept_state = device.open.state.key;
         let swept_since = device.open.since;
         for piece in device.open.meet(&met, gap).into_iter().flatten() {
-            if let Some(swept) = device.swept.take() {
+            // What was counted in another zone is no longer there.
+            if let Some(swept) = device.swept.take().filter(|_| counts) {
                 let stay = (device.key, swept_state, swept_since);
                 count_swept(&mut self.days, Sign::Remove, stay, swept);
             }
@@ -840,16 +841,27 @@ impl Recorder {
         }
     }
 
-    /// Counts the closed pieces of a device, which no day has yet.
-    pub(super) fn recount(&mut self, device: Device, pieces: &[Piece]) {
+    /// Counts the closed pieces of a device, which no day has yet. Its open piece is counted by the
+    /// next sweep.
+    pub(super) fn recount(&mut self, found: Device, pieces: &[Piece]) {
+        let id = found.id.clone();
+        if self.devices.get(&id).is_none() {
+            self.devices.insert(id.clone(), found);
+        }
+        let Some(device) = self.devices.get_mut(&id) else {
+            return;
+        };
         for piece in pieces {
             self.days.piece(Sign::Add, device.key, piece);
             let entered = (&piece.state, piece.since, piece.run_since);
-            enter(&mut self.days, Sign::Add, &device, entered);
+            enter(&mut self.days, Sign::Add, device, entered);
         }
         let entered = (&device.open.state, device.open.since, device.open.run_since);
-        enter(&mut self.days, Sign::Add, &device, entered);
+        enter(&mut self.days, Sign::Add, device, entered);
         self.recounted_below = device.key + 1;
+        if device.swept.take().is_some() {
+            self.dirty.insert(id);
+        }
     }
 
     /// All devices are counted.

@@ -524,7 +524,8 @@ impl SqliteHistory {
     }
 }
 
-/// The days are those of this zone: where they were another's, all are counted again.
+/// The days are those of this zone: where they were another's, the upkeep counts all again, however
+/// many there are.
 async fn set_zone(connection: &mut SqliteConnection, zone: &str) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     let query = "SELECT value FROM history_setting WHERE name = 'day_zone'";
@@ -536,9 +537,7 @@ async fn set_zone(connection: &mut SqliteConnection, zone: &str) -> Result<(), s
     }
     if before.is_some() {
         sqlx::raw_sql(
-            "DELETE FROM state_daily_row; \
-             UPDATE device_row SET counted_until = NULL, counted_certain_until = NULL; \
-             INSERT OR REPLACE INTO history_setting (name, value) VALUES ('recounted_below', '0')",
+            "INSERT OR REPLACE INTO history_setting (name, value) VALUES ('recounted_below', '0')",
         )
         .execute(&mut *transaction)
         .await?;

@@ -2,7 +2,7 @@
 //! drop, replay, forget. The source is the demo's broker.
 
 mod balance;
-mod bridge;
+pub(crate) mod bridge;
 mod dlq;
 mod http;
 mod mqtt;

@@ -40,6 +40,11 @@ async fn an_event_is_followed_to_what_each_sink_has_answered() {
     let configuration = configuration.mqtt(&broker.url(), "site");
     let when = "when = \"severity == 'critical'\"\n";
     let configuration = configuration.webhook_with(&receiver.url(), when);
+    let folder = tempfile::tempdir().unwrap();
+    let names = folder.path().join("names.csv");
+    std::fs::write(&names, "device,name\n1/3,泵站\n").unwrap();
+    let names = format!("file = \"{}\"\n", names.display());
+    let configuration = configuration.table("names", &names);
     let mut daemon = Daemon::start(&configuration).await;
     daemon.ready().await;
     source.publish(status(2, "正常", "故障"));
@@ -78,6 +83,14 @@ async fn an_event_is_followed_to_what_each_sink_has_answered() {
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }
+    let said = done(&daemon, &["why", "泵站"]).await;
+    assert!(
+        said.contains("device 1/3 (s-3), 泵站: normal -> offline"),
+        "{said}"
+    );
+    let output = cli(&daemon, &["history", "forget", "--device", "泵站"]).await;
+    let said = text(&output.stdout);
+    assert!(said.contains("device 1/3 would be forgotten"), "{said}");
     for (arguments, part) in [
         (&["why", "1/9"][..], "device 1/9 was never seen"),
         (

@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
+use crate::accounting::bridge::{asked, cli, text};
 use peers::spring::Endpoint;
 use peers::{Configuration, Daemon, PASSWORD, Postgres, Spring, wait};
+use serde_json::json;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection};
 
@@ -126,6 +128,19 @@ async fn after_a_gap_the_platforms_snapshot_says_what_became_of_the_devices() {
         "3 normal connection_lost",
     ];
     histories.say(PIECES, &pieces).await;
+
+    // A snapshot is read by its own mapping, and a device is known by it alone.
+    let way = asked(&histories.daemon, &["why", "1/2"]).await;
+    let event = &way["event"];
+    assert_eq!(
+        (&event["state"], &event["via"]),
+        (&json!("offline"), &json!("resync")),
+        "{way}"
+    );
+    assert_eq!(event["changed"], true, "{way}");
+    let said = cli(&histories.daemon, &["history", "forget", "--device", "1/3"]).await;
+    let said = text(&said.stdout);
+    assert!(said.contains("what stays: 1 of its statuses"), "{said}");
 
     // Between gaps, with a token that has ended meanwhile: only what differs.
     spring.expire_tokens().await;

@@ -57,6 +57,19 @@ impl Failure {
         }
     }
 
+    /// It, where an operator's command has failed, and what to do about it.
+    pub(super) fn of_operator(&self) -> String {
+        match state(self).as_deref() {
+            Some("42501") => format!(
+                "{self}; the command needs more rights than the daemon: grant the user SELECT on all \
+                 tables, UPDATE on bridge_writer, EXECUTE on the function bridge_drop_before, and \
+                 DELETE on event, event_key_seen, payload, profile, device_row, state_interval_row \
+                 and state_daily_row, as docs/sql.md has it"
+            ),
+            _ => self.with_advice(),
+        }
+    }
+
     /// It, and what to do about it.
     pub(super) fn with_advice(&self) -> String {
         match advice(self) {

@@ -19,8 +19,10 @@ use super::server::Server;
 use super::session::{Session, end, query, query_scalar};
 use crate::sinks::history::kept::{Beside, KeptDevice, Left, STEP_ROWS};
 
-/// A look at all events; longer than the server's own limit, so that its error is seen.
+/// A look at many events; longer than the server's own limit, so that its error is seen.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(100);
+/// The server's own: a person waits, and the daemon does not wait for who only looks.
+const LOOK_LIMIT: &str = "SET LOCAL statement_timeout = '90s'";
 
 /// A connection that writes.
 #[derive(Debug)]
@@ -80,7 +82,25 @@ impl PostgresOperator {
         )
     }
 
-    /// Runs statements as one transaction, in its turn.
+    /// Looks at as many rows as there are, and changes nothing.
+    async fn look<T>(
+        &mut self,
+        work: impl AsyncFnOnce(&mut Transaction<'_, Postgres>) -> Result<T, sqlx::Error>,
+    ) -> Result<T, String> {
+        let looked = async {
+            let mut transaction = self.session.begin_reading(&mut self.connection).await?;
+            let limited = sqlx::raw_sql(LOOK_LIMIT).execute(&mut *transaction).await;
+            let looked = match limited {
+                Ok(_) => work(&mut transaction).await,
+                Err(error) => Err(error),
+            };
+            end(transaction, looked).await
+        };
+        let looked = bounded(LOOK_TIMEOUT, looked).await;
+        looked.map_err(|failure| failure.of_operator())
+    }
+
+    /// Runs statements as one transaction.
     async fn transact<T>(
         &mut self,
         work: impl AsyncFnOnce(&mut Transaction<'_, Postgres>) -> Result<T, sqlx::Error>,
@@ -91,7 +111,7 @@ impl PostgresOperator {
             end(transaction, done).await
         };
         let done = bounded(UPKEEP_TIMEOUT, transacted).await;
-        done.map_err(|failure| failure.of_upkeep())
+        done.map_err(|failure| failure.of_operator())
     }
 
     /// The devices of a name, with what is kept of each.
@@ -114,26 +134,27 @@ impl PostgresOperator {
             })
         };
         let name = name.to_owned();
-        self.transact(async |transaction| {
+        self.look(async |transaction| {
             let devices = query(DEVICES).bind(name).try_map(device);
             devices.fetch_all(&mut **transaction).await
         })
         .await
     }
 
-    /// What the device's events refer to, and no other device's: it goes with them. It looks at all
-    /// events, and changes nothing.
+    /// What the device's events refer to, and no other device's: it goes with them.
     pub(in crate::sinks::history) async fn beside(
         &mut self,
         device: i64,
     ) -> Result<Beside, String> {
-        let looked = async {
-            let mut transaction = self.session.begin_reading(&mut self.connection).await?;
-            let looked = beside(&mut transaction, device).await;
-            end(transaction, looked).await
-        };
-        let looked = bounded(LOOK_TIMEOUT, looked).await;
-        looked.map_err(|failure| failure.with_advice())
+        self.look(async |transaction| {
+            let through = "SELECT coalesce(max(sequence), 0)::bigint FROM event";
+            Ok(Beside {
+                through: query_scalar(through).fetch_one(&mut **transaction).await?,
+                profiles: profiles(transaction, device).await?,
+                payloads: payloads(transaction, device).await?,
+            })
+        })
+        .await
     }
 
     /// Deletes some of the device's rows; says whether more than one step is left.
@@ -141,21 +162,20 @@ impl PostgresOperator {
         &mut self,
         device: i64,
     ) -> Result<Left, String> {
-        const EVENTS: &str = "DELETE FROM event WHERE device_key = $1 AND sequence IN \
-             (SELECT sequence FROM event WHERE device_key = $1 LIMIT $2)";
         const PIECES: &str = "DELETE FROM state_interval_row WHERE device_key = $1 \
              AND (since, ends_sequence) IN (SELECT since, ends_sequence FROM state_interval_row \
              WHERE device_key = $1 LIMIT $2)";
         self.transact(async |transaction| {
             query(TURN).execute(&mut **transaction).await?;
-            for text in [EVENTS, PIECES] {
-                let delete = query(text).bind(device).bind(i64::from(STEP_ROWS));
-                let deleted = delete.execute(&mut **transaction).await?;
-                if deleted.rows_affected() >= u64::from(STEP_ROWS) {
-                    return Ok(Left::Much);
-                }
+            if delete_events(transaction, device).await? >= u64::from(STEP_ROWS) {
+                return Ok(Left::Much);
             }
-            Ok(Left::Little)
+            let delete = query(PIECES).bind(device).bind(i64::from(STEP_ROWS));
+            let deleted = delete.execute(&mut **transaction).await?.rows_affected();
+            Ok(match deleted >= u64::from(STEP_ROWS) {
+                true => Left::Much,
+                false => Left::Little,
+            })
         })
         .await
     }
@@ -169,15 +189,12 @@ impl PostgresOperator {
         const PAYLOADS: &str = "DELETE FROM payload WHERE payload_key = ANY($1) \
              AND NOT EXISTS (SELECT 1 FROM event AS e \
                  WHERE e.sequence > $2 AND e.payload_key = payload.payload_key)";
-        const PROFILES: &str = "DELETE FROM profile WHERE profile_key = ANY($1) \
-             AND NOT EXISTS (SELECT 1 FROM event AS e \
-                 WHERE e.sequence > $2 AND e.profile_key = profile.profile_key) \
-             AND NOT EXISTS (SELECT 1 FROM device_row AS d \
-                 WHERE d.profile_key = profile.profile_key)";
         self.transact(async |transaction| {
             query(TURN).execute(&mut **transaction).await?;
+            let mut own = profiles(transaction, device).await?;
+            own.extend(&beside.profiles);
+            while delete_events(transaction, device).await? > 0 {}
             for text in [
-                "DELETE FROM event WHERE device_key = $1",
                 "DELETE FROM state_interval_row WHERE device_key = $1",
                 "DELETE FROM state_daily_row WHERE device_key = $1",
                 "DELETE FROM device_row WHERE device_key = $1",
@@ -185,11 +202,11 @@ impl PostgresOperator {
                 let delete = query(text).bind(device);
                 delete.execute(&mut **transaction).await?;
             }
-            for (text, keys) in [(PAYLOADS, &beside.payloads), (PROFILES, &beside.profiles)] {
-                let delete = query(text).bind(keys.clone()).bind(beside.through);
-                delete.execute(&mut **transaction).await?;
-            }
-            Ok(())
+            let delete = query("DELETE FROM profile WHERE profile_key = ANY($1)").bind(own);
+            delete.execute(&mut **transaction).await?;
+            let payloads = beside.payloads.clone();
+            let delete = query(PAYLOADS).bind(payloads).bind(beside.through);
+            delete.execute(&mut **transaction).await.map(drop)
         })
         .await
     }
@@ -201,7 +218,7 @@ impl PostgresOperator {
     ) -> Result<u64, String> {
         const OLDER: &str = "SELECT count(*) FROM event WHERE received_at < $1::timestamptz";
         let older: i64 = self
-            .transact(async |transaction| {
+            .look(async |transaction| {
                 let older = query_scalar(OLDER).bind(text_time(before));
                 older.fetch_one(&mut **transaction).await
             })
@@ -217,11 +234,17 @@ impl PostgresOperator {
         const DELETE_OLD: &str = "DELETE FROM event AS e USING (SELECT received_at, sequence \
              FROM event WHERE received_at < $1::timestamptz ORDER BY received_at LIMIT $2) AS old \
              WHERE e.received_at = old.received_at AND e.sequence = old.sequence";
+        const HAS_OLD: &str =
+            "SELECT EXISTS (SELECT 1 FROM event WHERE received_at < $1::timestamptz)";
         let mut dropped = 0;
         while let Some(rows) = self.drop_oldest(before).await? {
             dropped += rows;
         }
         self.transact(async |transaction| {
+            let has_old = query_scalar::<bool>(HAS_OLD).bind(text_time(before));
+            if !has_old.fetch_one(&mut **transaction).await? {
+                return Ok(dropped);
+            }
             let delete = query(DELETE_OLD).bind(text_time(before));
             let deleted = delete
                 .bind(i64::from(STEP_ROWS))
@@ -234,20 +257,22 @@ impl PostgresOperator {
     /// Drops the oldest partition, if all in it was received before; gives its rows. `None`: there
     /// is none, or somebody reads it, and its rows go one by one.
     async fn drop_oldest(&mut self, before: Timestamp) -> Result<Option<u64>, String> {
-        self.transact(async |transaction| {
-            query(TURN).execute(&mut **transaction).await?;
+        // A daemon's batch waits for who has the turn: what takes long comes before.
+        let counted = self.look(async |transaction| {
             let mut partitions = Partitions::new(None);
             partitions.load(transaction).await?;
-            let oldest = partitions.oldest_before(before);
-            if oldest.is_none() && !partitions.has_payloads_before(before) {
-                return Ok(None);
+            match partitions.oldest_before(before) {
+                Some(oldest) => count(transaction, &oldest).await.map(Some),
+                None => Ok(partitions.has_payloads_before(before).then_some(0)),
             }
-            let rows = match &oldest {
-                Some(oldest) => count(transaction, oldest).await?,
-                None => 0,
-            };
+        });
+        let Some(rows) = counted.await? else {
+            return Ok(None);
+        };
+        self.transact(async |transaction| {
+            query(TURN).execute(&mut **transaction).await?;
             match drop_before(transaction, before).await {
-                Ok(_) => Ok(Some(rows)),
+                Ok(dropped) => Ok(dropped.map(|_| rows)),
                 Err(error) if code(&error).as_deref() == Some(LOCKED) => Ok(None),
                 Err(error) => Err(error),
             }
@@ -256,29 +281,61 @@ impl PostgresOperator {
     }
 }
 
-async fn beside(
+/// Deletes some of a device's events, and what is remembered of their event keys; gives how many.
+async fn delete_events(
     transaction: &mut Transaction<'_, Postgres>,
     device: i64,
-) -> Result<Beside, sqlx::Error> {
-    let through = "SELECT coalesce(max(sequence), 0)::bigint FROM event";
-    Ok(Beside {
-        through: query_scalar(through).fetch_one(&mut **transaction).await?,
-        payloads: alone(transaction, "payload_key", device).await?,
-        profiles: alone(transaction, "profile_key", device).await?,
-    })
+) -> Result<u64, sqlx::Error> {
+    const EVENTS: &str = "WITH gone AS (DELETE FROM event WHERE device_key = $1 AND sequence IN \
+             (SELECT sequence FROM event WHERE device_key = $1 LIMIT $2) RETURNING event_id), \
+         keys AS (DELETE FROM event_key_seen WHERE event_id IN (SELECT event_id FROM gone)) \
+         SELECT count(*) FROM gone";
+    let delete = query_scalar(EVENTS).bind(device).bind(i64::from(STEP_ROWS));
+    let deleted: i64 = delete.fetch_one(&mut **transaction).await?;
+    Ok(deleted.unsigned_abs())
 }
 
-/// The values of a column of `event` that only this device's events have.
-async fn alone(
+/// What is said of the device: no other has the same rows.
+async fn profiles(
     transaction: &mut Transaction<'_, Postgres>,
-    column: &str,
     device: i64,
 ) -> Result<Vec<i64>, sqlx::Error> {
+    let profiles = "SELECT profile_key::bigint FROM event WHERE device_key = $1 \
+         UNION SELECT profile_key::bigint FROM device_row WHERE device_key = $1";
+    let profiles = query_scalar(profiles).bind(device);
+    profiles.fetch_all(&mut **transaction).await
+}
+
+/// The payloads that only this device's events have. Devices share one within a month.
+async fn payloads(
+    transaction: &mut Transaction<'_, Postgres>,
+    device: i64,
+) -> Result<Vec<i64>, sqlx::Error> {
+    const MONTHS: &str = "SELECT DISTINCT to_char(date_trunc('month', received_at AT TIME ZONE 'UTC'), \
+         'YYYY-MM-DD') FROM event WHERE device_key = $1 AND payload_key IS NOT NULL";
+    let own = of_month("o");
+    let other = of_month("e");
     let alone = format!(
-        "SELECT DISTINCT o.{column}::bigint FROM event AS o WHERE o.device_key = $1 \
-         AND o.{column} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM event AS e \
-             WHERE e.{column} = o.{column} AND e.device_key <> $1)"
+        "SELECT DISTINCT o.payload_key::bigint FROM event AS o WHERE o.device_key = $1 AND {own} \
+         AND o.payload_key IS NOT NULL AND NOT EXISTS (SELECT 1 FROM event AS e \
+             WHERE e.payload_key = o.payload_key AND e.device_key <> $1 AND {other})"
     );
-    let alone = query_scalar(AssertSqlSafe(alone)).bind(device);
-    alone.fetch_all(&mut **transaction).await
+    let months = query_scalar(MONTHS).bind(device);
+    let months: Vec<String> = months.fetch_all(&mut **transaction).await?;
+    let mut payloads: Vec<i64> = Vec::new();
+    for month in months {
+        let alone = query_scalar::<i64>(AssertSqlSafe(alone.clone()))
+            .bind(device)
+            .bind(month);
+        payloads.extend(alone.fetch_all(&mut **transaction).await?);
+    }
+    Ok(payloads)
+}
+
+/// That a row is of the month that begins with the day `$2`, in UTC.
+fn of_month(row: &str) -> String {
+    format!(
+        "{row}.received_at >= $2::timestamp AT TIME ZONE 'UTC' AND {row}.received_at < \
+         ($2::timestamp + interval '1 month') AT TIME ZONE 'UTC'"
+    )
 }

@@ -13,11 +13,14 @@ use tracing::subscriber::NoSubscriber;
 use super::connect::{CONNECT_TIMEOUT, connect};
 use super::failure::{Failure, bounded, code};
 use super::server::Server;
-use super::session::{Session, end, query_scalar, query_with};
+use super::session::{Session, abandon, end, query_scalar, query_with};
 use crate::sinks::history::question::{Bind, Kind, Statement, Value};
 
 /// Beside the server's own limit for a statement: so that its error is seen.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// PostgreSQL's insufficient_privilege.
+const DENIED: &str = "42501";
 
 /// A connection for questions.
 #[derive(Debug)]
@@ -26,6 +29,7 @@ pub(in crate::sinks::history) struct PostgresReader {
     session: Session,
     /// The server without its password.
     server: String,
+    is_zone_denied: bool,
 }
 
 /// Why a server is not read.
@@ -47,7 +51,7 @@ impl From<Failure> for Unread {
                 Some("57014") => Unread::Slow,
                 // undefined_table, invalid_schema_name
                 Some("42P01" | "3F000") => Unread::Foreign,
-                Some("42501") => Unread::Failed(format!(
+                Some(DENIED) => Unread::Failed(format!(
                     "{failure}; grant the user SELECT on the views, and USAGE on their schema"
                 )),
                 _ => Unread::Failed(failure.with_advice()),
@@ -89,6 +93,7 @@ impl PostgresReader {
             connection,
             session: Session::new(schema),
             server: server.to_string(),
+            is_zone_denied: false,
         })
     }
 
@@ -97,7 +102,12 @@ impl PostgresReader {
         &self.server
     }
 
-    /// The name of the zone of its days.
+    /// Whether the user may not read the zone, as far as that was tried.
+    pub(in crate::sinks::history) fn is_zone_denied(&self) -> bool {
+        self.is_zone_denied
+    }
+
+    /// The name of the zone of its days; `None`, too, where the user may not read it.
     pub(in crate::sinks::history) async fn zone(&mut self) -> Result<Option<String>, Unread> {
         let mut transaction = self
             .session
@@ -111,6 +121,11 @@ impl PostgresReader {
             Ok(zone) => {
                 transaction.commit().await.map_err(Failure::from)?;
                 Ok(zone)
+            }
+            Err(Failure::Sql(error)) if code(&error).as_deref() == Some(DENIED) => {
+                abandon(transaction).await;
+                self.is_zone_denied = true;
+                Ok(None)
             }
             Err(failure) => Err(failure.into()),
         }

@@ -72,17 +72,26 @@ async fn transact(
     match fill(&mut transaction, (recorder, partitions), batch, way).await {
         Ok(rows) => {
             faults::reach(Failpoint::InHistory);
-            transaction.commit().await?;
+            let committed = transaction.commit().await;
+            if committed.is_err() {
+                forget(recorder, partitions);
+            }
+            committed?;
             faults::reach(Failpoint::AfterHistory);
             Ok(rows)
         }
         Err(error) => {
-            recorder.forget();
-            partitions.forget();
+            forget(recorder, partitions);
             abandon(transaction).await;
             Err(error)
         }
     }
+}
+
+/// What was to be stored is not, or nobody knows.
+fn forget(recorder: &mut Recorder, partitions: &mut Partitions) {
+    recorder.forget();
+    partitions.forget();
 }
 
 /// Stores the rows and the cursor. Gives how many of the events are new rows.
@@ -142,7 +151,8 @@ pub(super) async fn take_turn(
     Ok(())
 }
 
-/// The days are those of this zone: where they were another's, all are counted again.
+/// The days are those of this zone: where they were another's, the upkeep counts all again, however
+/// many there are.
 pub(super) async fn set_zone(
     transaction: &mut PgConnection,
     zone: &str,
@@ -155,8 +165,6 @@ pub(super) async fn set_zone(
     if before.is_some() {
         sqlx::raw_sql(
             "UPDATE bridge_writer SET turn = turn + 1; \
-             DELETE FROM state_daily_row; \
-             UPDATE device_row SET counted_until = NULL, counted_certain_until = NULL; \
              INSERT INTO history_setting (name, value) VALUES ('recounted_below', '0') \
                  ON CONFLICT (name) DO UPDATE SET value = '0'",
         )

@@ -68,12 +68,16 @@ async fn sweep(
     Ok(last)
 }
 
-/// Counts the days of some devices again, after the zone was changed.
+/// Counts the days of some devices again, after the zone was changed: those of the zone before go
+/// first.
 async fn recount(
     transaction: &mut PgConnection,
     recorder: &mut Recorder,
 ) -> Result<(), sqlx::Error> {
     let from = recorder.recounted_below();
+    if from == 0 && delete_days(transaction).await? > 0 {
+        return Ok(());
+    }
     let devices = look_up::devices_from(transaction, from, RECOUNT_DEVICES).await?;
     if devices.is_empty() {
         recorder.recounted();
@@ -94,6 +98,19 @@ async fn recount(
         .map(drop)
 }
 
+/// Deletes some days of the zone before; gives how many rows.
+async fn delete_days(transaction: &mut PgConnection) -> Result<u64, sqlx::Error> {
+    let deleted = query(
+        "DELETE FROM state_daily_row WHERE (day, device_key, state_key) IN ( \
+             SELECT day, device_key, state_key FROM state_daily_row \
+             ORDER BY day, device_key, state_key LIMIT $1)",
+    )
+    .bind(i64::from(PIECE_ROWS))
+    .execute(transaction)
+    .await?;
+    Ok(deleted.rows_affected())
+}
+
 /// Deletes a piece of what is too old; gives where the round goes on.
 async fn delete(
     transaction: &mut PgConnection,
@@ -102,10 +119,7 @@ async fn delete(
     before: Before,
 ) -> Result<Option<Round>, sqlx::Error> {
     if round == Round::Months {
-        return match before.statuses {
-            Some(_) => delete_profiles(transaction, recorder).await,
-            None => Ok(None),
-        };
+        return delete_profiles(transaction, recorder).await;
     }
     let Some(intervals) = before.intervals else {
         return Ok(Some(Round::Months));

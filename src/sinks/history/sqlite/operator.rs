@@ -2,6 +2,7 @@
 //! forgotten, old rows go, a copy is made. Each step is a transaction of some ten milliseconds. The
 //! daemon sees that somebody else has written, and begins with the rows that are there.
 
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -9,7 +10,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
+use sqlx::{ConnectOptions, Connection, Row};
 
 use super::insert::text_time;
 use super::reader::{SqliteReader, Unread};
@@ -77,29 +78,27 @@ impl SqliteOperator {
             through: sqlx::query_scalar(through)
                 .fetch_one(&mut self.connection)
                 .await?,
-            payloads: self.alone("payload_key", device).await?,
-            profiles: self.alone("profile_key", device).await?,
+            payloads: self.payloads(device).await?,
+            profiles: profiles(&mut self.connection, device).await?,
         })
     }
 
-    /// The values of a column of `event` that only this device's events have.
-    async fn alone(&mut self, column: &str, device: i64) -> Result<Vec<i64>, sqlx::Error> {
-        let own = format!(
-            "SELECT DISTINCT {column} FROM event WHERE device_key = ? AND {column} IS NOT NULL"
-        );
-        let own: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(own))
+    /// The payloads that only this device's events have.
+    async fn payloads(&mut self, device: i64) -> Result<Vec<i64>, sqlx::Error> {
+        const OWN: &str = "SELECT DISTINCT payload_key FROM event \
+             WHERE device_key = ? AND payload_key IS NOT NULL";
+        const OTHERS: &str = "SELECT DISTINCT payload_key FROM event WHERE device_key <> ? \
+             AND payload_key IN (SELECT value FROM json_each(?))";
+        let own: Vec<i64> = sqlx::query_scalar(OWN)
             .bind(device)
             .fetch_all(&mut self.connection)
             .await?;
-        let others = format!(
-            "SELECT DISTINCT {column} FROM event WHERE device_key <> ? \
-             AND {column} IN (SELECT value FROM json_each(?))"
-        );
-        let others: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(others))
+        let others: Vec<i64> = sqlx::query_scalar(OTHERS)
             .bind(device)
             .bind(json(&own))
             .fetch_all(&mut self.connection)
             .await?;
+        let others: HashSet<i64> = others.into_iter().collect();
         Ok(own
             .into_iter()
             .filter(|key| !others.contains(key))
@@ -135,41 +134,28 @@ impl SqliteOperator {
         device: i64,
         beside: &Beside,
     ) -> Result<(), sqlx::Error> {
-        // Read before, since there is no index by the device.
-        let days: Vec<String> =
-            sqlx::query_scalar("SELECT DISTINCT day FROM state_daily_row WHERE device_key = ?")
-                .bind(device)
-                .fetch_all(&mut self.connection)
-                .await?;
-        let days = serde_json::to_string(&days).unwrap_or_default();
         let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await?;
+        let mut own = profiles(&mut transaction, device).await?;
+        own.extend(&beside.profiles);
         for text in [
             "DELETE FROM event WHERE device_key = ?",
             "DELETE FROM state_interval_row WHERE device_key = ?",
+            "DELETE FROM state_daily_row WHERE device_key = ?",
             "DELETE FROM device_row WHERE device_key = ?",
         ] {
             let delete = sqlx::query(text).bind(device);
             delete.execute(&mut *transaction).await?;
         }
-        sqlx::query(
-            "DELETE FROM state_daily_row WHERE day IN (SELECT value FROM json_each(?)) \
-             AND device_key = ?",
-        )
-        .bind(days)
-        .bind(device)
-        .execute(&mut *transaction)
-        .await?;
         const PAYLOADS: &str = "DELETE FROM payload \
              WHERE payload_key IN (SELECT value FROM json_each(?1)) AND payload_key NOT IN \
              (SELECT payload_key FROM event WHERE sequence > ?2 AND payload_key IS NOT NULL)";
-        const PROFILES: &str = "DELETE FROM profile \
-             WHERE profile_key IN (SELECT value FROM json_each(?1)) AND profile_key NOT IN \
-             (SELECT profile_key FROM event WHERE sequence > ?2) AND NOT EXISTS \
-             (SELECT 1 FROM device_row AS d WHERE d.profile_key = profile.profile_key)";
-        for (text, keys) in [(PAYLOADS, &beside.payloads), (PROFILES, &beside.profiles)] {
-            let delete = sqlx::query(text).bind(json(keys)).bind(beside.through);
-            delete.execute(&mut *transaction).await?;
-        }
+        const PROFILES: &str =
+            "DELETE FROM profile WHERE profile_key IN (SELECT value FROM json_each(?))";
+        let delete = sqlx::query(PROFILES).bind(json(&own));
+        delete.execute(&mut *transaction).await?;
+        let delete = sqlx::query(PAYLOADS).bind(json(&beside.payloads));
+        let delete = delete.bind(beside.through);
+        delete.execute(&mut *transaction).await?;
         transaction.commit().await
     }
 
@@ -201,6 +187,10 @@ impl SqliteOperator {
     /// Copies the history as it is at one moment to a file that is not there yet. The daemon writes
     /// on meanwhile; SQLite keeps what it writes beside the file until the copy is done.
     pub(in crate::sinks::history) async fn back_up(&mut self, to: &Path) -> io::Result<u64> {
+        let Some(name) = to.to_str() else {
+            let why = "SQLite writes no file whose name is not UTF-8: name another one";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        };
         // SQLite fills an empty file, and would make one that others can read.
         let file = OpenOptions::new()
             .write(true)
@@ -209,7 +199,7 @@ impl SqliteOperator {
             .open(to)?;
         let copied = async {
             let copied = sqlx::query("VACUUM INTO ?")
-                .bind(to.to_string_lossy().into_owned())
+                .bind(name.to_owned())
                 .execute(&mut self.connection)
                 .await;
             copied.map_err(io::Error::other)?;
@@ -224,6 +214,14 @@ impl SqliteOperator {
         }
         copied
     }
+}
+
+/// What is said of the device: no other has the same rows.
+async fn profiles(connection: &mut SqliteConnection, device: i64) -> Result<Vec<i64>, sqlx::Error> {
+    const PROFILES: &str = "SELECT profile_key FROM event WHERE device_key = ?1 \
+         UNION SELECT profile_key FROM device_row WHERE device_key = ?1";
+    let profiles = sqlx::query_scalar(PROFILES).bind(device);
+    profiles.fetch_all(connection).await
 }
 
 fn json(keys: &[i64]) -> String {

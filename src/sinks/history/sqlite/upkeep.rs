@@ -58,13 +58,17 @@ async fn sweep(
     Ok(last)
 }
 
-/// Counts the days of some devices again, after the zone was changed.
+/// Counts the days of some devices again, after the zone was changed: those of the zone before go
+/// first.
 async fn recount(
     connection: &mut SqliteConnection,
     recorder: &mut Recorder,
 ) -> Result<(), sqlx::Error> {
     let mut transaction = begin(connection, recorder).await?;
     let from = recorder.recounted_below();
+    if from == 0 && delete_days(&mut transaction).await? > 0 {
+        return transaction.commit().await;
+    }
     let devices = look_up::devices_from(&mut transaction, from, RECOUNT_DEVICES).await?;
     if devices.is_empty() {
         sqlx::query("DELETE FROM history_setting WHERE name = 'recounted_below'")
@@ -85,6 +89,19 @@ async fn recount(
     transaction.commit().await
 }
 
+/// Deletes some days of the zone before; gives how many rows.
+async fn delete_days(connection: &mut SqliteConnection) -> Result<u64, sqlx::Error> {
+    let deleted = sqlx::query(
+        "DELETE FROM state_daily_row WHERE (day, device_key, state_key) IN ( \
+             SELECT day, device_key, state_key FROM state_daily_row \
+             ORDER BY day, device_key, state_key LIMIT ?)",
+    )
+    .bind(PIECE_ROWS)
+    .execute(connection)
+    .await?;
+    Ok(deleted.rows_affected())
+}
+
 /// Deletes a piece of what is too old; gives where the round goes on.
 async fn delete(
     connection: &mut SqliteConnection,
@@ -93,10 +110,7 @@ async fn delete(
     before: Before,
 ) -> Result<Option<Round>, sqlx::Error> {
     if round == Round::Months {
-        return match before.statuses {
-            Some(statuses) => delete_months(connection, recorder, statuses).await,
-            None => Ok(None),
-        };
+        return delete_months(connection, recorder, before.statuses).await;
     }
     let Some(intervals) = before.intervals else {
         return Ok(Some(Round::Months));
@@ -155,22 +169,27 @@ async fn delete(
 async fn delete_months(
     connection: &mut SqliteConnection,
     recorder: &mut Recorder,
-    statuses: Timestamp,
+    statuses: Option<Timestamp>,
 ) -> Result<Option<Round>, sqlx::Error> {
+    let oldest: Option<String> = sqlx::query_scalar("SELECT min(received_at) FROM event")
+        .fetch_one(&mut *connection)
+        .await?;
+    let oldest = oldest.and_then(|text| text.parse().ok());
+    // A person may have deleted events that the retention keeps.
+    let Some(first) = oldest.or(statuses) else {
+        return Ok(None);
+    };
     let mut deleted = 0;
     for query in [
         "DELETE FROM payload WHERE payload_key IN ( \
-             SELECT payload_key FROM payload WHERE month < ?1 AND NOT EXISTS ( \
-                 SELECT 1 FROM event WHERE received_at < ?3) LIMIT ?2)",
+             SELECT payload_key FROM payload WHERE month < ?1 LIMIT ?2)",
         "DELETE FROM profile WHERE profile_key IN ( \
              SELECT profile_key FROM profile AS p WHERE month < ?1 AND NOT EXISTS ( \
-                 SELECT 1 FROM device_row AS d WHERE d.profile_key = p.profile_key) \
-             AND NOT EXISTS (SELECT 1 FROM event WHERE received_at < ?3) LIMIT ?2)",
+                 SELECT 1 FROM device_row AS d WHERE d.profile_key = p.profile_key) LIMIT ?2)",
     ] {
         deleted += sqlx::query(query)
-            .bind(month(statuses))
+            .bind(month(first))
             .bind(PIECE_ROWS)
-            .bind(text_time(statuses))
             .execute(&mut *connection)
             .await?
             .rows_affected();
