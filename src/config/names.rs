@@ -206,18 +206,33 @@ impl Columns {
 
 fn parse(file: &str, text: &str) -> Result<Found, Unusable> {
     let mut lines = Lines::of(text);
-    let (_, heads) = lines.next().unwrap_or_default();
+    let Line {
+        cells: heads,
+        is_closed,
+        ..
+    } = lines.next().unwrap_or_default();
+    if !is_closed {
+        return Err(Unusable {
+            message: format!("{file}:1 has a quote that is not closed"),
+            help: "close it, or leave it out".to_owned(),
+        });
+    }
     let columns = Columns::of(file, &heads)?;
     let mut found = Found::default();
-    for (count, (line, cells)) in lines.enumerate() {
+    for (count, line) in lines.enumerate() {
+        let number = line.number;
         if count == LINES_MAX {
             let message = format!("there are more than {LINES_MAX} lines: the rest is left out");
-            found.findings.push(Finding::of(text, line, message));
+            found.findings.push(Finding::of(text, number, message));
             break;
         }
-        if let Some(message) = found.add(&columns, &cells) {
+        let wrong = match line.is_closed {
+            true => found.add(&columns, &line.cells),
+            false => Some("the line is left out: a quote is not closed".to_owned()),
+        };
+        if let Some(message) = wrong {
             match found.findings.len() < FINDINGS_MAX {
-                true => found.findings.push(Finding::of(text, line, message)),
+                true => found.findings.push(Finding::of(text, number, message)),
                 false => found.more += 1,
             }
         }
@@ -292,7 +307,28 @@ impl Found {
     }
 }
 
-/// The lines of a text by RFC 4180, each with its number. A quoted cell may go on over lines.
+/// A line of a text.
+struct Line {
+    /// Of its beginning, from 1.
+    number: usize,
+    cells: Vec<String>,
+    /// Its quotes are.
+    is_closed: bool,
+}
+
+/// What an empty text begins with.
+impl Default for Line {
+    fn default() -> Line {
+        Line {
+            number: 1,
+            cells: Vec::new(),
+            is_closed: true,
+        }
+    }
+}
+
+/// The lines of a text by RFC 4180. A quoted cell may go on over lines; one that never ends goes no
+/// further than its own.
 struct Lines<'a> {
     rest: std::iter::Peekable<std::str::Chars<'a>>,
     line: usize,
@@ -306,34 +342,55 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// The rest of a cell in quotes, up to the quote that ends it.
-    fn quoted(&mut self, cell: &mut String) {
+    /// The rest of a cell in quotes, up to the quote that ends it. False where there is none.
+    fn quoted(&mut self, cell: &mut String) -> bool {
+        let begin = (self.rest.clone(), self.line);
         while let Some(character) = self.rest.next() {
             match character {
                 '"' if self.rest.next_if_eq(&'"').is_some() => cell.push('"'),
-                '"' => return,
+                '"' if self.line == begin.1 || self.is_at_end_of_cell() => return true,
+                // It begins another cell, in a line that this one would swallow.
+                '"' => break,
                 character => {
                     self.line += usize::from(character == '\n');
                     cell.push(character);
                 }
             }
         }
+        (self.rest, self.line) = begin;
+        false
+    }
+
+    fn is_at_end_of_cell(&mut self) -> bool {
+        let next = self.rest.peek();
+        next.is_none_or(|next| matches!(next, ',' | '\r' | '\n'))
+    }
+
+    fn skip_line(&mut self) {
+        if self.rest.any(|character| character == '\n') {
+            self.line += 1;
+        }
     }
 }
 
 impl Iterator for Lines<'_> {
-    type Item = (usize, Vec<String>);
+    type Item = Line;
 
-    fn next(&mut self) -> Option<(usize, Vec<String>)> {
+    fn next(&mut self) -> Option<Line> {
         self.rest.peek()?;
-        let begins = self.line;
+        let number = self.line;
+        let mut is_closed = true;
         let mut cells = vec![String::new()];
         while let Some(character) = self.rest.next() {
             let cell = cells.last_mut()?;
             match character {
                 '"' if cell.trim().is_empty() => {
                     cell.clear();
-                    self.quoted(cell);
+                    is_closed = self.quoted(cell);
+                    if !is_closed {
+                        self.skip_line();
+                        break;
+                    }
                 }
                 ',' => cells.push(String::new()),
                 '\n' => {
@@ -344,7 +401,11 @@ impl Iterator for Lines<'_> {
                 character => cell.push(character),
             }
         }
-        Some((begins, cells))
+        Some(Line {
+            number,
+            cells,
+            is_closed,
+        })
     }
 }
 
@@ -400,6 +461,26 @@ mod tests {
         assert_eq!(found.findings[0].source, "7,seven,");
         assert_eq!(name(&found, "1", "1", None), "a\nb -");
         assert_eq!(name(&found, "1", "4", None), "four -");
+    }
+
+    #[test]
+    fn a_quote_that_is_not_closed_costs_its_own_line_only() {
+        let found = found(
+            "device,name\n1/1,\"a\nb\"\n1/2,\"pump\n1/3,three\n1/4,\"four\"\n1/5,\"five\n1/6",
+        );
+        let findings = found.findings.iter();
+        let findings: Vec<_> = findings.map(|it| (it.line, it.source.as_str())).collect();
+        assert_eq!(findings[0], (4, "1/2,\"pump"), "{findings:?}");
+        assert!(found.findings[0].message.contains("a quote is not closed"));
+        assert_eq!(findings[1], (7, "1/5,\"five"));
+        assert_eq!(findings[2].0, 8, "what follows is read");
+        let names = ["1", "2", "3", "4"].map(|device| name(&found, "1", device, None));
+        assert_eq!(names, ["a\nb -", "- -", "three -", "four -"]);
+        let heads = parse("names.csv", "device,\"name\n1/1,x\n").unwrap_err();
+        assert!(
+            heads.message.contains("names.csv:1 has a quote"),
+            "{heads:?}"
+        );
     }
 
     #[test]

@@ -168,6 +168,13 @@ impl PartialEq for Decoder {
 }
 
 impl Decoder {
+    /// Whether both read the same of each message: what devices and states are called may differ.
+    pub(crate) fn reads_as(&self, other: &Decoder) -> bool {
+        (&self.topic, &self.stream, self.shared) == (&other.topic, &other.stream, other.shared)
+            && (&self.mapping, &self.constants) == (&other.mapping, &other.constants)
+            && self.via == other.via
+    }
+
     /// A decoder for the topic of that name.
     pub fn new(topic: Arc<str>, mapping: Mapping, states: Arc<States>) -> Decoder {
         let finder = |wants: fn(&Field) -> bool| {

@@ -434,6 +434,7 @@ impl<'a> Connection<'a> {
             };
             let takes_more = self.events_left && self.may_take();
             let takes_snapshot = self.takes_snapshot();
+            let takes_answers = self.stage == Stage::Living && reading == Reading::On;
             let listens = reading == Reading::On || self.stage == Stage::Living;
             tokio::select! {
                 biased;
@@ -473,7 +474,7 @@ impl<'a> Connection<'a> {
                     self.take_more()?;
                     tokio::task::yield_now().await;
                 }
-                answered = self.resyncs.answered(), if self.stage == Stage::Living => {
+                answered = self.resyncs.answered(), if takes_answers => {
                     self.take_answer(answered)?;
                 }
                 () = std::future::ready(()), if takes_snapshot => {

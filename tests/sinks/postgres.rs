@@ -423,6 +423,34 @@ async fn a_server_without_tls_gets_no_password_of_those_who_want_tls() {
 }
 
 #[tokio::test]
+async fn a_real_server_with_ssl_off_is_told_from_one_that_is_down() {
+    let server = Postgres::shared().await;
+    assert_eq!(
+        text(&server, "SHOW ssl").await,
+        "off",
+        "what the test is about"
+    );
+    for mode in ["require", "verify-ca", "verify-full"] {
+        let port = server.port();
+        let url =
+            format!("postgres://postgres:{PASSWORD}@127.0.0.1:{port}/postgres?sslmode={mode}");
+        let error = trouble_of_opening(url).await;
+        assert!(
+            error.contains("the server offers no TLS")
+                && error.contains("set sslmode=disable in `url`"),
+            "{mode}: {error}"
+        );
+    }
+}
+
+async fn text(server: &Postgres, sql: &'static str) -> String {
+    let url = server.url("postgres");
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    let text = sqlx::query_scalar(sql).fetch_one(&mut connection);
+    text.await.unwrap()
+}
+
+#[tokio::test]
 async fn a_server_without_tls_gets_the_password_on_this_machine_and_where_the_url_says_so() {
     let (port, mut sent) = without_tls().await;
     for (host, mode, asks) in [

@@ -427,12 +427,17 @@ async fn batch_is_an_array_whose_id_and_signature_are_its_own() {
 async fn a_redirect_is_not_followed() {
     let receiver = Receiver::default();
     let mut sink = webhook(receiver.start().await).await;
-    receiver.answers(307, &[("location", "/elsewhere")], "");
-    let Trouble::Retry { error, .. } = trouble(sink.attempt(batch(&[event(1)])).await) else {
-        panic!("followed")
-    };
-    assert!(error.contains("redirects are not followed"), "{error}");
-    assert_eq!(receiver.requests().len(), 1);
+    // Where 302 is followed, a client asks with GET.
+    for (before, status) in [302, 307].into_iter().enumerate() {
+        receiver.answers(status, &[("location", "/elsewhere")], "");
+        let Trouble::Retry { error, .. } = trouble(sink.attempt(batch(&[event(1)])).await) else {
+            panic!("followed")
+        };
+        assert!(error.contains("redirects are not followed"), "{error}");
+        let requests = receiver.requests();
+        assert_eq!(requests.len(), before + 1, "{status}");
+        assert_eq!(requests[before].method, "POST", "{status}");
+    }
 }
 
 #[tokio::test]

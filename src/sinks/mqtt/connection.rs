@@ -139,9 +139,10 @@ impl Connection {
         rejected
     }
 
-    /// How many publishes the broker has accepted since the last call although nobody subscribes.
-    pub(super) fn take_unheard(&self) -> u64 {
-        self.state().window.take_unheard()
+    /// How many publishes from this number on and before another one the broker has accepted
+    /// although nobody subscribes; they are forgotten here.
+    pub(super) fn take_unheard(&self, from: u64, before: u64) -> u64 {
+        self.state().window.take_unheard(from, before)
     }
 
     /// Hands one publish over, whose size was checked. [`Connection::send`] is to follow the last

@@ -511,7 +511,7 @@ impl MqttSink {
         first: u64,
         confirmed: usize,
     ) -> Option<String> {
-        let unheard = connection.take_unheard();
+        let unheard = connection.take_unheard(first, first + confirmed as u64);
         let last = first + (confirmed as u64).checked_sub(1)?;
         if self.settings.qos == Qos::AtMostOnce {
             return Some("written with QoS 0, which no broker confirms".to_owned());

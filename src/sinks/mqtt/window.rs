@@ -3,7 +3,7 @@
 //! Packet ids are the publishes' own numbers, from 1 to 65,535 and again. No more than the room of
 //! the window are past the confirmed prefix, so an id is never needed while it is still in use.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::reason::{Reason, Verdict};
 use super::settings::Qos;
@@ -30,8 +30,8 @@ pub(super) struct Window {
     /// By their numbers.
     rejected: BTreeMap<u64, Reason>,
     confirmed: u64,
-    /// Accepted by the broker although nobody subscribes to their topics.
-    unheard: u64,
+    /// Accepted by the broker although nobody subscribes to their topics; by their numbers.
+    unheard: BTreeSet<u64>,
     /// Each accepted one from `confirmed` on.
     open: VecDeque<Publish>,
 }
@@ -54,7 +54,7 @@ impl Window {
             room,
             rejected: BTreeMap::new(),
             confirmed: 0,
-            unheard: 0,
+            unheard: BTreeSet::new(),
             open: VecDeque::new(),
         }
     }
@@ -124,7 +124,8 @@ impl Window {
         }
         let number = self.confirmed + place;
         match reason.verdict() {
-            Verdict::Accepted => self.unheard += u64::from(reason.is_unheard()),
+            Verdict::Accepted if reason.is_unheard() => drop(self.unheard.insert(number)),
+            Verdict::Accepted => {}
             _ => drop(self.rejected.insert(number, reason)),
         }
         self.advance();
@@ -136,9 +137,12 @@ impl Window {
         self.rejected.range(from..).next().is_some()
     }
 
-    /// How many the broker has accepted since the last call although nobody subscribes.
-    pub(super) fn take_unheard(&mut self) -> u64 {
-        std::mem::take(&mut self.unheard)
+    /// How many from this number on and before another one the broker has accepted although nobody
+    /// subscribes. They are forgotten here, and so are those before.
+    pub(super) fn take_unheard(&mut self, from: u64, before: u64) -> u64 {
+        let later = self.unheard.split_off(&before);
+        let taken = std::mem::replace(&mut self.unheard, later);
+        taken.range(from..).count() as u64
     }
 
     /// Those that the broker has rejected, before this number; they are forgotten here.
@@ -190,13 +194,15 @@ mod tests {
 
     #[test]
     fn what_nobody_subscribes_to_is_accepted_and_counted_once() {
-        let mut window = window(3);
-        for (packet_id, code) in [(1, 0x10), (2, 0), (3, 0x10)] {
+        // The first one is the sink's own status, which is nobody's event.
+        let mut window = window(5);
+        for (packet_id, code) in [(1, 0x10), (2, 0x10), (3, 0), (4, 0x10), (5, 0x10)] {
             let reason = Reason::new(code, None);
             window.acknowledged(packet_id, reason).unwrap();
         }
-        assert_eq!((window.confirmed(), window.take_unheard()), (3, 2));
-        assert_eq!(window.take_unheard(), 0);
+        assert_eq!((window.confirmed(), window.take_unheard(1, 3)), (5, 1));
+        assert_eq!(window.take_unheard(3, 5), 2);
+        assert_eq!(window.take_unheard(0, 5), 0);
     }
 
     #[test]

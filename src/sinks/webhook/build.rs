@@ -1,12 +1,13 @@
 //! From the settings to a sink and its HTTP client.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Client;
 use reqwest::redirect::Policy;
 use tokio_util::sync::CancellationToken;
 
+use super::denial::Denials;
 use super::exchange::Exchange;
 use super::headers::{HeaderText, headers};
 use super::reach::Reach;
@@ -70,7 +71,7 @@ pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
         hmac,
         answers: settings.answers,
         exchange,
-        denial: OnceLock::new(),
+        denials: Denials::default(),
     });
     Ok(Built {
         sink: Box::new(Webhook {

@@ -1,69 +1,66 @@
-//! What in an answer of 2xx looks like a refusal, where the configuration looks for none: robots of
-//! chat groups answer 200 to everything. It only warns: the event counts as delivered.
+//! What to do about an answer of 2xx that looks like a refusal, where the configuration looks for
+//! none. It only warns: the event counts as delivered, and good answers end the warning.
 
-use serde_json::{Map, Value};
+use std::sync::{Mutex, PoisonError};
 
-/// Numbers that are 0 where all is well: DingTalk's and WeCom's, and those of many others.
-const ZERO_IF_WELL: [&str; 7] = [
-    "errcode",
-    "errCode",
-    "errno",
-    "err_code",
-    "error_code",
-    "retcode",
-    "StatusCode",
-];
+use serde_json::Value;
 
-/// What is true where all is well: Telegram's and Slack's, and those of many others.
-const TRUE_IF_WELL: [&str; 2] = ["ok", "success"];
+use crate::pipeline::Denial;
 
-/// Feishu's. With others it is 0, 1, 20000 or the HTTP status where all is well.
-const CODE: &str = "code";
+/// So many answers without a refusal, one after the other, end the warning.
+const GOOD_ANSWERS: u32 = 20;
 
-/// A value that looks like a refusal.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Denial {
-    key: &'static str,
-    found: Value,
+/// What was seen of such answers.
+#[derive(Debug, Default)]
+pub(super) struct Denials(Mutex<Seen>);
+
+#[derive(Debug, Default)]
+struct Seen {
+    advice: Option<String>,
+    good: u32,
 }
 
-impl Denial {
-    /// Of the text of an answer.
-    pub(super) fn in_body(body: &str) -> Option<Denial> {
-        let answer: Map<String, Value> = serde_json::from_str(body).ok()?;
-        let is_bad = |key: &str, found: &Value| match found {
-            Value::Bool(found) => TRUE_IF_WELL.contains(&key) && !found,
-            Value::Number(found) if key == CODE => {
-                let well = |code| matches!(code, 0 | 1 | 200..=299 | 20_000);
-                !found.as_i64().is_some_and(well)
-            }
-            Value::Number(found) => ZERO_IF_WELL.contains(&key) && found.as_i64() != Some(0),
-            _ => false,
-        };
-        let keys = ZERO_IF_WELL.into_iter().chain(TRUE_IF_WELL).chain([CODE]);
-        let mut bad = keys.filter_map(|key| {
-            let found = answer.get(key)?;
-            is_bad(key, found).then(|| Denial {
-                key,
-                found: found.clone(),
-            })
-        });
-        bad.next()
+impl Denials {
+    /// What to do about them; `None`: there are none, or none any longer.
+    pub(super) fn advice(&self) -> Option<String> {
+        self.seen().advice.clone()
     }
 
-    /// What the person behind the sink can do about an answer of this server.
-    pub(super) fn advice(&self, server: &str, status: u16) -> String {
-        let Denial { key, found } = self;
-        let well = match found {
-            Value::Bool(_) => "true",
-            _ => "0",
+    /// Takes note of an answer. Gives the advice where it is news.
+    pub(super) fn note(&self, body: &str, server: &str, status: u16) -> Option<String> {
+        let mut seen = self.seen();
+        let Some(denial) = Denial::in_body(body) else {
+            seen.good = seen.good.saturating_add(1);
+            if seen.good >= GOOD_ANSWERS {
+                seen.advice = None;
+            }
+            return None;
         };
-        format!(
-            "{server} answers {status} with \"{key}\": {found} inside, and such events count as \
-             delivered: if it refuses them so, set success = {{ \"/{key}\" = {well} }}, and \
-             reject_when for what it never accepts"
-        )
+        seen.good = 0;
+        if seen.advice.is_some() {
+            return None;
+        }
+        seen.advice = Some(advice(&denial, server, status));
+        seen.advice.clone()
     }
+
+    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the person behind the sink can do about an answer of this server.
+fn advice(denial: &Denial, server: &str, status: u16) -> String {
+    let key = denial.key;
+    let well = match denial.found {
+        Value::Bool(_) => "true",
+        _ => "0",
+    };
+    format!(
+        "{server} answers {status} with {denial} inside, and such events count as delivered: if it \
+         refuses them so, set success = {{ \"/{key}\" = {well} }}, and reject_when for what it \
+         never accepts"
+    )
 }
 
 #[cfg(test)]
@@ -71,41 +68,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_robots_say_is_known_and_what_is_well_is_not_denied() {
-        for (body, key) in [
-            (
-                r#"{"errcode":310000,"errmsg":"keywords not in content"}"#,
-                "errcode",
-            ),
-            (r#"{"errcode":0,"errmsg":"ok"}"#, ""),
-            (
-                r#"{"code":19024,"msg":"Key Words Not Found","data":{}}"#,
-                "code",
-            ),
-            (r#"{"StatusCode":0,"StatusMessage":"success","code":0}"#, ""),
-            (
-                r#"{"ok":false,"error_code":400,"description":"x"}"#,
-                "error_code",
-            ),
-            (r#"{"ok":false,"error":"channel_not_found"}"#, "ok"),
-            (r#"{"ok":true,"result":{"code":7}}"#, ""),
-            (r#"{"code":200,"success":true}"#, ""),
-            (r#"{"code":20000,"message":"ok"}"#, ""),
-            (r#"{"code":"E17"}"#, ""),
-            (r#"{"code":-1}"#, "code"),
-            ("[{\"errcode\":1}]", ""),
-            ("ok", ""),
-            ("", ""),
-        ] {
-            let found = Denial::in_body(body).map_or("", |denial| denial.key);
-            assert_eq!(found, key, "{body}");
-        }
+    fn the_advice_is_what_to_write() {
+        let advice = |body| Denials::default().note(body, "https://host", 200).unwrap();
+        assert!(advice(r#"{"errcode":7}"#).contains(r#"success = { "/errcode" = 0 }, and"#));
+        assert!(advice(r#"{"ok":false}"#).contains(r#"success = { "/ok" = true }, and"#));
     }
 
     #[test]
-    fn the_advice_is_what_to_write() {
-        let advice = |body| Denial::in_body(body).unwrap().advice("https://host", 200);
-        assert!(advice(r#"{"errcode":7}"#).contains(r#"success = { "/errcode" = 0 }, and"#));
-        assert!(advice(r#"{"ok":false}"#).contains(r#"success = { "/ok" = true }, and"#));
+    fn it_is_news_once_and_ends_after_good_answers_one_after_the_other() {
+        let denials = Denials::default();
+        let note = |body: &str| denials.note(body, "https://host", 200).is_some();
+        let (bad, good) = (r#"{"errcode":7}"#, r#"{"errcode":0}"#);
+        assert_eq!([bad, bad].map(note), [true, false]);
+        (1..GOOD_ANSWERS).for_each(|_| assert!(!note(good)));
+        assert!(!note(bad) && denials.advice().is_some());
+        (0..GOOD_ANSWERS).for_each(|_| assert!(!note(good)));
+        assert_eq!(denials.advice(), None);
+        assert!(note(bad), "it is news again");
     }
 }

@@ -40,7 +40,7 @@ impl Sink for Webhook {
     }
 
     fn warning(&self) -> Option<String> {
-        self.target.denial.get().cloned()
+        self.target.denials.advice()
     }
 
     fn attempt<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), Undelivered>> {

@@ -1,6 +1,5 @@
 //! One request to the receiver, and its answer as far as that is worth reading.
 
-use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
@@ -12,7 +11,7 @@ use tokio::time::timeout;
 use super::address::Address;
 use super::answer::{Answer, Answers, Verdict, advice};
 use super::body::{Body, Posting};
-use super::denial::Denial;
+use super::denial::Denials;
 use super::exchange::{Exchange, failure};
 use super::headers::Rendered;
 use super::reach::Reach;
@@ -50,7 +49,7 @@ pub(super) struct Target {
     pub(super) answers: Answers,
     pub(super) exchange: Exchange,
     /// What to do about answers of 2xx that look like refusals.
-    pub(super) denial: OnceLock<String>,
+    pub(super) denials: Denials,
 }
 
 impl Target {
@@ -158,15 +157,12 @@ impl Target {
         })
     }
 
-    /// Warns once of a receiver that seems to say no in answers that nobody looks at.
+    /// Warns of a receiver that seems to say no in answers that nobody looks at.
     fn look_for_denial(&self, status: u16, body: &str) {
-        if self.answers.read_body() || self.denial.get().is_some() {
+        if self.answers.read_body() {
             return;
         }
-        let advice = Denial::in_body(body).map(|denial| denial.advice(&self.server, status));
-        if let Some(advice) = advice
-            && self.denial.set(advice.clone()).is_ok()
-        {
+        if let Some(advice) = self.denials.note(body, &self.server, status) {
             tracing::warn!(
                 sink = self.name,
                 advice,

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use tokio::time::sleep;
+use tokio::time::{sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
@@ -160,6 +160,7 @@ impl Connection<'_> {
     ) -> Result<(), journal::Error> {
         while self.events_left {
             self.status.turn();
+            self.start_writing();
             self.start_committing();
             let taken = match stop.is_cancelled() {
                 true => self.take_while(|_| true),
@@ -171,13 +172,25 @@ impl Connection<'_> {
             if !self.events_left {
                 break;
             }
+            // The link may live for as long as the journal is full, and the server hears of us. A
+            // session that has failed has no deadline.
+            let (now, beat_at) = (clock::now(), self.session.deadline());
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {}
                 (outcome, owed) = self.commit.done(), if self.commit.is_under_way() => {
                     outcome?;
-                    self.acknowledge(&owed);
+                    if !self.writer.has_failed() {
+                        self.acknowledge(&owed);
+                    }
                 }
+                written = self.writer.written(&mut self.session), if self.writer.is_busy() => {
+                    match written {
+                        Ok(()) => self.reach_ack_written(),
+                        Err(error) => debug!(%error, "ACKs cannot be written"),
+                    }
+                }
+                () = sleep_until(beat_at.unwrap_or(now).into()), if beat_at.is_some() => self.beat(),
                 () = sleep(TURN) => {}
             }
         }

@@ -145,6 +145,7 @@ impl Connection<'_> {
                 biased;
                 () = stop.cancelled() => return ended,
                 (outcome, owed) = self.commit.done(), if self.commit.is_under_way() => match outcome {
+                    Ok(_) if self.writer.has_failed() => {}
                     Ok(_) => self.acknowledge(&owed),
                     Err(error) => return DisconnectReason::Journal(error),
                 },

@@ -17,7 +17,7 @@ impl Connection<'_> {
             let live = self.intake.live();
             self.resyncs.heard(&topic, since, live, now);
         }
-        if self.stage == Stage::Living {
+        if self.stage == Stage::Living && self.may_read() {
             let (settings, live) = (&self.wanted.settings, self.intake.live());
             self.resyncs
                 .start_due(settings, &self.credentials, live, now);
@@ -26,14 +26,20 @@ impl Connection<'_> {
 
     /// When a request is to begin.
     pub(super) fn resync_due(&self) -> Option<Instant> {
-        self.resyncs.due().filter(|_| self.stage == Stage::Living)
+        let can = self.stage == Stage::Living && self.may_read();
+        self.resyncs.due().filter(|_| can)
     }
 
-    /// What has arrived by now is newer than the answer.
+    /// What has arrived by now is newer than the answer. Where not all of that can be read, the answer
+    /// would overtake it.
     pub(super) fn take_answer(&mut self, answered: Answered) -> Result<(), DisconnectReason> {
         self.receive_all()?;
+        let can = self.may_read();
         let live = self.intake.live();
-        self.resyncs.take(answered, live, clock::now());
+        match can {
+            true => self.resyncs.take(answered, live, clock::now()),
+            false => self.resyncs.ask_later(answered, live, clock::now()),
+        }
         Ok(())
     }
 
@@ -43,6 +49,7 @@ impl Connection<'_> {
             && self.intake.entries() < BATCH_MAX
             && !self.journal.is_full()
             && self.resyncs.takes()
+            && self.may_read()
     }
 
     /// Takes a part of a snapshot in.

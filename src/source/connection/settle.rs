@@ -126,7 +126,7 @@ impl Connection<'_> {
 
     /// A commit may take hours where the journal is full, and the server hears of us meanwhile.
     /// What it sends is not read, so its silence means nothing.
-    fn beat(&mut self) {
+    pub(super) fn beat(&mut self) {
         let now = clock::now();
         self.session.alive(now);
         if let Err(error) = self.session.tick(now) {

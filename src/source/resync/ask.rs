@@ -1,13 +1,16 @@
 //! One request for a snapshot. Where the server wants somebody who is signed in, it signs in once
 //! and asks again. Nothing of what it sends is in an error.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
+use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 use tracing::info;
 
 use super::error::ResyncError;
 use super::snapshot::Snapshot;
-use crate::pipeline::{Body as Text, Decoder, percent_encoded};
+use crate::pipeline::{Body as Text, Decoder, Denial, percent_encoded};
 use crate::secret::{Lifetime, Secret, protect_header, protect_url};
 use crate::source::clock;
 use crate::source::resync_settings::Resync;
@@ -15,12 +18,33 @@ use crate::source::signin::{Credentials, Signin, SigninError, SigninLimit, StepM
 use crate::tls;
 use crate::transport::{Answer, Body, Method, Proxies, Request, Stage, exchange, is_login_page};
 
+/// What a sign-in has given.
+#[derive(Debug, Clone)]
+pub(super) struct SignedIn {
+    /// How many sign-ins of requests there were before, with it, on this connection.
+    count: u64,
+    credentials: Credentials,
+}
+
+impl SignedIn {
+    /// What the connection's own sign-in has given.
+    pub(super) fn with_connection(credentials: Credentials) -> SignedIn {
+        let count = 0;
+        SignedIn { count, credentials }
+    }
+}
+
+/// One request of a connection signs in at a time, and the next one takes what that gave.
+#[derive(Debug, Clone, Default)]
+pub(super) struct SigninTurn(Arc<Mutex<Option<SignedIn>>>);
+
 /// What one request needs.
 pub(super) struct Question {
     pub(super) resync: Resync,
     /// Of the topic's snapshots.
     pub(super) decoder: Decoder,
-    pub(super) credentials: Credentials,
+    pub(super) signed_in: SignedIn,
+    pub(super) turn: SigninTurn,
     /// The source's.
     pub(super) signin: Option<Signin>,
     pub(super) signins: SigninLimit,
@@ -29,16 +53,16 @@ pub(super) struct Question {
 
 impl Question {
     /// Asks; also gives the credentials that another sign-in gave.
-    pub(super) async fn ask(mut self) -> (Result<Snapshot, ResyncError>, Option<Credentials>) {
+    pub(super) async fn ask(mut self) -> (Result<Snapshot, ResyncError>, Option<SignedIn>) {
         let refused = match self.ask_once().await {
             Err(ResyncError::Unauthorized(refused)) => refused,
             outcome => return (outcome, None),
         };
         match self.sign_in(&refused).await {
-            Ok(credentials) => self.credentials = credentials,
+            Ok(signed_in) => self.signed_in = signed_in,
             Err(error) => return (Err(error), None),
         }
-        (self.ask_once().await, Some(self.credentials))
+        (self.ask_once().await, Some(self.signed_in))
     }
 
     async fn ask_once(&self) -> Result<Snapshot, ResyncError> {
@@ -53,7 +77,9 @@ impl Question {
     }
 
     async fn answer(&self) -> Result<Snapshot, ResyncError> {
-        let request = self.request().map_err(of_signin)?;
+        let request = self
+            .request(&self.signed_in.credentials)
+            .map_err(of_signin)?;
         let answer = exchange(&request)
             .await
             .map_err(|error| ResyncError::failed(error.to_string()))?;
@@ -63,8 +89,8 @@ impl Question {
         read.unwrap_or_else(|error| Err(ResyncError::failed(error.to_string())))
     }
 
-    fn request(&self) -> Result<Request, SigninError> {
-        let (resync, credentials) = (&self.resync, &self.credentials);
+    fn request(&self, credentials: &Credentials) -> Result<Request, SigninError> {
+        let resync = &self.resync;
         let mut headers = Vec::new();
         for (name, value) in &resync.headers {
             let value = value.render(credentials)?;
@@ -89,13 +115,30 @@ impl Question {
         })
     }
 
-    /// As before a connection: a refused sign-in counts against the same limit.
-    async fn sign_in(&self, refused: &str) -> Result<Credentials, ResyncError> {
+    /// Whether the request has anything of a sign-in: else another one changes nothing.
+    fn uses_signin(&self) -> bool {
+        let cookies = self.signed_in.credentials.cookies();
+        cookies.values().next().is_some() || self.request(&Credentials::default()).is_err()
+    }
+
+    /// As before a connection: a refused sign-in counts against the same limit. One at a time, so
+    /// that no other is refused between the look at the limit and the answer.
+    async fn sign_in(&self, refused: &str) -> Result<SignedIn, ResyncError> {
         let Some(signin) = &self.signin else {
             return Err(ResyncError::failed(format!(
                 "{refused}; check headers, or add [source.signin]"
             )));
         };
+        if !self.uses_signin() {
+            return Err(ResyncError::failed(format!(
+                "{refused}; check headers: nothing in the request comes from [source.signin]"
+            )));
+        }
+        let mut newest = self.turn.0.lock().await;
+        let newer = newest.as_ref();
+        if let Some(newer) = newer.filter(|newer| newer.count > self.signed_in.count) {
+            return Ok(newer.clone());
+        }
         if let Some(wait) = self.signins.wait(Some(signin), clock::now()) {
             return Err(ResyncError::Failed {
                 text: format!("{refused}; {wait}"),
@@ -104,7 +147,12 @@ impl Question {
         }
         info!(url = %self.resync.url, "signing in again: the snapshot's request was not accepted");
         match signin.ask(&self.tls).await {
-            Ok(credentials) => Ok(credentials),
+            Ok(credentials) => {
+                let count = self.signed_in.count + 1;
+                let signed_in = SignedIn { count, credentials };
+                *newest = Some(signed_in.clone());
+                Ok(signed_in)
+            }
             Err(error) => {
                 if let SigninError::Refused(_) = error {
                     self.signins.refused(signin, clock::now());
@@ -124,7 +172,7 @@ impl Question {
         // One may hold another, whose end would stay.
         texts.sort_by_key(|text| std::cmp::Reverse(text.len()));
         let text = (texts.iter()).fold(text.to_owned(), |text, secret| text.replace(secret, "…"));
-        self.credentials.redact(&text)
+        self.signed_in.credentials.redact(&text)
     }
 }
 
@@ -155,12 +203,25 @@ fn read(resync: &Resync, decoder: &Decoder, answer: &Answer) -> Result<Snapshot,
         content_type: header("content-type"),
         content_encoding: header("content-encoding"),
     };
-    Snapshot::read(&body, decoder, Timestamp::now()).map_err(|error| {
-        match says_401(&text_of(answer)) {
-            true => ResyncError::Unauthorized(refusal(resync, answer, "")),
-            false => ResyncError::failed(format!("{url}: {error}")),
-        }
-    })
+    let snapshot = Snapshot::read(&body, decoder, Timestamp::now());
+    if snapshot.as_ref().is_ok_and(|snapshot| !snapshot.is_empty()) {
+        return snapshot;
+    }
+    let text = text_of(answer);
+    if says_401(&text) {
+        return Err(ResyncError::Unauthorized(refusal(resync, answer, "")));
+    }
+    let snapshot = snapshot.map_err(|error| ResyncError::failed(format!("{url}: {error}")))?;
+    // A platform that answers 200 to everything has no devices in what it refuses.
+    match Denial::in_body(&text).filter(|_| resync.expect.is_none()) {
+        None => Ok(snapshot),
+        Some(denial) => Err(ResyncError::failed(format!(
+            "{}, and {denial} looks like a refusal; where it is none, set expect = {{ \"/{}\" = {} }}",
+            refusal(resync, answer, ""),
+            denial.key,
+            denial.found
+        ))),
+    }
 }
 
 /// Whether the answer is a good one.
@@ -228,5 +289,67 @@ fn advice(status: u16) -> &'static str {
         429 => "too many requests: raise every",
         500..=599 => "the server or a proxy before it is in trouble: see its log",
         _ => "check url, and what the answer says",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::pipeline::{Conditions, Mapping};
+
+    fn outcome(expect: Option<serde_json::Value>, body: &str) -> String {
+        let expect = expect.map(|it| Conditions::read(it.as_object().unwrap()).unwrap());
+        let resync = Resync {
+            url: "http://h/devices".parse().unwrap(),
+            method: StepMethod::Get,
+            headers: Vec::new(),
+            expect,
+            tls: None,
+            timeout: Duration::from_secs(30),
+            every: None,
+            body_bytes_max: 1000,
+            redacted: Vec::new(),
+        };
+        let mut mapping = Mapping::default();
+        mapping.items = Some("/data".parse().unwrap());
+        let decoder = Decoder::new("map-1".into(), mapping, Arc::default()).of_snapshots();
+        let answer = Answer {
+            status: 200,
+            headers: BTreeMap::new(),
+            body: Body::Whole(body.into()),
+            cookies: Default::default(),
+            cookies_set: Vec::new(),
+        };
+        match read(&resync, &decoder, &answer) {
+            Ok(snapshot) => format!("{} statuses", snapshot.statuses.len()),
+            Err(ResyncError::Unauthorized(_)) => "unauthorized".to_owned(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_refusal_within_an_answer_of_200_is_no_empty_snapshot() {
+        let expired = r#"{"code":401,"msg":"expired","data":null}"#;
+        let busy = r#"{"code":500,"msg":"busy","data":[]}"#;
+        let empty = r#"{"code":200,"data":null}"#;
+        let one = r#"{"code":7,"data":[{"deviceId":1,"newState":"x"}]}"#;
+        let refused = r#""code": 500 looks like a refusal; where it is none, set expect"#;
+        for (expect, body, expected) in [
+            (None, expired, "unauthorized"),
+            (Some(json!({ "status": 200 })), expired, "unauthorized"),
+            (None, busy, refused),
+            (Some(json!({ "/code": 500 })), busy, "0 statuses"),
+            (None, empty, "0 statuses"),
+            (None, one, "1 statuses"),
+        ] {
+            let outcome = outcome(expect, body);
+            assert!(outcome.contains(expected), "{body}: {outcome}");
+        }
     }
 }

@@ -19,6 +19,11 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
+    /// Whether there is nothing in it, nor anything that could not be read.
+    pub(super) fn is_empty(&self) -> bool {
+        self.statuses.is_empty() && self.unreadable == 0
+    }
+
     /// What a body holds; what the topic ignores is no status.
     ///
     /// # Errors

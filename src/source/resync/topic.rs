@@ -35,6 +35,10 @@ pub(super) struct TopicResync {
     /// Nothing that was taken in says what has become of the devices since the last gap.
     owes: bool,
     backoff: Backoff,
+    /// After a failure nothing is asked before, whatever the connection does.
+    not_before: Option<Instant>,
+    /// The part of it that is the server's wish, and so holds after a reload too.
+    wished: Option<Instant>,
     outage: OutageLog,
     /// Why statuses of the last snapshot could not be read.
     unreadable: Option<String>,
@@ -78,6 +82,8 @@ impl TopicResync {
             heard_since: Timestamp::MIN,
             owes: true,
             backoff: Backoff::new(initial, max),
+            not_before: None,
+            wished: None,
             outage: OutageLog::default(),
             unreadable: None,
             unreadable_told: false,
@@ -85,8 +91,15 @@ impl TopicResync {
         }
     }
 
-    /// The same topic, which is asked for otherwise from now on.
+    /// The same topic, which is asked for otherwise from now on. What was corrected is tried at
+    /// once, unless the server has asked to be left alone.
     pub(super) fn goes_on_from(&mut self, before: &TopicResync) {
+        if self.resync.url == before.resync.url {
+            (self.not_before, self.wished) = (before.wished, before.wished);
+        }
+        if let Stage::Due(at) = self.stage {
+            self.stage = Stage::Due(self.no_earlier(at));
+        }
         self.owes = before.owes;
         self.report = before.report.clone();
     }
@@ -116,7 +129,18 @@ impl TopicResync {
     pub(super) fn heard(&mut self, since: Timestamp, now: Instant) {
         self.heard_since = since;
         self.owes = true;
-        self.stage = Stage::Due(now);
+        self.stage = Stage::Due(self.no_earlier(now));
+    }
+
+    /// Messages that are newer than the answer wait unread: it is asked for later.
+    pub(super) fn asks_later(&mut self, now: Instant) {
+        if self.is_asking() {
+            self.stage = Stage::Due(now + WAITS[0]);
+        }
+    }
+
+    fn no_earlier(&self, at: Instant) -> Instant {
+        self.not_before.map_or(at, |earliest| at.max(earliest))
     }
 
     /// It is not heard any longer.
@@ -167,6 +191,8 @@ impl TopicResync {
         let wait = self.backoff.next(fastrand::f64());
         let wait = wait.max(error.after().unwrap_or_default());
         self.stage = Stage::Due(now + wait);
+        self.not_before = Some(now + wait);
+        self.wished = error.after().map(|after| now + after);
         let text = error.to_string();
         let is_news = self
             .outage
@@ -222,6 +248,7 @@ impl TopicResync {
         self.report.failures = 0;
         self.owes = false;
         self.backoff.reset();
+        (self.not_before, self.wished) = (None, None);
         self.outage.over();
         self.stage = match self.resync.every {
             Some(every) => Stage::Due(now + every),
@@ -337,15 +364,46 @@ mod tests {
             assert_eq!(topic.due(), Some(now + wait));
         }
         assert_eq!(topic.report.failures, 3);
+        // Another connection does not hurry it.
+        let due = topic.due();
+        topic.ceased();
+        topic.heard(at(2), now);
+        assert_eq!(topic.due(), due);
         topic.asks(at(1));
         topic.answered(snapshot(0), now);
         let (_, unchanged, _) = topic.part(9, at(1)).unwrap();
         assert_eq!(unchanged, Unchanged::Confirms);
         assert!(topic.skipped(0, now), "an empty one is one, too");
         assert_eq!((topic.due(), topic.report.failures), (None, 0));
+        topic.heard(at(3), now);
+        assert_eq!(topic.due(), Some(now), "the failures are over");
+        // Messages wait unread: another answer will do.
+        topic.asks(at(3));
+        topic.asks_later(now);
+        assert_eq!(topic.due(), Some(now + WAITS[0]));
         // An answer that nobody waits for any longer.
         topic.ceased();
         assert_eq!(topic.answered(snapshot(1), now), None);
         assert!(!topic.takes());
+    }
+
+    #[test]
+    fn after_a_reload_only_the_wish_of_the_server_goes_on() {
+        let now = Instant::now();
+        for after in [None, Some(Duration::from_secs(120))] {
+            let mut before = topic(None);
+            before.heard(at(0), now);
+            before.asks(at(1));
+            let text = "no".to_owned();
+            before.answered(Err(ResyncError::Failed { text, after }), now);
+            for (url, wished) in [("http://h/devices", after), ("http://h/others", None)] {
+                let mut corrected = topic(Some(Duration::from_secs(600)));
+                corrected.resync.url = url.parse().unwrap();
+                corrected.heard(at(0), now);
+                corrected.goes_on_from(&before);
+                let expected = now + wished.unwrap_or_default();
+                assert_eq!(corrected.due(), Some(expected), "{url} {after:?}");
+            }
+        }
     }
 }

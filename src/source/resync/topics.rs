@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tracing::{debug, info, warn};
 
-use super::ask::Question;
+use super::ask::{Question, SignedIn, SigninTurn};
 use super::error::ResyncError;
 use super::live::LiveDevices;
 use super::snapshot::{Snapshot, SnapshotStatus};
@@ -38,8 +38,9 @@ pub(in crate::source) struct Resyncs {
     next: Option<Instant>,
     /// A snapshot is being taken in.
     takes: bool,
-    /// What another sign-in on this connection gave.
-    credentials: Option<Credentials>,
+    /// The newest sign-in of a request on this connection.
+    signed_in: Option<SignedIn>,
+    turn: SigninTurn,
     signins: SigninLimit,
     status: Arc<Status>,
 }
@@ -49,7 +50,7 @@ struct Request {
     asked: BoxFuture<'static, Asked>,
 }
 
-type Asked = (Result<Snapshot, ResyncError>, Option<Credentials>);
+type Asked = (Result<Snapshot, ResyncError>, Option<SignedIn>);
 
 /// The end of a request.
 pub(in crate::source) struct Answered {
@@ -81,7 +82,8 @@ impl Resyncs {
             requests: Vec::new(),
             next: None,
             takes: false,
-            credentials: None,
+            signed_in: None,
+            turn: SigninTurn::default(),
             signins,
             status,
         }
@@ -103,9 +105,12 @@ impl Resyncs {
                 continue;
             };
             let known = before.remove(name);
-            let same = |it: &TopicResync| it.resync == *resync && it.decoder == decoder;
+            let same = |it: &TopicResync| it.resync == *resync && it.decoder.reads_as(&decoder);
             let topic = match known {
-                Some(known) if same(&known) => known,
+                Some(mut known) if same(&known) => {
+                    known.decoder = decoder;
+                    known
+                }
                 known => {
                     self.drop_request(name, live);
                     let mut topic = TopicResync::new(resync.clone(), decoder);
@@ -151,7 +156,8 @@ impl Resyncs {
     /// The connection has ended.
     pub(in crate::source) fn link_ended(&mut self, live: &mut LiveDevices) {
         self.requests.clear();
-        self.credentials = None;
+        self.signed_in = None;
+        self.turn = SigninTurn::default();
         self.topics.values_mut().for_each(TopicResync::ceased);
         live.leave_all();
         self.look();
@@ -183,7 +189,11 @@ impl Resyncs {
             let question = Question {
                 resync: topic.resync.clone(),
                 decoder: topic.decoder.clone(),
-                credentials: self.credentials.as_ref().unwrap_or(credentials).clone(),
+                signed_in: match &self.signed_in {
+                    Some(signed_in) => signed_in.clone(),
+                    None => SignedIn::with_connection(credentials.clone()),
+                },
+                turn: self.turn.clone(),
                 signin: settings.signin.clone(),
                 signins: self.signins.clone(),
                 tls: settings.tls.clone(),
@@ -219,9 +229,9 @@ impl Resyncs {
     ) {
         let Answered {
             topic: name,
-            asked: (outcome, credentials),
+            asked: (outcome, signed_in),
         } = answered;
-        self.credentials = credentials.or(self.credentials.take());
+        self.signed_in(signed_in);
         let Some(topic) = self.topics.get_mut(&name).filter(|topic| topic.is_asking()) else {
             return;
         };
@@ -235,6 +245,28 @@ impl Resyncs {
             self.status.resynced(&name, topic.report.clone());
         }
         self.look();
+    }
+
+    /// The end of a request that comes too early: messages that are newer wait unread.
+    pub(in crate::source) fn ask_later(
+        &mut self,
+        answered: Answered,
+        live: &mut LiveDevices,
+        now: Instant,
+    ) {
+        let Answered { topic, asked } = answered;
+        self.signed_in(asked.1);
+        if let Some(resync) = self.topics.get_mut(&topic) {
+            resync.asks_later(now);
+        }
+        live.leave(&topic);
+        self.look();
+    }
+
+    fn signed_in(&mut self, another: Option<SignedIn>) {
+        if let Some(another) = another {
+            self.signed_in = Some(another);
+        }
     }
 
     /// Whether a snapshot is to be taken in.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use stomp_bridge::model::EntryKind;
+use stomp_bridge::model::{EntryKind, Label, Named, Names};
 use stomp_bridge::pipeline::{Constants, Mapping};
 use stomp_bridge::source::{
     AnswerPart, BodyTemplate, Extract, Resync, ResyncReport, Signin, SigninTemplate, Step,
@@ -101,11 +101,15 @@ impl Lab {
     }
 
     fn wants(&self, settings: Settings) {
+        self.wants_with(settings, None, "/data");
+    }
+
+    fn wants_with(&self, settings: Settings, names: Option<Arc<Names>>, items: &str) {
         let mut mapping = Mapping::default();
-        mapping.items = Some("/data".parse().unwrap());
+        mapping.items = Some(items.parse().unwrap());
         let decoders = decoders(&settings.topics);
         let with_snapshots = decoders.iter().map(|(name, decoder)| {
-            let decoder = decoder.clone();
+            let decoder = decoder.clone().with_names(names.clone());
             let decoder = decoder.with_snapshot(mapping.clone(), Constants::default());
             (name.clone(), decoder)
         });
@@ -296,7 +300,11 @@ async fn a_failure_is_named_and_tried_again_and_the_live_stream_does_not_wait() 
             "",
             "answered 302 (to /elsewhere); redirects are not followed",
         ),
-        (OK, "<html>", "expected JSON"),
+        (
+            OK,
+            r#"{"code":500,"msg":"busy","data":null}"#,
+            r#""code": 500 looks like a refusal"#,
+        ),
         (
             OK,
             r#"{"data":[{"id":1}]}"#,
@@ -391,7 +399,7 @@ async fn where_the_sign_in_has_expired_it_signs_in_again_and_asks_again() {
     );
     for (refused, expected) in [("401 Unauthorized", "first-token"), (OK, "second-token")] {
         let answer = match refused {
-            OK => r#"{"code":401,"msg":"expired first-token"}"#,
+            OK => r#"{"code":401,"msg":"expired first-token","data":null}"#,
             _ => "",
         };
         let request = rest.answers(refused, answer).await;
@@ -411,6 +419,64 @@ async fn where_the_sign_in_has_expired_it_signs_in_again_and_asks_again() {
     }
     rest.answers(OK, FAULT).await;
     lab.resynced(1).await;
+}
+
+#[tokio::test]
+async fn a_request_that_uses_nothing_of_the_sign_in_does_not_sign_in_again() {
+    let (lab, rest) = (Lab::new(AckMode::Auto).await, Rest::bind().await);
+    let _server = lab.accept_session("0,0").await;
+    lab.until(|status| status.link().state.is_ready()).await;
+    let step = Step {
+        url: rest.url("/login").parse().unwrap(),
+        method: StepMethod::Post(BodyTemplate::Empty),
+        headers: Vec::new(),
+        expect: None,
+        extract: Vec::new(),
+    };
+    let (signs_in, signed_in) = (lab.accept_session("0,0"), rest.answers(OK, ""));
+    lab.wants(Settings {
+        signin: Some(Signin {
+            steps: vec![step],
+            timeout: Duration::from_secs(10),
+            redacted: Vec::new(),
+        }),
+        ..lab.with_resync(Some(rest.resync()))
+    });
+    let (_server, signed_in) = tokio::join!(signs_in, signed_in);
+    assert!(signed_in.starts_with("POST /login"), "{signed_in}");
+    rest.answers("401 Unauthorized", "").await;
+    lab.until(|status| status.resyncs()["map-1"].failures == 1)
+        .await;
+    let trouble = lab.report().trouble.unwrap();
+    assert!(
+        trouble.contains("nothing in the request comes from"),
+        "{trouble}"
+    );
+    // The next request is for the snapshot again.
+    let request = rest.answers(OK, FAULT).await;
+    assert!(request.starts_with("GET /devices"), "{request}");
+}
+
+#[tokio::test]
+async fn other_names_ask_for_no_snapshot() {
+    let (lab, rest) = (Lab::new(AckMode::Auto).await, Rest::bind().await);
+    let _server = lab.accept_session("0,0").await;
+    lab.until(|status| status.link().state.is_ready()).await;
+    lab.resyncs_by(Some(rest.resync()));
+    rest.answers(OK, NORMAL).await;
+    lab.resynced(1).await;
+    let mut names = Names::default();
+    names.add(Named::Device("1/7"), Label::default());
+    lab.wants_with(
+        lab.with_resync(Some(rest.resync())),
+        Some(Arc::new(names)),
+        "/data",
+    );
+    rest.is_not_asked().await;
+    // Another mapping may read something else.
+    lab.wants_with(lab.with_resync(Some(rest.resync())), None, "/rows");
+    rest.answers(OK, r#"{"rows":[]}"#).await;
+    lab.resynced(2).await;
 }
 
 #[tokio::test]
