@@ -64,7 +64,7 @@ impl View {
                     .map(|trouble| format!(": {trouble}"))
                     .unwrap_or_default();
                 reasons.push(format!(
-                    "sink {} not up since {}{trouble}",
+                    "sink {} not up since {:.0}{trouble}",
                     sink.name, report.since
                 ));
             }
