@@ -504,13 +504,16 @@ WHERE i.ends_fault
 UNION ALL
 SELECT
     d.stream, d.client_id, d.device_id, s.state, d.fault_since, NULL,
-    seconds_between(d.fault_since, now()), d.fault_uncertain_us / 1e6::double precision,
-    d.fault_uncertain_us = 0 AND NOT EXISTS (
-        SELECT 1 FROM coverage AS g WHERE g.topic = t.topic AND g.begins_gap AND g.at >= d.last_seen
-    )
+    seconds_between(d.fault_since, now()),
+    d.fault_uncertain_us / 1e6::double precision + coalesce(seconds_between(g.at, now()), 0),
+    d.fault_uncertain_us = 0 AND g.at IS NULL
 FROM device_row AS d
 JOIN topic AS t ON t.topic_key = d.topic_key
 JOIN state AS s ON s.state_key = d.state_key
+LEFT JOIN coverage AS g ON g.event_id = (
+    SELECT c.event_id FROM coverage AS c
+    WHERE c.topic = t.topic AND c.begins_gap AND c.at >= d.last_seen ORDER BY c.at LIMIT 1
+)
 WHERE d.fault_since IS NOT NULL;
 
 -- How long each device was in each state, by the day of the configured zone. A state that lasts is counted up to the
@@ -583,7 +586,7 @@ COMMENT ON COLUMN fault_episode.state IS 'The last state of the episode.';
 COMMENT ON COLUMN fault_episode.since IS 'When it began.';
 COMMENT ON COLUMN fault_episode.until IS 'When it ended; null: it lasts.';
 COMMENT ON COLUMN fault_episode.seconds IS 'How long it was, or is up to now.';
-COMMENT ON COLUMN fault_episode.uncertain_seconds IS 'How much of it is uncertain.';
+COMMENT ON COLUMN fault_episode.uncertain_seconds IS 'How much of it is uncertain, up to now where it lasts.';
 COMMENT ON COLUMN fault_episode.certain IS 'All of it is certain.';
 
 COMMENT ON VIEW state_daily IS 'How long each device was in each state, by day. A state that lasts is counted up to the last midnight.';

@@ -241,13 +241,17 @@ WHERE i.ends_fault = 1
 UNION ALL
 SELECT
     d.stream, d.client_id, d.device_id, s.state, d.fault_since, NULL,
-    max(0, round((julianday('now') - julianday(d.fault_since)) * 86400, 3)), d.fault_uncertain_us / 1e6,
-    d.fault_uncertain_us = 0 AND NOT EXISTS (
-        SELECT 1 FROM coverage AS g WHERE g.topic = t.topic AND g.begins_gap = 1 AND g.at >= d.last_seen
-    )
+    max(0, round((julianday('now') - julianday(d.fault_since)) * 86400, 3)),
+    d.fault_uncertain_us / 1e6
+        + coalesce(max(0, round((julianday('now') - julianday(g.at)) * 86400, 3)), 0.0),
+    d.fault_uncertain_us = 0 AND g.at IS NULL
 FROM device_row AS d
 JOIN topic AS t ON t.topic_key = d.topic_key
 JOIN state AS s ON s.state_key = d.state_key
+LEFT JOIN coverage AS g ON g.event_id = (
+    SELECT c.event_id FROM coverage AS c
+    WHERE c.topic = t.topic AND c.begins_gap = 1 AND c.at >= d.last_seen ORDER BY c.at LIMIT 1
+)
 WHERE d.fault_since IS NOT NULL;
 
 -- How long each device was in each state, by the day of the configured zone. A state that lasts is counted up to the

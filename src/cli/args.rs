@@ -74,10 +74,10 @@ pub(super) enum Verb {
     Status(status::StatusArgs),
     /// List, show, redrive and drop dead letters and undecodable entries.
     Dlq(dlq::DlqArgs),
-    /// Ask a SQL history: devices, statuses, faults, availability, gaps.
+    /// Ask a SQL history: devices, statuses, faults, availability, gaps; or tidy it.
     ///
-    /// It changes nothing, runs beside the daemon or without one, and needs nothing of the
-    /// configuration but the place of the history.
+    /// It runs beside the daemon or without one. A question changes nothing, and needs nothing of the
+    /// configuration but the place of the history. `forget` and `prune` delete, with --yes alone.
     #[command(
         after_help = "Examples:\n  stomp-bridge history devices --severity critical\n  \
                       stomp-bridge history availability --since 7d\n  \

@@ -7,6 +7,7 @@ use clap::Args;
 use rustix::fs::{Access, access};
 use serde::Serialize;
 
+use super::config_file::config_file;
 use super::connection::verb_code;
 use super::doctor::{self, Form, Looks, Report};
 use super::exit::{BAD_CONFIGURATION, fail, refuse};
@@ -50,7 +51,7 @@ fn forbidden(file: &Path) -> Option<PathBuf> {
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
     /// The configuration file.
-    #[arg(short, long, value_name = "FILE", default_value = "config.toml")]
+    #[arg(short, long, value_name = "FILE", default_value_os_t = config_file(), hide_default_value = true)]
     config: PathBuf,
     /// Then try the server and the sinks, as `doctor` does.
     #[arg(long)]

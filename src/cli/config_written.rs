@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
+use super::config_file::config_file;
 use super::exit::BAD_CONFIGURATION;
 use super::print::{self, harmless, say, table, tell};
 use crate::config;
@@ -13,7 +14,7 @@ use crate::config;
 #[derive(Debug, Args)]
 pub(super) struct ShowArgs {
     /// The configuration file.
-    #[arg(short, long, value_name = "FILE", default_value = "config.toml")]
+    #[arg(short, long, value_name = "FILE", default_value_os_t = config_file(), hide_default_value = true)]
     config: PathBuf,
     /// Print JSON.
     #[arg(long)]

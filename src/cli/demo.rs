@@ -315,6 +315,7 @@ async fn stored(journal: &Journal, last: Position) -> anyhow::Result<()> {
 fn farewell(dir: &Path) {
     let history = dir.join("history.db");
     say!("\nThe history stays in {}. Try:\n", history.display());
+    say!("  stomp-bridge history faults --file {}", history.display());
     let queries = [
         "select client_id, device_id, state, severity, city from device_current",
         "select state, count(*) from status_event group by state",

@@ -174,6 +174,13 @@ async fn list(reader: &mut Reader) -> anyhow::Result<Vec<Listed>> {
     Ok(dead_letters.chain(undecodable).collect())
 }
 
+fn counted(entries: u64) -> String {
+    match entries {
+        1 => "1 entry".to_owned(),
+        _ => format!("{entries} entries"),
+    }
+}
+
 /// What a list of one sink's dead letters does not show.
 fn left_out(undecodable: usize) -> String {
     let entries = match undecodable {
@@ -312,7 +319,7 @@ impl Chosen {
         if self.json {
             print::json(&serde_json::json!({ "entries": entries }))?;
         } else {
-            say!("{entries} entries {done}");
+            say!("{} {done}", counted(entries));
         }
         let wanted = if self.all {
             1
@@ -421,6 +428,7 @@ mod tests {
         let told =
             "1 undecodable entry belongs to no sink: see `stomp-bridge dlq list --undecodable`";
         assert_eq!(left_out(1), told);
+        assert_eq!([counted(1), counted(2)], ["1 entry", "2 entries"]);
         assert!(left_out(13).starts_with("13 undecodable entries belong to no sink"));
     }
 

@@ -4,8 +4,12 @@
 use std::io::Write;
 
 use super::terminal::{PLAIN, colour, has_colours};
+use crate::excerpt::beginning;
 use crate::model::StatusEvent;
 use crate::pipeline::Decoder;
+
+/// Characters of a serial number that are shown.
+const SERIAL_CHARS: usize = 4;
 
 /// Prints the line; in the severity's colour where the state has changed and somebody looks.
 pub(super) fn print(event: &StatusEvent, decoder: &Decoder) -> std::io::Result<()> {
@@ -24,13 +28,7 @@ pub(super) fn line(event: &StatusEvent, decoder: &Decoder) -> String {
         .received_at
         .to_zoned(jiff::tz::TimeZone::system())
         .strftime("%H:%M:%S");
-    let serial: String = event
-        .serial
-        .as_deref()
-        .unwrap_or("-")
-        .chars()
-        .take(4)
-        .collect();
+    let serial = beginning(event.serial.as_deref().unwrap_or("-"), SERIAL_CHARS);
     let old = event
         .old_state
         .as_deref()
@@ -40,7 +38,7 @@ pub(super) fn line(event: &StatusEvent, decoder: &Decoder) -> String {
     let name = event.label.as_ref().and_then(|label| label.name.as_deref());
     let name = name.map(|name| format!(" {name}")).unwrap_or_default();
     printable(&format!(
-        "{time} {topic} device {client}/{device}{name} {serial}…  {old} {mark} {}",
+        "{time} {topic} device {client}/{device}{name} {serial}  {old} {mark} {}",
         event.state
     ))
 }
@@ -109,7 +107,11 @@ mod tests {
         );
         check(
             r#"{"clientId":1,"deviceId":2,"newState":"故障"}"#,
-            "map-1 device 1/2 -…  -  = fault",
+            "map-1 device 1/2 -  -  = fault",
+        );
+        check(
+            r#"{"clientId":1,"deviceId":2,"sn":"SN8","newState":"故障"}"#,
+            "map-1 device 1/2 SN8  -  = fault",
         );
     }
 }

@@ -34,8 +34,9 @@ pub(super) struct ReplayArgs {
     /// Only entries received before this time.
     #[arg(long, value_name = "TIME", value_parser = time)]
     until: Option<Timestamp>,
-    /// Only the statuses of this device, by its id.
-    #[arg(long, value_name = "ID")]
+    /// Only the statuses of this device: client and device as in 1/7, a device of any client as in 7,
+    /// or a name from [names].
+    #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
     /// Only print how many entries there are.
     #[arg(long)]
@@ -148,7 +149,7 @@ async fn count(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
             // The count does not depend on the journal's id.
             let event = event_of(delivery, Uuid::nil(), &statuses, &entry);
             let device = slice.device_id.as_deref();
-            let is_wanted = |event: &Event| device.is_none() || device == event.device_id();
+            let is_wanted = |event: &Event| device.is_none_or(|device| event.is_of(device));
             if event.as_ref().is_some_and(is_wanted) {
                 let (first, _, count) = found.unwrap_or((entry.position, entry.position, 0));
                 found = Some((first, entry.position, count + 1));
@@ -170,10 +171,20 @@ async fn count(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
             .zip(last)
             .map(|(first, last)| format!(", positions {first} to {last}"))
             .unwrap_or_default();
-        say!("{count} events{span}; nothing was sent");
+        say!(
+            "{}{span}; nothing was sent",
+            events(count, args.device.as_deref())
+        );
         say_missing(missing);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// How many, and of which device, since a mistyped one has none.
+fn events(count: u64, device: Option<&str>) -> String {
+    let events = if count == 1 { "event" } else { "events" };
+    let device = device.map(|device| format!(" of device {}", print::harmless(device)));
+    format!("{count} {events}{}", device.unwrap_or_default())
 }
 
 fn time(text: &str) -> anyhow::Result<Timestamp> {
@@ -202,6 +213,12 @@ fn time(text: &str) -> anyhow::Result<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_count_names_the_device() {
+        assert_eq!(events(0, Some("1/7")), "0 events of device 1/7");
+        assert_eq!(events(1, None), "1 event");
+    }
 
     #[test]
     fn times_are_points_or_so_long_ago() {

@@ -30,7 +30,7 @@ use super::settings::Settings;
 use super::statuses::Statuses;
 use crate::faults::{self, Failpoint, Mutation};
 use crate::journal::{self, DeliveryProof, Journal, Passed, Start};
-use crate::model::{Event, Position};
+use crate::model::{Event, EventKind, Position};
 use crate::rotation;
 use crate::sinks::{Capabilities, Health, Ordering, Reason, Sink, Trouble, Undelivered};
 
@@ -81,6 +81,7 @@ pub(super) struct Engine {
     /// By which the journal knows the `when`.
     when_digest: Option<[u8; 32]>,
     pub(super) capabilities: Capabilities,
+    pub(super) wants_coverage: bool,
     /// Those that make no attempt now.
     sinks: Vec<Box<dyn Sink>>,
     under_way: FuturesUnordered<BoxFuture<'static, Box<Ended>>>,
@@ -145,6 +146,7 @@ impl Engine {
             start: settings.start,
             when_digest: settings.when.as_ref().map(all_filtered::digest),
             capabilities,
+            wants_coverage: settings.kinds.contains(&EventKind::Coverage),
             sinks,
             under_way: FuturesUnordered::new(),
             report,
@@ -244,14 +246,25 @@ impl Engine {
         Ok(())
     }
 
-    /// Waits for the attempts in flight; begins none.
+    /// Waits for the attempts in flight; begins none but those of [`Engine::deliver_last`].
     async fn finish(&mut self) -> Result<(), journal::Error> {
         let deadline = Instant::now() + UNDER_WAY_STOP;
         while let Ok(Some(ended)) = timeout_at(deadline, self.under_way.next()).await {
             self.ended(ended).await?;
         }
+        if let Ok(delivered) = timeout_at(deadline, self.deliver_last()).await {
+            delivered?;
+        }
         self.report.waiting(0);
         self.report.tell_rest();
+        Ok(())
+    }
+
+    /// Waits for the attempts in flight, however long they take.
+    pub(super) async fn finish_attempts(&mut self) -> Result<(), journal::Error> {
+        while let Some(ended) = self.under_way.next().await {
+            self.ended(ended).await?;
+        }
         Ok(())
     }
 
@@ -376,7 +389,7 @@ impl Engine {
     }
 
     /// Whether what comes next in the log may be read.
-    fn may_read(&self) -> bool {
+    pub(super) fn may_read(&self) -> bool {
         self.scheduler.is_open()
             && !self.scheduler.is_log_held()
             && match self.capabilities.ordering {
@@ -406,7 +419,7 @@ impl Engine {
 
     /// Takes on what comes next in the log. What cannot be read is dead-lettered before anything
     /// moves.
-    async fn read_log(&mut self, newest: Position) -> Result<(), journal::Error> {
+    pub(super) async fn read_log(&mut self, newest: Position) -> Result<(), journal::Error> {
         let after = self.progress.through;
         let chunk = self.prefetch.take(after, newest, &mut self.log);
         let Chunk {
@@ -484,7 +497,7 @@ impl Engine {
         Ok(())
     }
 
-    fn begin(&mut self, attempt: Box<Attempt>) {
+    pub(super) fn begin(&mut self, attempt: Box<Attempt>) {
         if faults::makes(Mutation::CursorBeforeDelivery)
             && let Some(through) = attempt.through().filter(|to| *to > self.progress.cursor)
         {

@@ -12,6 +12,7 @@
 //! | `circuit_breaker`, `bucket` | pure: a sink that rejects too much; one that has a rate |
 //! | `progress` | pure: the cursor, and the entries ahead of it |
 //! | `resume` | where a sink goes on, by the journal's cursor and by its own |
+//! | `stopping` | what a history still gets at a stop |
 //! | `prefetch`, `decode`, `gaps` | the log as one sink reads it |
 //! | `all_filtered` | pure: a `when` that may hold for nothing |
 //! | `statuses` | decodes a status once for all sinks |
@@ -39,6 +40,7 @@ mod resume;
 mod scheduler;
 mod settings;
 mod statuses;
+mod stopping;
 #[cfg(test)]
 mod tests;
 mod verdict;

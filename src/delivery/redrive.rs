@@ -178,7 +178,7 @@ impl Redrive {
             !dead_letters.contains(&entry.position) && replay.wants(entry.received_at)
         });
         let device = replay.device_id.as_deref();
-        let wanted = |event: &Event| device.is_none() || device == event.device_id();
+        let wanted = |event: &Event| device.is_none_or(|device| event.is_of(device));
         let events = entries
             .iter()
             .filter_map(|entry| match (log.decode)(entry) {

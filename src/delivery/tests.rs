@@ -3,6 +3,7 @@
 
 mod gathering;
 mod per_device;
+mod stopping;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -335,7 +336,7 @@ impl Rig {
     pub(super) fn start_with(&mut self, sink: Box<dyn Sink>) {
         let settings = Settings {
             name: "site".into(),
-            kinds: [EventKind::Status].into(),
+            kinds: [EventKind::Status, EventKind::Coverage].into(),
             topics: None,
             when: None,
             omit: Omit::default(),

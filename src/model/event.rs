@@ -102,6 +102,20 @@ impl Event {
         self.status().map(|status| status.device_id.as_str())
     }
 
+    /// Whether it concerns this device, in the words of an operator: its id, its client and its id
+    /// as in `1/7`, or its name of `[names]`.
+    pub fn is_of(&self, device: &str) -> bool {
+        let Some(status) = self.status() else {
+            return false;
+        };
+        let name = status
+            .label
+            .as_ref()
+            .and_then(|label| label.name.as_deref());
+        let key = super::device_key(&status.client_id, &status.device_id);
+        status.device_id == device || key == device || name == Some(device)
+    }
+
     /// The status, where it is one.
     pub fn status(&self) -> Option<&StatusEvent> {
         match self {

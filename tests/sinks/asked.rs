@@ -175,7 +175,7 @@ async fn an_answer_says_what_happened() {
                     "faults"
                 ]
             ),
-            ["66.66666666666667 43200 64800 21600 1"]
+            ["66.66 43200 64800 21600 1"]
         );
         let groups = ask(&format!("availability --by group {day}"));
         assert_eq!(

@@ -107,5 +107,7 @@ async fn a_snapshot_ends_the_uncertainty_of_the_devices_that_it_has() {
         let gap = heard(9, "05:00", Some(CoverageCause::Silent));
         sink.attempt(batch(&[gap])).await.unwrap();
         assert_eq!(database.count(certain).await, 0, "{}", database.url());
+        let uncertain = "fault_episode WHERE NOT certain AND uncertain_seconds > 0";
+        assert_eq!(database.count(uncertain).await, 3, "{}", database.url());
     }
 }

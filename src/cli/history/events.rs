@@ -79,10 +79,14 @@ fn shape() -> Shape {
 
 fn row(row: &Row<'_>, view: &View<'_>) -> Vec<Cell> {
     let [name, group] = label_cells(row, view);
-    let note = match (row.is("missed_transition"), row.is("changed")) {
-        (true, _) => "missed",
-        (false, true) => "changed",
-        (false, false) => "",
+    let note = if row.is("missed_transition") {
+        "missed"
+    } else if row.text("via") == "resync" {
+        "resync"
+    } else if row.is("changed") {
+        "changed"
+    } else {
+        ""
     };
     vec![
         time_cell(row.time("received_at"), view),

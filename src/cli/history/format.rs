@@ -116,7 +116,13 @@ fn has_device(fields: &[Field]) -> bool {
 }
 
 fn csv(row: &Row<'_>, labels: &Labels) -> String {
-    let mut cells: Vec<String> = row.pairs().map(|(_, value)| quoted(&text(value))).collect();
+    let mut cells: Vec<String> = row
+        .pairs()
+        .map(|(name, value)| match value {
+            Value::Number(number) => rounded(name, *number).to_string(),
+            value => quoted(&text(value)),
+        })
+        .collect();
     if row.value("device_id").is_some() && !labels.are_absent() {
         let label = labels.of_row(row).cloned().unwrap_or_default();
         cells.extend([label.name, label.group].map(|text| quoted(text.as_deref().unwrap_or(""))));
@@ -132,6 +138,18 @@ fn text(value: &Value) -> String {
         Value::Number(number) => number.to_string(),
         Value::Integer(integer) => integer.to_string(),
         Value::Boolean(boolean) => boolean.to_string(),
+    }
+}
+
+/// A percent has two digits, and is never 100 where something is missing; seconds have three. A
+/// place is as it was sent.
+fn rounded(name: &str, number: f64) -> f64 {
+    if name == "percent" {
+        (number * 100.0).floor() / 100.0
+    } else if name.ends_with("seconds") {
+        (number * 1000.0).round() / 1000.0
+    } else {
+        number
     }
 }
 
@@ -159,7 +177,7 @@ impl Serialize for Object<'_> {
                     object.serialize_entry(name, &payload(text))?
                 }
                 Value::Null => object.serialize_entry(name, &())?,
-                Value::Number(number) => object.serialize_entry(name, number)?,
+                Value::Number(number) => object.serialize_entry(name, &rounded(name, *number))?,
                 Value::Integer(integer) => object.serialize_entry(name, integer)?,
                 Value::Boolean(boolean) => object.serialize_entry(name, boolean)?,
                 Value::Text(_) | Value::Time(_) => object.serialize_entry(name, &text(value))?,
@@ -246,6 +264,18 @@ mod tests {
         });
         let expected = r#"{"device_id":"a,\"b\"\r\n故障","payload":{"x":1},"seconds":null}"#;
         assert_eq!(object, expected);
+    }
+
+    #[test]
+    fn figures_are_rounded_and_places_are_not() {
+        for (name, number, expected) in [
+            ("percent", 99.999_9, 99.99),
+            ("percent", 100.0, 100.0),
+            ("uncertain_seconds", 105.707_053_367, 105.707),
+            ("longitude", 120.123_456_789, 120.123_456_789),
+        ] {
+            assert_eq!(rounded(name, number), expected, "{name}");
+        }
     }
 
     #[test]

@@ -57,6 +57,10 @@ pub(super) async fn prune(args: &PruneArgs) -> anyhow::Result<ExitCode> {
         .to_string();
     let name = history.name().to_owned();
     let old = format!("received before {local} ({})", reader.zone_name());
+    if older == 0 {
+        say!("{name}: no statuses were {old}: there is nothing to delete");
+        return Ok(ExitCode::SUCCESS);
+    }
     if !args.yes {
         say!("{name}: {older} statuses were {old}; intervals, days and gaps stay");
         say!("nothing was deleted: add --yes to delete these statuses");

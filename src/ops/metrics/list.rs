@@ -263,7 +263,7 @@ pub(super) static RESYNC_LAST: Family = gauge(
 pub(super) static RESYNC_FAILING: Family = gauge(
     "stomp_bridge_resync_failing",
     &["topic"],
-    "1 while the topic's newest snapshot is one that failed; of other, of one",
+    "1 while the newest snapshot of the topic failed; of other, while that of any of them did",
 );
 // Statuses.
 
