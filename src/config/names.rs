@@ -266,7 +266,7 @@ impl Found {
         }
         let (name, group) = (cell(columns.name), cell(columns.group));
         let is_long = |text: &str| text.chars().count() > LABEL_CHARS_MAX;
-        if name.into_iter().chain(group).any(|text| is_long(text)) {
+        if name.into_iter().chain(group).any(is_long) {
             return Some(format!(
                 "the line is left out: a name has at most {LABEL_CHARS_MAX} characters"
             ));

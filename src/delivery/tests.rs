@@ -511,10 +511,11 @@ async fn a_sink_whose_other_side_is_down_waits_and_does_not_hang() {
         assert!(!is_overdue(&rig), "{:?}", rig.fake.far());
         tokio::time::sleep(Duration::from_secs(10)).await;
     }
-    let far = rig.fake.far();
-    assert_eq!((far.attempts.len(), far.confirmed.len()), (11, 3));
-    assert!(far.tended > 2, "it was idle, too: {far:?}");
-    drop(far);
+    {
+        let far = rig.fake.far();
+        assert_eq!((far.attempts.len(), far.confirmed.len()), (11, 3));
+        assert!(far.tended > 2, "it was idle, too: {far:?}");
+    }
     // Nobody turns any more, and nobody has said that it ends.
     let (_stop, running) = rig.running.take().unwrap();
     running.abort();

@@ -153,7 +153,8 @@ impl Progress {
         let source = self.source_hangs(view.source.turns(), now);
         let journal = view.journal.log.is_overdue(now);
         let parts = [("the source", source), ("the journal", journal)].into_iter();
-        let parts = parts.filter_map(|(part, hangs)| hangs.then(|| part.to_owned()));
+        let parts = parts.filter(|(_, hangs)| *hangs);
+        let parts = parts.map(|(part, _)| part.to_owned());
         let sinks = hanging_sinks(&view.sinks.all(), now);
         let hanging: Vec<String> = parts.chain(sinks).collect();
         if !hanging.is_empty() && hanging != self.said {

@@ -649,7 +649,7 @@ mod tests {
             let verdict = verdict(vec![fact]);
             let [en, zh] = Lang::ALL.map(|lang| verdict.said(lang));
             assert_ne!(en.sentence, zh.sentence);
-            assert!(zh.title.chars().any(|c| !c.is_ascii()), "{}", zh.title);
+            assert!(!zh.title.is_ascii(), "{}", zh.title);
             assert!(
                 en.sentence.is_ascii() || en.sentence.contains('…'),
                 "{}",

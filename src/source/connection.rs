@@ -190,9 +190,7 @@ impl<'a> Connection<'a> {
     pub(super) async fn open(
         wanted: &'a mut ReloadRequest,
         attempt: Attempt,
-        journal: &'a Log,
-        intake: &'a mut Intake,
-        commit: &'a mut Commit,
+        (journal, intake, commit): (&'a Log, &'a mut Intake, &'a mut Commit),
         status: &'a Arc<Status>,
         admission: &'a mut Admission,
         resyncs: &'a mut Resyncs,

@@ -358,9 +358,7 @@ impl Source {
             Connection::open(
                 &mut self.wanted,
                 attempt,
-                &self.journal,
-                &mut self.intake,
-                &mut self.commit,
+                (&self.journal, &mut self.intake, &mut self.commit),
                 &self.status,
                 &mut self.admission,
                 &mut self.resyncs,

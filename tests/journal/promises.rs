@@ -229,7 +229,7 @@ impl Model {
                 1 => NewContent::Coverage,
                 2 => NewContent::Resync {
                     stream,
-                    key: key((n % 4 == 0).then(|| "s1".to_owned())),
+                    key: key((n.is_multiple_of(4)).then(|| "s1".to_owned())),
                     unchanged: match n % 4 {
                         0 | 1 => Unchanged::Confirms,
                         _ => Unchanged::Dropped,
@@ -238,7 +238,7 @@ impl Model {
                 _ => NewContent::Status {
                     stream,
                     // A key that only a repeat has said is not known after a crash.
-                    key: key((n % 3 > 0 && n % 4 != 2).then(|| format!("s{}", n % 2))),
+                    key: key((!n.is_multiple_of(3) && n % 4 != 2).then(|| format!("s{}", n % 2))),
                 },
             };
             if let Some((stream, key)) = entry.content.status() {

@@ -134,7 +134,7 @@ fn no_group(group: &str, labels: &Labels) -> String {
     let groups = labels.groups();
     match groups.as_slice() {
         [] => format!("there is no group {group}: the configuration's [names] has none"),
-        [shown @ ..] => {
+        shown => {
             let shown: Vec<&str> = shown.iter().take(GROUPS_SHOWN_MAX).copied().collect();
             let more = if groups.len() > shown.len() {
                 ", …"

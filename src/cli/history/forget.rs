@@ -1,7 +1,7 @@
 //! A device is forgotten: its rows in every history, its last state, its dead letters. What would go
 //! is said first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -128,20 +128,22 @@ impl Known {
     /// The devices that are meant: `client/device`.
     fn names(&self) -> Vec<String> {
         let stored = self.histories.iter().flat_map(|history| &history.devices);
-        let stored = stored.map(|it| format!("{}/{}", it.client_id, it.device_id));
+        let stored = stored.map(|it| (&*it.client_id, &*it.device_id));
         let last = self.last_states.iter();
-        let last = last.map(|it| format!("{}/{}", it.client_id, it.device_id));
-        let mut names: Vec<String> = stored.chain(last).map(|name| harmless(&name)).collect();
-        names.sort_unstable();
-        names.dedup();
+        let last = last.map(|it| (&*it.client_id, &*it.device_id));
+        // Of two devices, `a/b` of `c` and `b` of `c/a`, the names look the same.
+        let devices: BTreeSet<(&str, &str)> = stored.chain(last).collect();
+        let names = devices.into_iter();
         names
+            .map(|(client, device)| harmless(&format!("{client}/{device}")))
+            .collect()
     }
 
     /// What goes, and what stays.
     fn say(&self, is_done: bool) {
         let (name, verb) = (
             self.names().join(", "),
-            if is_done { "is" } else { "would be" },
+            if is_done { "is to be" } else { "would be" },
         );
         say!("device {name} {verb} forgotten:");
         let stored = self.histories.iter().map(|history| {

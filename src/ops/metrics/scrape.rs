@@ -221,7 +221,8 @@ impl Scrape<'_> {
         for sink in running.iter() {
             samples.histogram(&[&sink.name], &sink.counters.confirmed.read());
         }
-        let counts: [(_, fn(&SinkView) -> &AtomicU64); 6] = [
+        type Count = fn(&SinkView) -> &AtomicU64;
+        let counts: [(_, Count); 6] = [
             (&list::SINK_DELIVERED, |sink| &sink.counters.delivered),
             (&list::SINK_FILTERED, |sink| &sink.counters.filtered),
             (&list::SINK_RETRIES, |sink| &sink.counters.retries),

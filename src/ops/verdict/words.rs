@@ -66,7 +66,7 @@ pub(super) fn reasons(fact: &Fact) -> Vec<String> {
         Fact::SinksDown { sinks, .. } => {
             let line = |sink: &Down| {
                 let trouble = after_colon(sink.trouble.as_deref());
-                format!("sink {} not up since {}{trouble}", sink.name, sink.since)
+                format!("sink {} not up since {:.0}{trouble}", sink.name, sink.since)
             };
             sinks.iter().map(line).collect()
         }
@@ -394,10 +394,10 @@ pub(super) fn todo(
         Fact::DeadLetters { sinks, .. } => {
             let each: Vec<String> =
                 sinks.iter().map(|(name, count)| format!("{name} {}", grouped(*count))).collect();
-            one("", ended(&clause(fact, at, lang), lang), &lang.t(
+            one("", ended(&clause(fact, at, lang), lang), lang.t(
                 &format!("{}. They hold nothing else up, and stay until somebody decides.", each.join(", ")),
                 &format!("{}。它们不阻塞其他事件，在有人处理之前一直保留。", each.join("，")),
-            ).to_owned())
+            ))
         }
         Fact::Undecodable { .. } => whole(lang.t(
             "They are kept as they came: correct the topic's mapping, reload, then redrive them by \

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 use tracing::info;
@@ -270,9 +272,14 @@ fn redirect(answer: &Answer) -> Option<&str> {
 
 /// As platforms say it that answer 200 to everything.
 fn says_401(text: &str) -> bool {
-    let answer: Option<serde_json::Value> = serde_json::from_str(text).ok();
-    let code = answer.as_ref().and_then(|answer| answer.get("code"));
-    code.is_some_and(|code| code == 401 || code == "401")
+    /// The rest of a large answer is passed over.
+    #[derive(Deserialize)]
+    struct Coded<'a> {
+        #[serde(borrow)]
+        code: &'a RawValue,
+    }
+    let answer: Option<Coded<'_>> = serde_json::from_str(text).ok();
+    answer.is_some_and(|answer| ["401", "\"401\""].contains(&answer.code.get()))
 }
 
 fn text_of(answer: &Answer) -> String {

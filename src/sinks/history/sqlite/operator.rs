@@ -187,6 +187,8 @@ impl SqliteOperator {
     /// Copies the history as it is at one moment to a file that is not there yet. The daemon writes
     /// on meanwhile; SQLite keeps what it writes beside the file until the copy is done.
     pub(in crate::sinks::history) async fn back_up(&mut self, to: &Path) -> io::Result<u64> {
+        // `:memory:` and `file:…` mean something else to SQLite.
+        let to = &std::path::absolute(to)?;
         let Some(name) = to.to_str() else {
             let why = "SQLite writes no file whose name is not UTF-8: name another one";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
