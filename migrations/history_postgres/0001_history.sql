@@ -369,6 +369,10 @@ BEGIN
         ends := least(begins + ('1 ' || unit)::interval, behind);
         begins := greatest(begins, before);
         part := of || '_p' || to_char(begins, 'YYYYMMDD');
+        -- Somebody may keep one that was detached.
+        WHILE to_regclass(quote_ident(part)) IS NOT NULL LOOP
+            part := part || '_';
+        END LOOP;
         EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', part, of);
         EXECUTE format('COMMENT ON TABLE %I IS %L', part, format('Rows of %s from %s up to %s.', of, begins, ends));
         IF of = 'event' THEN

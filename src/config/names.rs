@@ -136,6 +136,14 @@ fn read(file: &FilePath) -> Result<Found, Unusable> {
         help: unread(&error).to_owned(),
     };
     let mut bytes = Vec::new();
+    // A pipe would keep whoever opens it.
+    let found = std::fs::metadata(file).map_err(failed)?;
+    if !found.is_file() && !found.is_dir() {
+        return Err(Unusable {
+            message: format!("{shown} is no file"),
+            help: "name a file with a line for each device".to_owned(),
+        });
+    }
     let opened = File::open(file).map_err(failed)?;
     opened
         .take(FILE_BYTES_MAX + 1)

@@ -266,8 +266,6 @@ async fn a_command_that_cannot_be_answered_says_why() {
             "devices --group 江",
             "there is no group 江; [names] has 广东, 江苏",
         ),
-        ("events --format geojson", "is for `history devices`"),
-        ("export --format table", "writes --format csv or json"),
         (
             "events --since 2026-01-03 --until 2026-01-02",
             "--since is not before --until",
@@ -278,6 +276,18 @@ async fn a_command_that_cannot_be_answered_says_why() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{args}: {said}");
         assert!(said.contains(expected), "{args}: {said}");
+    }
+    for (args, formats) in [
+        ("events --format geojson", "table, csv, json"),
+        ("export --format table", "csv, json"),
+    ] {
+        let output = run(folder.path(), args);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let expected = format!("possible values: {formats}]");
+        assert!(
+            !output.status.success() && said.contains(&expected),
+            "{args}: {said}"
+        );
     }
     // Names that cannot be read are no reason to say nothing.
     fs::remove_file(folder.path().join("names.csv")).unwrap();

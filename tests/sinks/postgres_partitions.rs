@@ -370,6 +370,20 @@ async fn a_partition_that_somebody_dropped_is_made_again() {
     }
 }
 
+/// Its rows are counted no more, and its name is taken.
+#[tokio::test]
+async fn a_partition_that_somebody_detached_and_keeps_is_in_nobodys_way() {
+    let database = Database::postgres().await;
+    let mut sink = open(kept_for(&database, None)).await;
+    sink.attempt(batch(&events(1..=5))).await.unwrap();
+    database
+        .execute("ALTER TABLE event DETACH PARTITION event_p20260101")
+        .await;
+    sink.attempt(batch(&events(6..=7))).await.unwrap();
+    assert_eq!(database.count("status_event").await, 2);
+    assert_eq!(database.count("event_p20260101").await, 5);
+}
+
 /// Statuses of a hundred days ago, and a history that keeps them.
 async fn with_old(database: &Database) {
     let mut sink = open(kept_for(database, None)).await;

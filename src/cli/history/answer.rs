@@ -2,12 +2,11 @@
 
 use std::num::NonZeroUsize;
 
-use anyhow::bail;
 use clap::Args;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::format::{Format, Printer};
+use super::format::{Format, Printer, WITHOUT_PLACES, one_of};
 use super::labels::Labels;
 use super::place::History;
 use super::rows::Row;
@@ -25,7 +24,7 @@ const ROWS_MAX: usize = 100_000;
 #[derive(Debug, Args)]
 pub(super) struct OutputArgs {
     /// How to print it.
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Table)]
+    #[arg(long, value_name = "FORMAT", value_parser = one_of(WITHOUT_PLACES), default_value = "table")]
     format: Format,
     /// The same as --format json.
     #[arg(long, conflicts_with = "format")]
@@ -52,14 +51,30 @@ impl OutputArgs {
             Format::Csv | Format::Json | Format::Geojson => limit,
         }
     }
+}
 
-    /// # Errors
-    /// GeoJSON is asked for, and there are no places.
-    pub(super) fn without_places(&self) -> anyhow::Result<()> {
-        if self.format() == Format::Geojson {
-            bail!("--format geojson is for `history devices`: only these have a place");
+/// The same of rows that have a place.
+#[derive(Debug, Args)]
+pub(super) struct MapOutputArgs {
+    /// How to print it.
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Table)]
+    format: Format,
+    /// The same as --format json.
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
+    /// At most this number of rows; by default 100 in a table, and all in other formats.
+    #[arg(long, value_name = "N")]
+    limit: Option<NonZeroUsize>,
+}
+
+impl MapOutputArgs {
+    /// The same as those of all rows.
+    pub(super) fn output(&self) -> OutputArgs {
+        OutputArgs {
+            format: self.format,
+            json: self.json,
+            limit: self.limit,
         }
-        Ok(())
     }
 }
 
@@ -154,6 +169,7 @@ pub(super) fn table(
     Table {
         rows: cells.collect(),
         heads: shape.heads,
+        at_least: None,
     }
 }
 

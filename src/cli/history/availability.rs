@@ -1,6 +1,6 @@
 //! `stomp-bridge history availability`: how much of its time each device was well.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use anyhow::bail;
 use clap::{Args, ValueEnum};
@@ -71,7 +71,6 @@ enum Rows {
 }
 
 pub(super) async fn availability(args: &AvailabilityArgs) -> anyhow::Result<()> {
-    args.output.without_places()?;
     let mut history = args.place.open().await?;
     if args.by == Rows::Group && history.labels.are_absent() {
         bail!("--by group needs the groups of the configuration's [names]");
@@ -248,10 +247,16 @@ async fn print_devices(
 ) -> anyhow::Result<()> {
     let look = look();
     let shape = Shape {
-        heads: heads(vec![head("DEVICE", 0), head("NAME", 1), head("GROUP", 5)]),
+        heads: heads(vec![
+            head("DEVICE", 0),
+            head("STREAM", 2),
+            head("NAME", 1),
+            head("GROUP", 5),
+        ]),
         row: |row, view| {
             let [name, group] = label_cells(row, view);
-            cells(row, vec![device_cell(row), name, group])
+            let stream = Cell::text(row.text("stream"));
+            cells(row, vec![device_cell(row), stream, name, group])
         },
         noun: "devices",
     };
@@ -262,7 +267,14 @@ async fn print_devices(
         look,
     };
     heading(reader.name(), &reader.zone_name(), filter, &view);
-    let table = table(rows, question, shape, &view);
+    let mut table = table(rows, question, shape, &view);
+    let fields = question.fields();
+    let streams = rows
+        .iter()
+        .map(|values| Row::new(fields, values).device().stream);
+    if streams.collect::<HashSet<_>>().len() <= 1 {
+        table.empty("STREAM");
+    }
     let room = bar_room(&look).filter(|_| !rows.is_empty() && rows.len() <= BARS_MAX);
     let Some(columns) = room else {
         print_table(&table, "devices", &look);
@@ -276,7 +288,6 @@ async fn print_devices(
     let parts = (columns - GAP.len())
         .saturating_sub(lines.width)
         .min(BAR_MAX);
-    let fields = question.fields();
     let keys: Vec<DeviceKey> = rows
         .iter()
         .map(|values| Row::new(fields, values).device())
@@ -392,6 +403,7 @@ async fn by_group(
             let table = Table {
                 rows: rows.collect(),
                 heads: heads(vec![head("GROUP", 0), number_head("DEVICES", 2)]),
+                at_least: None,
             };
             print_table(&table, "groups", &view.look);
         }

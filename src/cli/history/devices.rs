@@ -3,7 +3,7 @@
 use clap::Args;
 use jiff::Timestamp;
 
-use super::answer::{self, OutputArgs, Shape, View, device_cell, head, label_cells, time_cell};
+use super::answer::{self, MapOutputArgs, Shape, View, device_cell, head, label_cells, time_cell};
 use super::filter::{DeviceArgs, Serials, SpanArgs, StatusArgs};
 use super::place::PlaceArgs;
 use super::rows::Row;
@@ -21,7 +21,7 @@ pub(super) struct DevicesArgs {
     #[command(flatten)]
     span: SpanArgs,
     #[command(flatten)]
-    output: OutputArgs,
+    output: MapOutputArgs,
 }
 
 pub(super) async fn devices(args: &DevicesArgs) -> anyhow::Result<()> {
@@ -52,7 +52,7 @@ pub(super) async fn devices(args: &DevicesArgs) -> anyhow::Result<()> {
         &mut history,
         &Question::Devices,
         &filter,
-        &args.output,
+        &args.output.output(),
         shape,
     )
     .await

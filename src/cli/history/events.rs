@@ -43,7 +43,6 @@ pub(super) struct EventsArgs {
 }
 
 pub(super) async fn events(args: &EventsArgs) -> anyhow::Result<()> {
-    args.output.without_places()?;
     let mut history = args.place.open().await?;
     let mut filter = Filter::default();
     args.span.narrow(&history, Timestamp::now(), &mut filter)?;
@@ -128,6 +127,8 @@ async fn follow(history: &mut History, filter: Filter, output: &OutputArgs) -> a
         format => Some(Printer::begin(format, question.fields(), labels)),
     };
     let mut has_head = false;
+    // A pipe has no width that the columns could be fitted to.
+    let mut widths = view.look.columns.is_none().then(Vec::new);
     loop {
         match &mut printer {
             Some(printer) => {
@@ -137,7 +138,9 @@ async fn follow(history: &mut History, filter: Filter, output: &OutputArgs) -> a
             }
             None if rows.is_empty() => {}
             None => {
-                let table = table(&rows, &question, shape(), &view);
+                let mut table = table(&rows, &question, shape(), &view);
+                table.at_least = widths.clone();
+                widths = widths.map(|_| table.for_the_next());
                 match has_head {
                     false => print_table(&table, "statuses", &view.look),
                     true => table

@@ -1,12 +1,11 @@
 //! `stomp-bridge history export`: every status. It asks page by page, so that neither memory nor a
 //! long read of the database grows with the history.
 
-use anyhow::bail;
 use clap::Args;
 use jiff::Timestamp;
 
 use super::filter::{DeviceArgs, Serials, SpanArgs, StatusArgs};
-use super::format::{Format, Printer};
+use super::format::{Format, Printer, WHOLE, one_of};
 use super::place::{History, PlaceArgs};
 use super::rows::Row;
 use crate::sinks::history::question::{Filter, Question};
@@ -24,8 +23,8 @@ pub(super) struct ExportArgs {
     status: StatusArgs,
     #[command(flatten)]
     span: SpanArgs,
-    /// csv, or json for one object a line.
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Csv)]
+    /// How to write it.
+    #[arg(long, value_name = "FORMAT", value_parser = one_of(WHOLE), default_value = "csv")]
     format: Format,
     /// The same as --format json.
     #[arg(long, conflicts_with = "format")]
@@ -37,9 +36,6 @@ pub(super) async fn export(args: &ExportArgs) -> anyhow::Result<()> {
         true => Format::Json,
         false => args.format,
     };
-    if !matches!(format, Format::Csv | Format::Json) {
-        bail!("`history export` writes --format csv or json");
-    }
     let mut history = args.place.open().await?;
     let mut filter = Filter::default();
     args.span.narrow(&history, Timestamp::now(), &mut filter)?;

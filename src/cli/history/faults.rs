@@ -30,7 +30,6 @@ pub(super) struct FaultsArgs {
 }
 
 pub(super) async fn faults(args: &FaultsArgs) -> anyhow::Result<()> {
-    args.output.without_places()?;
     let mut history = args.place.open().await?;
     let mut filter = Filter {
         state: args.state.clone(),

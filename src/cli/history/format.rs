@@ -4,6 +4,7 @@
 use std::io::{IsTerminal, stdout};
 
 use clap::ValueEnum;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Value as Json, json};
@@ -28,6 +29,17 @@ pub(super) enum Format {
     Json,
     /// One FeatureCollection; of devices only.
     Geojson,
+}
+
+/// What --format takes where there is no place to show on a map.
+pub(super) const WITHOUT_PLACES: &[Format] = &[Format::Table, Format::Csv, Format::Json];
+/// What it takes where all rows are written.
+pub(super) const WHOLE: &[Format] = &[Format::Csv, Format::Json];
+
+/// Reads one of these formats, and lists them in the help.
+pub(super) fn one_of(formats: &[Format]) -> impl TypedValueParser<Value = Format> + use<> {
+    let values = formats.iter().filter_map(ValueEnum::to_possible_value);
+    PossibleValuesParser::new(values).try_map(|word| Format::from_str(&word, false))
 }
 
 /// Prints rows one by one.

@@ -24,7 +24,6 @@ pub(super) struct GapsArgs {
 }
 
 pub(super) async fn gaps(args: &GapsArgs) -> anyhow::Result<()> {
-    args.output.without_places()?;
     let mut history = args.place.open().await?;
     let mut filter = Filter {
         topic: args.topic.clone(),

@@ -11,6 +11,9 @@ use crate::model::Severity;
 const GAP: usize = 2;
 /// A text is not cut below this width.
 const CUT_MIN: usize = 4;
+/// The column of what people call a device, and how narrow it gets before another one is left out.
+const NAME: &str = "NAME";
+const NAME_MIN: usize = 6;
 /// Columns of this rank and above go before times get shorter.
 const MINOR: u8 = 5;
 
@@ -53,6 +56,9 @@ pub(super) struct Look {
 pub(super) struct Table {
     pub(super) heads: Vec<Head>,
     pub(super) rows: Vec<Vec<Cell>>,
+    /// The widths that the columns have at least, where this table goes on another one: then also
+    /// those without a text are there.
+    pub(super) at_least: Option<Vec<usize>>,
 }
 
 /// A table as lines, the heads first.
@@ -133,6 +139,16 @@ impl Table {
         }
     }
 
+    /// Takes the texts of a column away: it says nothing here, and so is not shown.
+    pub(super) fn empty(&mut self, name: &str) {
+        let columns = self.heads.iter().enumerate();
+        for (column, _) in columns.filter(|(_, head)| head.name == name) {
+            self.rows
+                .iter_mut()
+                .for_each(|row| row[column] = Cell::default());
+        }
+    }
+
     /// Whether no row has a text in a column.
     fn is_empty(&self, column: usize) -> bool {
         self.rows.iter().all(|row| row[column].long.is_empty())
@@ -141,7 +157,10 @@ impl Table {
     fn layout(&self, columns: Option<usize>) -> Layout {
         // A column without a text says nothing.
         let has_text = |index: &usize| {
-            self.rows.is_empty() || self.heads[*index].rank == 0 || !self.is_empty(*index)
+            self.rows.is_empty()
+                || self.at_least.is_some()
+                || self.heads[*index].rank == 0
+                || !self.is_empty(*index)
         };
         let shown: Vec<usize> = (0..self.heads.len()).filter(has_text).collect();
         let whole = shown.clone();
@@ -165,12 +184,27 @@ impl Table {
             match last {
                 Some((index, rank)) if rank >= MINOR => layout.shown.retain(|it| *it != index),
                 _ if layout.length == Length::Long => layout.length = Length::Short,
+                _ if self.cut_names(&mut layout, columns) => return layout,
                 Some((index, rank)) if rank > 0 => layout.shown.retain(|it| *it != index),
                 _ => break,
             }
         }
         squeeze(&mut layout.widths, columns);
         layout
+    }
+
+    /// Cuts names rather than leave a column out. Whether that is enough.
+    fn cut_names(&self, layout: &mut Layout, columns: usize) -> bool {
+        let excess = total(&layout.widths).saturating_sub(columns);
+        let shown = layout.shown.iter().zip(&mut layout.widths);
+        let mut names = shown.filter(|(index, _)| self.heads[**index].name == NAME);
+        match names.next() {
+            Some((_, width)) if *width >= excess + NAME_MIN => {
+                *width -= excess;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// With those columns for which there is still room: one that was left out may have been wide.
@@ -189,6 +223,9 @@ impl Table {
             more.widths = self.widths(&more);
             if total(&more.widths) <= columns {
                 layout = more;
+            } else if self.heads[index].rank < MINOR {
+                // What matters less does not take its place.
+                break;
             }
         }
         layout
@@ -201,11 +238,26 @@ impl Table {
                 .iter()
                 .map(|row| row[*column].shown(layout.length).width());
             texts
-                .chain([self.heads[*column].name.width()])
+                .chain([self.heads[*column].name.width(), self.least(*column)])
                 .max()
                 .unwrap_or_default()
         };
         layout.shown.iter().map(width).collect()
+    }
+
+    /// How wide a column is at least.
+    fn least(&self, column: usize) -> usize {
+        let at_least = self.at_least.as_ref();
+        at_least.map_or(0, |widths| widths.get(column).copied().unwrap_or(0))
+    }
+
+    /// The widths for a table that goes on this one.
+    pub(super) fn for_the_next(&self) -> Vec<usize> {
+        self.widths(&Layout {
+            shown: (0..self.heads.len()).collect(),
+            widths: Vec::new(),
+            length: Length::Long,
+        })
     }
 
     fn line(&self, row: &[Cell], layout: &Layout, look: &Look) -> String {
@@ -336,6 +388,7 @@ mod tests {
                 ),
                 row("a long client/17", Severity::Ok, "normal", "x", "12"),
             ],
+            at_least: None,
         }
     }
 
@@ -380,6 +433,54 @@ mod tests {
         for columns in 0..12 {
             assert_eq!(lines(columns).lines.len(), 3);
         }
+    }
+
+    #[test]
+    fn a_name_is_cut_and_nothing_minor_takes_the_place_of_what_matters() {
+        let head = |name, rank| Head {
+            name,
+            rank,
+            side: Side::Left,
+        };
+        let texts = ["1/7", "a very long name of it", "a note that is long", "g"];
+        let mut table = Table {
+            heads: vec![
+                head("DEVICE", 0),
+                head("NAME", 2),
+                head("NOTE", 4),
+                head("GROUP", 5),
+            ],
+            rows: vec![texts.map(Cell::text).to_vec()],
+            at_least: None,
+        };
+        let lines = |columns| {
+            let look = Look {
+                columns: Some(columns),
+                ..LOOK
+            };
+            table.lines(&look)
+        };
+        assert_eq!(lines(43).left_out, ["GROUP"]);
+        assert_eq!(
+            lines(43).lines[1],
+            "1/7     a very long n…  a note that is long"
+        );
+        assert_eq!(lines(20).left_out, ["NOTE", "GROUP"]);
+        assert_eq!(lines(20).lines[1], "1/7     a very long…");
+        table.empty("NOTE");
+        assert!(!table.lines(&LOOK).lines[0].contains("NOTE"));
+    }
+
+    #[test]
+    fn a_table_that_goes_on_keeps_the_columns_of_the_first() {
+        let mut first = table();
+        first.at_least = Some(Vec::new());
+        let mut next = table();
+        next.rows.truncate(1);
+        next.at_least = Some(first.for_the_next());
+        let (first, next) = (first.lines(&LOOK), next.lines(&LOOK));
+        assert_eq!(next.lines[..], first.lines[..2]);
+        assert!(first.lines[0].contains("NOTE"), "{first:?}");
     }
 
     #[test]
