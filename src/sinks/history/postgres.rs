@@ -39,7 +39,6 @@ use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tracing::subscriber::NoSubscriber;
 use tracing::{info, warn};
 use url::Url;
 use uuid::Uuid;
@@ -120,10 +119,7 @@ pub struct Settings {
 /// The URL, or a file of certificates that it names, cannot be used; says why, and shows nothing
 /// else of the URL.
 pub fn exposure(settings: &Settings) -> Result<Option<Exposure>, String> {
-    // What sqlx makes of the URL is logged where the sink is built.
-    let server = tracing::subscriber::with_default(NoSubscriber::default(), || {
-        Server::parse(settings.url.expose_secret(), &settings.folder)
-    })?;
+    let server = Server::parse_quietly(settings.url.expose_secret(), &settings.folder)?;
     server.check_files().map_err(|error| error.to_string())?;
     Ok(server.exposure())
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Connection, Row};
-use tracing::subscriber::NoSubscriber;
 
 use super::connect::connect;
 use super::server::Server;
@@ -20,9 +19,7 @@ pub(in crate::sinks::history) async fn rows(
     parameters: &[String],
     limit: Duration,
 ) -> Result<Vec<Vec<Option<String>>>, String> {
-    // What sqlx makes of the URL is logged where the sink is built.
-    let server =
-        tracing::subscriber::with_default(NoSubscriber::default(), || Server::parse(url, folder))?;
+    let server = Server::parse_quietly(url, folder)?;
     let connected = connect(&server).await;
     let (mut connection, _) = connected.map_err(|failure| failure.to_string())?;
     let path = schema.map_or_else(String::new, |schema| {

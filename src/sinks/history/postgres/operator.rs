@@ -8,7 +8,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Postgres, Row, Transaction};
-use tracing::subscriber::NoSubscriber;
 
 use super::UPKEEP_TIMEOUT;
 use super::connect::connect;
@@ -45,10 +44,7 @@ impl PostgresOperator {
         folder: &Path,
         schema: Option<&str>,
     ) -> Result<PostgresOperator, String> {
-        // What sqlx makes of the URL is logged by the daemon.
-        let server = tracing::subscriber::with_default(NoSubscriber::default(), || {
-            Server::parse(url, folder)
-        })?;
+        let server = Server::parse_quietly(url, folder)?;
         let connected = connect(&server).await;
         let (connection, _) =
             connected.map_err(|failure| format!("{server}: {}", failure.with_advice()))?;

@@ -8,7 +8,6 @@ use futures_util::TryStreamExt;
 use jiff::Timestamp;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::{Arguments, AssertSqlSafe, Row};
-use tracing::subscriber::NoSubscriber;
 
 use super::connect::{CONNECT_TIMEOUT, connect};
 use super::failure::{Failure, bounded, code};
@@ -68,11 +67,7 @@ impl PostgresReader {
         folder: &Path,
         schema: Option<&str>,
     ) -> Result<PostgresReader, Unread> {
-        // What sqlx makes of the URL is logged by the daemon.
-        let server = tracing::subscriber::with_default(NoSubscriber::default(), || {
-            Server::parse(url, folder)
-        });
-        let server = server.map_err(Unread::Failed)?;
+        let server = Server::parse_quietly(url, folder).map_err(Unread::Failed)?;
         let connection = match connect(&server).await {
             Ok((connection, _)) => connection,
             Err(failure @ (Failure::ReadOnly(_) | Failure::NoHost(_))) => {

@@ -12,6 +12,7 @@ use std::str::FromStr;
 
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
+use tracing::subscriber::NoSubscriber;
 use tracing::warn;
 use url::Url;
 
@@ -105,6 +106,12 @@ impl Server {
     /// part may be a password.
     pub(super) fn parse(text: &str, folder: &Path) -> Result<Server, String> {
         Server::parse_in(text, folder, |variable| env::var(variable).is_ok())
+    }
+
+    /// The same beside the sink: what sqlx makes of the URL is logged where the sink is
+    /// built.
+    pub(super) fn parse_quietly(text: &str, folder: &Path) -> Result<Server, String> {
+        tracing::subscriber::with_default(NoSubscriber::default(), || Server::parse(text, folder))
     }
 
     /// The same where the environment has these variables.

@@ -3,13 +3,11 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
-use sqlx::{AssertSqlSafe, ConnectOptions, Row};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, Row};
 
+use super::reader::{STEPS, connect};
 use crate::sinks::history::words::words;
-
-/// Steps of SQLite's machine between two looks at the clock.
-const STEPS: i32 = 10_000;
 
 /// Another program holds the file for a moment at most.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(500);
@@ -22,13 +20,7 @@ pub(in crate::sinks::history) async fn rows(
     limit: Duration,
 ) -> Result<Vec<Vec<Option<String>>>, String> {
     let deadline = Instant::now() + limit;
-    let mut connection = SqliteConnectOptions::new()
-        .filename(path)
-        .read_only(true)
-        .busy_timeout(BUSY_TIMEOUT)
-        .thread_name(|_| "history-reader".to_owned())
-        .disable_statement_logging()
-        .connect()
+    let mut connection = connect(path, BUSY_TIMEOUT)
         .await
         .map_err(|error| words(&error))?;
     let mut handle = connection
