@@ -10,6 +10,7 @@ use peers::Receiver;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::timeout;
 
 use super::page::with_devices;
@@ -22,10 +23,14 @@ struct Browser {
     _process: Child,
     input: ChildStdin,
     output: Lines<BufReader<ChildStdout>>,
+    /// Several at once starve each other on a small machine. The process goes before it.
+    _turn: MutexGuard<'static, ()>,
 }
 
 impl Browser {
-    fn start() -> Browser {
+    async fn start() -> Browser {
+        static TURN: Mutex<()> = Mutex::const_new(());
+        let turn = TURN.lock().await;
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/page");
         assert!(
             folder.join("node_modules/playwright-core").is_dir(),
@@ -42,6 +47,7 @@ impl Browser {
         let input = process.stdin.take().expect("it is piped");
         let output = process.stdout.take().expect("it is piped");
         Browser {
+            _turn: turn,
             _process: process,
             input,
             output: BufReader::new(output).lines(),
@@ -70,7 +76,7 @@ impl Browser {
 async fn a_fault_is_on_the_screen_within_a_second_and_an_end_of_the_daemon_is_seen() {
     let (served, receiver) = (serve(0).await, Receiver::start().await);
     let mut daemon = with_devices(&served, 20).await;
-    let mut browser = Browser::start();
+    let mut browser = Browser::start().await;
     let url = format!("http://{}/", daemon.http());
     assert_eq!(browser.ask(&["open", &url]).await, 200);
     browser.ask(&["until", "#changes", "since"]).await;
@@ -115,7 +121,7 @@ async fn a_dead_letter_is_redriven_from_the_page_with_the_token() {
     daemon.ready().await;
     receiver.answer(422);
     served.publish(7);
-    let mut browser = Browser::start();
+    let mut browser = Browser::start().await;
     let url = format!("http://{}/dead-letters", daemon.http());
     peers::wait::until("the dead letter is shown", async || {
         let text = daemon.get("/dead-letters").await?.1;
@@ -154,7 +160,7 @@ async fn each_screen_fits_in_both_languages_wide_and_narrow_light_and_dark() {
     let (served, receiver) = (serve(0).await, Receiver::start().await);
     let daemon = with_devices(&served, 2_000).await;
     drop(receiver);
-    let mut browser = Browser::start();
+    let mut browser = Browser::start().await;
     let shots = std::env::var_os("STOMP_BRIDGE_TEST_SHOTS").map(PathBuf::from);
     let all = shots.is_some();
     let screens = [
