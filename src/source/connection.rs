@@ -420,7 +420,6 @@ impl<'a> Connection<'a> {
                 self.intake.silence_due(now),
                 self.sockjs_due(),
                 self.subscriptions.due(now),
-                self.proof_due(),
                 self.retry_due(),
                 self.room_due(),
                 self.resync_due(),
@@ -600,20 +599,14 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// When to write the last sign of life to the journal. The coverage entries must be on disk
-    /// before it: else a gap would be too short after a crash.
-    fn proof_due(&self) -> Option<Instant> {
+    /// Writes the last sign of life to the journal, where it is time. No timer of its own: heart-beats
+    /// wake the connection often enough. The coverage entries must be on disk before it: else a gap
+    /// would be too short after a crash.
+    fn start_proving(&mut self) {
         let taken = self.intake.is_empty() && !self.events_left;
         let settled = taken && !self.commit.is_under_way();
         let can = settled && self.proving.is_terminated() && self.intake.hears();
-        self.proof.due().filter(|_| can)
-    }
-
-    fn start_proving(&mut self) {
-        let now = clock::now();
-        if self.proof_due().is_some_and(|due| due <= now)
-            && let Some(at) = self.proof.take(now)
-        {
+        if can && let Some(at) = self.proof.take(clock::now()) {
             let journal = self.journal.clone();
             self.proving = async move { journal.link_proven(at).await }.boxed().fuse();
         }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-/// The time between two small commits on a link where only heart-beats come. After a crash a gap
-/// may begin this much too early.
+/// The shortest time between two small commits on a link where only heart-beats come. After a crash
+/// a gap may begin this much too early, and one heart-beat more.
 const INTERVAL: Duration = Duration::from_secs(10);
 
 /// The last sign of life on one connection.
@@ -45,14 +45,9 @@ impl LinkProof {
         (self.kept, self.kept_since) = (self.last_byte, now);
     }
 
-    /// When the journal must have the proof; `None`: it has it.
-    pub(super) fn due(&self) -> Option<Instant> {
-        (self.last_byte != self.kept).then(|| self.kept_since + INTERVAL)
-    }
-
-    /// The proof to write to the journal now.
+    /// The proof to write to the journal now; `None`: the journal has it, or got one lately.
     pub(super) fn take(&mut self, now: Instant) -> Option<Timestamp> {
-        let due = self.due().is_some_and(|due| due <= now);
+        let due = self.last_byte != self.kept && self.kept_since + INTERVAL <= now;
         due.then(|| {
             self.carried(now);
             self.last_byte
@@ -69,17 +64,17 @@ mod tests {
         let (start, at) = (Instant::now(), Timestamp::UNIX_EPOCH);
         let second = Duration::from_secs(1);
         let mut proof = LinkProof::new(at, start);
-        assert_eq!((proof.due(), proof.take(start + 99 * second)), (None, None));
+        assert_eq!(proof.take(start + 99 * second), None, "nothing came yet");
         proof.heard(at + second);
-        assert_eq!(proof.due(), Some(start + INTERVAL));
         assert_eq!(proof.take(start + 9 * second), None);
         assert_eq!(proof.take(start + 10 * second), Some(at + second));
         assert_eq!(proof.take(start + 99 * second), None, "nothing came since");
         proof.heard(at + 60 * second);
         proof.carried(start + 60 * second);
-        assert_eq!(proof.due(), None);
+        assert_eq!(proof.take(start + 99 * second), None, "a commit carried it");
         proof.heard(at + 61 * second);
-        assert_eq!(proof.due(), Some(start + 70 * second));
+        assert_eq!(proof.take(start + 69 * second), None);
+        assert_eq!(proof.take(start + 70 * second), Some(at + 61 * second));
         assert_eq!(proof.last_byte(), at + 61 * second);
     }
 }

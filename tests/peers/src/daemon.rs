@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 use super::configuration::Configuration;
 use super::folder::Folder;
-use super::process::{Process, resident_bytes_max, tethered, waits};
+use super::process::{Process, memory_bytes_max, resident_bytes_max, tethered, waits};
 use super::wait;
 
 /// A started (or ended) daemon. When it is dropped by a panic its log's tail is printed.
@@ -158,6 +158,12 @@ impl Daemon {
     /// The most memory that was resident at once, in bytes.
     pub fn resident_bytes_max(&self) -> u64 {
         resident_bytes_max(self.process.pid())
+    }
+
+    /// The most memory that it held at once, in bytes: without the pages of files, such as the
+    /// program's own code, which the kernel takes back where it needs them.
+    pub fn memory_bytes_max(&self) -> u64 {
+        memory_bytes_max(self.process.pid())
     }
 
     /// How often each of its threads has waited for something, by name and id.

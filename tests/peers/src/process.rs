@@ -237,13 +237,22 @@ impl Process {
 
 /// The most memory of a process that was resident at once, in bytes.
 pub fn resident_bytes_max(pid: Pid) -> u64 {
+    status_bytes(pid, "VmHWM:")
+}
+
+/// The same without the pages of files that are resident now.
+pub fn memory_bytes_max(pid: Pid) -> u64 {
+    resident_bytes_max(pid).saturating_sub(status_bytes(pid, "RssFile:"))
+}
+
+fn status_bytes(pid: Pid, key: &str) -> u64 {
     let status = format!("/proc/{}/status", pid.as_raw_nonzero());
     let status = fs::read_to_string(status).expect("the process runs");
     let kib = status
         .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+        .find_map(|line| line.strip_prefix(key)?.trim().strip_suffix(" kB"));
     let kib: Option<u64> = kib.and_then(|kib| kib.parse().ok());
-    kib.expect("proc(5): VmHWM is in kB") * 1024
+    kib.expect("proc(5): sizes are in kB") * 1024
 }
 
 /// How often each thread of a process has waited for something, with its name: proc(5),
