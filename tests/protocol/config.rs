@@ -2026,7 +2026,7 @@ fn the_durable_examples_lose_nothing() {
     }
 }
 
-/// As shared with the users in the README and on the project's page.
+/// As shared with the users.
 #[test]
 fn the_configuration_of_the_promise_is_a_configuration() {
     let text = r#"

@@ -324,11 +324,12 @@ fn a_field_in_rusts_words_is_found() {
     assert_eq!(found, ["{b:.1?}", "{:#?}"]);
 }
 
-/// README's table of log lines: each is a log line or an error of the program.
+/// The table of log lines: each is a log line or an error of the program.
 #[test]
-fn readme_quotes_log_lines_as_they_are() {
-    let readme = fs::read_to_string(root().join("README.md")).expect("read README.md");
-    let (_, table) = readme
+fn troubleshooting_quotes_log_lines_as_they_are() {
+    let page = fs::read_to_string(root().join("docs/troubleshooting.md"))
+        .expect("read docs/troubleshooting.md");
+    let (_, table) = page
         .split_once("| log line |")
         .expect("a table of log lines");
     let rows: Vec<&str> = table
