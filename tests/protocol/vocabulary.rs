@@ -451,6 +451,7 @@ fn documents() -> Vec<(String, String)> {
     let mut documents: Vec<(String, String)> = files("", ".md");
     documents.retain(|(path, _)| path != "CHANGELOG.md");
     documents.extend(files("docs", ".md"));
+    documents.extend(files("docs/zh", ".md"));
     documents.extend(read("config.toml"));
     documents.extend(examples());
     assert!(documents.len() > 8);

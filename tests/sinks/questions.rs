@@ -1,4 +1,4 @@
-//! The questions of docs/sql.md and of the README, asked of both databases over the same story.
+//! The questions of docs/sql.md and of both READMEs, asked of both databases over the same story.
 
 use std::collections::HashMap;
 use std::process::Command;
@@ -14,9 +14,10 @@ use crate::history::Database;
 use crate::intervals::{Step, Story, tell};
 
 /// The documents with questions, and the least number of them in each.
-const DOCUMENTS: [(&str, &str, usize); 2] = [
+const DOCUMENTS: [(&str, &str, usize); 3] = [
     ("docs/sql.md", include_str!("../../docs/sql.md"), 11),
     ("README.md", include_str!("../../README.md"), 3),
+    ("README.zh-CN.md", include_str!("../../README.zh-CN.md"), 3),
 ];
 
 /// A document's blocks of statements, as far as they are for this database.
@@ -269,7 +270,7 @@ async fn each_block_can_be_pasted_to_sqlite3() {
             pasted += 1;
         }
     }
-    assert!(pasted >= 14, "{pasted}");
+    assert!(pasted >= 17, "{pasted}");
 }
 
 /// `\d+` shows them.
