@@ -1,6 +1,7 @@
 //! Configurations as people write them, right and wrong, and their problems.
 
 mod conditions;
+mod pages;
 mod resyncs;
 mod schema;
 mod signins;
@@ -2026,7 +2027,7 @@ fn the_durable_examples_lose_nothing() {
     }
 }
 
-/// As shared with the users in the README and on the project's page.
+/// As shared with the users.
 #[test]
 fn the_configuration_of_the_promise_is_a_configuration() {
     let text = r#"

@@ -1,4 +1,4 @@
-//! The questions of docs/sql.md and of the README, asked of both databases over the same story.
+//! The questions of docs/sql.md and of both READMEs, asked of both databases over the same story.
 
 use std::collections::HashMap;
 use std::process::Command;
@@ -12,6 +12,13 @@ use stomp_bridge::sinks::Reason;
 use crate::events::{JOURNAL, coverage, status};
 use crate::history::Database;
 use crate::intervals::{Step, Story, tell};
+
+/// The documents with questions, and the least number of them in each.
+const DOCUMENTS: [(&str, &str, usize); 3] = [
+    ("docs/sql.md", include_str!("../../docs/sql.md"), 11),
+    ("README.md", include_str!("../../README.md"), 3),
+    ("README.zh-CN.md", include_str!("../../README.zh-CN.md"), 3),
+];
 
 /// A document's blocks of statements, as far as they are for this database.
 fn blocks<'d>(document: &'d str, database: &Database) -> Vec<&'d str> {
@@ -63,10 +70,7 @@ async fn each_question_has_an_answer_in_both_databases() {
     for database in Database::both().await {
         tell(&database, &steps).await;
         let mut counts = Vec::new();
-        for (document, least) in [
-            (include_str!("../../docs/sql.md"), 11),
-            (include_str!("../../README.md"), 3),
-        ] {
+        for (_, document, least) in DOCUMENTS {
             let statements = statements(document, &database);
             assert!(statements.len() >= least, "{statements:?}");
             for statement in statements {
@@ -203,16 +207,19 @@ async fn asked(database: &Database, block: &str) -> Vec<Vec<String>> {
 
 #[tokio::test]
 async fn each_question_has_the_answer_that_stands_below_it() {
-    let document = include_str!("../../docs/sql.md");
     for database in Database::both().await {
         tell(&database, &three_days()).await;
         let mut answers = HashMap::new();
-        for block in blocks(document, &database) {
+        let asked_for = DOCUMENTS.iter().flat_map(|(name, document, _)| {
+            let blocks = blocks(document, &database).into_iter();
+            blocks.map(move |block| (*name, *document, block))
+        });
+        for (name, document, block) in asked_for {
             let written = document.split(block).nth(1).unwrap();
             let written = written
                 .strip_prefix("```\n\n```text\n")
                 .and_then(|written| Some(written.split_once("```")?.0));
-            let written = written.unwrap_or_else(|| panic!("no answer below {block}"));
+            let written = written.unwrap_or_else(|| panic!("{name}: no answer below {block}"));
             match &database {
                 Database::Sqlite { .. } => {
                     let said = printed(&database, block, written);
@@ -221,7 +228,7 @@ async fn each_question_has_the_answer_that_stands_below_it() {
                         false => written.to_owned(),
                     };
                     if said != written {
-                        answers.insert(block, said);
+                        answers.insert((name, block), said);
                     }
                 }
                 Database::Postgres { .. } => {
@@ -230,17 +237,14 @@ async fn each_question_has_the_answer_that_stands_below_it() {
                         false => cells(written),
                     };
                     let said = asked(&database, block).await;
-                    assert_eq!(said, written, "{block}: Postgres answers otherwise");
+                    assert_eq!(said, written, "{name}: Postgres answers otherwise: {block}");
                 }
             }
         }
-        for (block, said) in &answers {
-            eprintln!("{block}\n{said}");
+        for ((name, block), said) in &answers {
+            eprintln!("{name}: {block}\n{said}");
         }
-        assert!(
-            answers.is_empty(),
-            "the answers above stand otherwise in docs/sql.md"
-        );
+        assert!(answers.is_empty(), "the answers above stand otherwise");
     }
 }
 
@@ -253,10 +257,7 @@ async fn each_block_can_be_pasted_to_sqlite3() {
         panic!("SQLite")
     };
     let mut pasted = 0;
-    for document in [
-        include_str!("../../docs/sql.md"),
-        include_str!("../../README.md"),
-    ] {
+    for (_, document, _) in DOCUMENTS {
         for block in blocks(document, &database) {
             let output = Command::new("sqlite3")
                 .arg(path)
@@ -269,7 +270,7 @@ async fn each_block_can_be_pasted_to_sqlite3() {
             pasted += 1;
         }
     }
-    assert!(pasted >= 12, "{pasted}");
+    assert!(pasted >= 17, "{pasted}");
 }
 
 /// `\d+` shows them.

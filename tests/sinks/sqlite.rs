@@ -279,7 +279,7 @@ async fn a_group_that_mode_lets_in_reads_what_lies_in_folders_that_we_make() {
         }
         sink.close().await;
         if expected.is_some() {
-            // As README says.
+            // As docs/security.md says.
             let read = read_by_group(&format!("file:{file}?immutable=1"), sql);
             assert_eq!(read, "2");
         }

@@ -179,7 +179,7 @@ enum Csrf {
     Left,
 }
 
-/// Spring Security's own form login, with what is in README.
+/// Spring Security's own form login, with the steps of docs/guide.md.
 fn form_login(spring: &Spring, password: &str, csrf: Csrf, expect: &str) -> Configuration {
     let login = spring.sign_in_url().replace("/api/login", "/login");
     let (first, field) = match csrf {

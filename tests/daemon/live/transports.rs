@@ -19,7 +19,7 @@ async fn every_message_arrives_over_tcp() {
     let history = run.daemon.folder().join("history.db");
     let mut run = run;
     run.complete(MESSAGES).await;
-    // As the README has it, with SQLite's own shell, while the daemon runs.
+    // As docs/guide.md has it, with SQLite's own shell, while the daemon runs.
     let devices = Command::new("sqlite3")
         .arg(history)
         .arg("select count(*) from device_current")

@@ -99,10 +99,12 @@ async fn the_answer_is_right_for_promtool_and_has_all_that_the_docs_name() {
     for file in [
         "alerts/stomp-bridge.rules.yml",
         "grafana/stomp-bridge.json",
-        "../README.md",
+        "guarantees.md",
+        "guide.md",
+        "troubleshooting.md",
     ] {
         let named = names(&read(file));
-        assert!(named.len() > 5, "{file}: {named:?}");
+        assert!(!named.is_empty(), "{file} names no metric");
         let unknown: Vec<_> = named.difference(&found).collect();
         assert!(unknown.is_empty(), "{file} names {unknown:?}");
     }
