@@ -4,7 +4,8 @@
 //!
 //! - `timeline`: which pieces the statuses of a device close; `gaps`: when its topic was not heard;
 //!   `daily`: how long it was in each state of a day
-//! - `device`, `tables`: a device as a history knows it; the tables that a batch writes
+//! - `device`, `devices`: a device as a history knows it, and those that it holds in memory;
+//!   `tables`: what a batch writes to
 //! - `recorder`: what a history makes of a batch, and what it keeps in memory for that
 //! - `sqlite`, `postgres`: one folder for each database, and its sink; `copy`: COPY of Postgres;
 //!   `stored`: what both give back
@@ -21,6 +22,7 @@ mod capabilities;
 mod copy;
 mod daily;
 mod device;
+mod devices;
 mod gaps;
 pub mod kept;
 mod look;

@@ -13,14 +13,14 @@ use crate::sinks::Batch;
 use crate::sinks::history::copy::copy;
 use crate::sinks::history::recorder::{Covered, Recorder, Recording};
 use crate::sinks::history::rows::Rows;
-use crate::sinks::history::tables::{self, EventRow, own_id};
+use crate::sinks::history::tables::{self, EventRow, Table, own_id};
 
-/// Fewer events go by INSERT, one message to the server: COPY takes several. sqlx 0.9.0 does not
+/// Fewer rows go by INSERT, one message to the server: COPY takes several. sqlx 0.9.0 does not
 /// set TCP_NODELAY. So our kernel holds the last, short one until the server's has acknowledged the
 /// one before, up to 40 ms later.
-const COPY_EVENTS_MIN: usize = 500;
+const COPY_ROWS_MIN: usize = 500;
 
-/// How the events of a batch come into `event`.
+/// How the many rows of a batch come into tables that only get new ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
     /// COPY for many rows: the server needs half as much processor time. It parses no times, takes
@@ -220,18 +220,13 @@ async fn write(
     insert(connection, &tables::JOURNAL, &recording.journals).await?;
     insert(connection, &tables::TOPIC, &recording.topics).await?;
     insert(connection, &tables::STATE, &recording.states).await?;
-    insert(connection, &tables::PROFILE, &recording.profiles).await?;
-    insert(connection, &tables::PAYLOAD, &recording.payloads).await?;
-    match way {
-        Way::Copy if recording.events.len() >= COPY_EVENTS_MIN => {
-            copy(connection, &tables::EVENT, &recording.events).await?;
-        }
-        _ => insert(connection, &tables::EVENT, &recording.events).await?,
-    }
+    add(connection, &tables::PROFILE, &recording.profiles, way).await?;
+    add(connection, &tables::PAYLOAD, &recording.payloads, way).await?;
+    add(connection, &tables::EVENT, &recording.events, way).await?;
     let has_key = |row: &&EventRow| own_id(&row.status).is_some();
     let keys: Vec<EventRow> = recording.events.iter().filter(has_key).cloned().collect();
     insert(connection, &tables::EVENT_KEY, &keys).await?;
-    insert(connection, &tables::PIECE, &recording.pieces).await?;
+    add(connection, &tables::PIECE, &recording.pieces, way).await?;
     for (id, late) in recording.late {
         let Some(device) = recorder.key_of(&id) else {
             continue;
@@ -252,6 +247,19 @@ async fn write(
         insert(connection, &tables::PIECE, &rebuilt.add).await?;
     }
     write_devices(connection, recorder).await
+}
+
+/// Rows that the table does not have.
+async fn add<Row>(
+    connection: &mut PgConnection,
+    table: &Table<Row>,
+    rows: &[Row],
+    way: Way,
+) -> Result<(), sqlx::Error> {
+    match way {
+        Way::Copy if rows.len() >= COPY_ROWS_MIN => copy(connection, table, rows).await,
+        _ => insert(connection, table, rows).await,
+    }
 }
 
 /// The devices as they are now, and what is to be added to their days.
