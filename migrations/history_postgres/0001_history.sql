@@ -473,24 +473,38 @@ LEFT JOIN LATERAL (
     FROM event AS n WHERE n.sequence = d.sequence AND n.received_at = d.received_at
 ) AS e ON true;
 
--- Closed pieces, then the open one of each device.
+-- Closed pieces, then the open one of each device: certain up to the first gap since the device was heard, uncertain
+-- from there on.
 CREATE VIEW state_interval AS
 SELECT
     d.stream, d.client_id, d.device_id, s.state, s.severity, i.since, i.until, i.us / 1e6::double precision AS seconds,
     i.cause IS NULL AS certain, i.cause,
-    coalesce(i.run_since, i.since) AS run_since
+    coalesce(i.run_since, i.since) AS run_since, false AS lasting
 FROM state_interval_row AS i
 JOIN device_row AS d ON d.device_key = i.device_key
 JOIN state AS s ON s.state_key = i.state_key
 UNION ALL
 SELECT
-    d.stream, d.client_id, d.device_id, s.state, s.severity, d.piece_since, NULL,
-    seconds_between(d.piece_since, now()),
-    g.cause IS NULL, g.cause, d.run_since
+    d.stream, d.client_id, d.device_id, s.state, s.severity, d.piece_since, g.at,
+    seconds_between(d.piece_since, coalesce(g.at, now())),
+    true, NULL, d.run_since, true
 FROM device_row AS d
 JOIN topic AS t ON t.topic_key = d.topic_key
 JOIN state AS s ON s.state_key = d.state_key
 LEFT JOIN coverage AS g ON g.event_id = (
+    SELECT c.event_id FROM coverage AS c
+    WHERE c.topic = t.topic AND c.begins_gap AND c.at >= d.last_seen ORDER BY c.at LIMIT 1
+)
+WHERE g.at IS NULL OR g.at > d.piece_since
+UNION ALL
+SELECT
+    d.stream, d.client_id, d.device_id, s.state, s.severity, g.at, NULL,
+    seconds_between(g.at, now()),
+    false, g.cause, d.run_since, true
+FROM device_row AS d
+JOIN topic AS t ON t.topic_key = d.topic_key
+JOIN state AS s ON s.state_key = d.state_key
+JOIN coverage AS g ON g.event_id = (
     SELECT c.event_id FROM coverage AS c
     WHERE c.topic = t.topic AND c.begins_gap AND c.at >= d.last_seen ORDER BY c.at LIMIT 1
 );
@@ -569,7 +583,7 @@ COMMENT ON COLUMN status_event.origin IS 'The journal entry: journal and positio
 COMMENT ON COLUMN status_event.payload IS 'The JSON of the device, untouched.';
 COMMENT ON COLUMN status_event.stream IS 'The stream of the device: its topic, unless several topics bring the same statuses.';
 
-COMMENT ON VIEW state_interval IS 'The timeline of each device: closed pieces, then the open one.';
+COMMENT ON VIEW state_interval IS 'The timeline of each device: closed pieces, then the open one, in two rows where a gap has begun since the device was heard.';
 COMMENT ON COLUMN state_interval.stream IS 'The same as in status_event.';
 COMMENT ON COLUMN state_interval.client_id IS 'The same as in status_event.';
 COMMENT ON COLUMN state_interval.device_id IS 'The same as in status_event.';
@@ -581,6 +595,7 @@ COMMENT ON COLUMN state_interval.seconds IS 'How long it was, or is up to now.';
 COMMENT ON COLUMN state_interval.certain IS 'No status was missed in it, as far as is known.';
 COMMENT ON COLUMN state_interval.cause IS 'Why it is not certain.';
 COMMENT ON COLUMN state_interval.run_since IS 'Since when the device was in this state, through uncertain pieces.';
+COMMENT ON COLUMN state_interval.lasting IS 'It is the open piece of the device, which its next status may close, or the certain part of it.';
 
 COMMENT ON VIEW fault_episode IS 'The times of each device in states of the severity critical, whichever they were.';
 COMMENT ON COLUMN fault_episode.stream IS 'The same as in status_event.';
