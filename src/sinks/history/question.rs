@@ -1,5 +1,5 @@
-//! What a person asks a history, as one statement for each database. It reads the promised views
-//! alone. A question never changes a row.
+//! What a person asks a history, as one statement for each database. It reads the promised views,
+//! and the table of the words for states. A question never changes a row.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -165,6 +165,8 @@ pub enum Question {
     Gaps,
     /// The timeline of devices, in order.
     Intervals,
+    /// The words for states with their names, the newest meaning of a word last.
+    Words,
     /// How long devices were well.
     Availability(Days, By),
 }
@@ -253,6 +255,8 @@ const EVENTS: &[Field] = &[
 
 const SEQUENCES: &[Field] = &[field("first", Kind::Integer), field("last", Kind::Integer)];
 
+const WORDS: &[Field] = &[field("word", Kind::Text), field("state", Kind::Text)];
+
 const FAULTS: &[Field] = &[
     field("stream", Kind::Text),
     field("client_id", Kind::Text),
@@ -315,6 +319,7 @@ impl Question {
             Question::Devices => DEVICES,
             Question::Events(_) | Question::EventsBetween(..) => EVENTS,
             Question::Sequences => SEQUENCES,
+            Question::Words => WORDS,
             Question::Faults => FAULTS,
             Question::Gaps => GAPS,
             Question::Intervals => INTERVALS,
@@ -370,6 +375,7 @@ impl Question {
                 let from = format!("(SELECT {first} AS first, {last} AS last) AS ends");
                 (from, "1".to_owned())
             }
+            Question::Words => ("state".to_owned(), "state_key".to_owned()),
             Question::Faults => {
                 asked.of_device(filter);
                 asked.equals("state", &filter.state);
