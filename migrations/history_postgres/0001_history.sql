@@ -309,7 +309,8 @@ CREATE FUNCTION bridge_month(at timestamptz) RETURNS integer
         + extract(month FROM at AT TIME ZONE ''UTC'')::integer - 1';
 COMMENT ON FUNCTION bridge_month IS 'Year * 12 + month of the year in UTC, less 1: that of profile and payload.';
 
--- The catalog says which partitions there are, whoever made them. It writes a time as the session would.
+-- The catalog says which partitions there are, whoever made them. It writes a time as the session would. A DEFAULT
+-- partition, which somebody else has made, has no times.
 CREATE FUNCTION bridge_partitions() RETURNS TABLE (parent text, name text, since timestamptz, until timestamptz)
     LANGUAGE sql STABLE SET timezone = 'UTC' SET datestyle = 'ISO, MDY' AS $$
     SELECT
@@ -328,12 +329,13 @@ CREATE FUNCTION bridge_partitions() RETURNS TABLE (parent text, name text, since
     CROSS JOIN LATERAL regexp_match(
         pg_get_expr(c.relpartbound, c.oid), 'FROM \(''?(\d[^'')]*)''?\) TO \(''?(\d[^'')]*)''?\)'
     ) AS b (bound)
-    WHERE b.bound IS NOT NULL
+    WHERE b.bound IS NOT NULL OR pg_get_expr(c.relpartbound, c.oid) = 'DEFAULT'
 $$;
-COMMENT ON FUNCTION bridge_partitions IS 'The partitions of event and payload, and the times of their rows.';
+COMMENT ON FUNCTION bridge_partitions IS 'The partitions of event and payload, and the times of their rows; null: a DEFAULT partition, which is not ours.';
 
 -- Made as a table by itself, it waits for no reader once it is attached. Beyond 120 partitions a new one is a year,
--- beyond 180 a century, so that no clock makes thousands of them; none reaches into another one.
+-- beyond 180 a century, so that no clock makes thousands of them; none reaches into another one. Where a DEFAULT
+-- partition has rows of these times, they can only go there, and none is made.
 CREATE FUNCTION bridge_make_partition(day date) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET timezone = 'UTC' SET datestyle = 'ISO, MDY' AS $$
 DECLARE
@@ -354,7 +356,7 @@ BEGIN
     at := day::timestamptz;
     FOREACH of IN ARRAY ARRAY['event', 'payload'] LOOP
         SELECT
-            count(*), bool_or(p.since <= at AND p.until > at), max(p.until) FILTER (WHERE p.until <= at),
+            count(p.since), bool_or(p.since <= at AND p.until > at), max(p.until) FILTER (WHERE p.until <= at),
             min(p.since) FILTER (WHERE p.since > at)
         INTO made, is_there, before, behind FROM bridge_partitions() AS p WHERE p.parent = of;
         CONTINUE WHEN is_there;
@@ -373,20 +375,27 @@ BEGIN
         WHILE to_regclass(quote_ident(part)) IS NOT NULL LOOP
             part := part || '_';
         END LOOP;
-        EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', part, of);
-        EXECUTE format('COMMENT ON TABLE %I IS %L', part, format('Rows of %s from %s up to %s.', of, begins, ends));
-        IF of = 'event' THEN
-            EXECUTE format('ALTER TABLE event ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', part, begins, ends);
-        ELSE
-            EXECUTE format('ALTER TABLE payload ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)',
-                part, bridge_month(begins), bridge_month(ends));
-        END IF;
+        BEGIN
+            EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', part, of);
+            EXECUTE format('COMMENT ON TABLE %I IS %L', part, format('Rows of %s from %s up to %s.', of, begins, ends));
+            IF of = 'event' THEN
+                EXECUTE format('ALTER TABLE event ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', part, begins, ends);
+            ELSE
+                EXECUTE format('ALTER TABLE payload ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)',
+                    part, bridge_month(begins), bridge_month(ends));
+            END IF;
+        EXCEPTION WHEN check_violation THEN
+            IF NOT EXISTS (SELECT FROM bridge_partitions() AS p WHERE p.parent = of AND p.since IS NULL) THEN
+                RAISE;
+            END IF;
+        END;
     END LOOP;
 END
 $$;
 COMMENT ON FUNCTION bridge_make_partition IS 'Makes the partitions of a day (UTC) where they are missing. It acts with the rights of the role that made the tables.';
 
--- One at a time. It waits for no reader: what waits here has all new statements on the table wait behind it.
+-- One at a time. It waits for no reader: what waits here has all new statements on the table wait behind it. Payloads
+-- stay while a DEFAULT partition may have their events.
 CREATE FUNCTION bridge_drop_before(day date) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER SET timezone = 'UTC' SET datestyle = 'ISO, MDY' SET lock_timeout = '25ms' AS $$
 DECLARE
@@ -404,7 +413,8 @@ BEGIN
     ELSE
         SELECT p.name INTO part FROM bridge_partitions() AS p
             WHERE p.parent = 'payload' AND p.until <= day::timestamptz AND NOT EXISTS (
-                SELECT FROM bridge_partitions() AS e WHERE e.parent = 'event' AND e.since < p.until)
+                SELECT FROM bridge_partitions() AS e
+                WHERE e.parent = 'event' AND (e.since IS NULL OR e.since < p.until))
             ORDER BY p.since LIMIT 1;
     END IF;
     IF part IS NOT NULL THEN
