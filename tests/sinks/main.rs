@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 mod asked;
+mod backup;
 mod bodies;
 mod coverage;
 mod events;

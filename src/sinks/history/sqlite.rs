@@ -5,6 +5,7 @@
 //! cursor is past it. So a batch that we have confirmed must survive a power cut here, too. It
 //! costs one fsync per batch.
 
+mod backup;
 mod file;
 mod insert;
 pub(super) mod look;
