@@ -4,6 +4,7 @@
 
 mod asked;
 mod backup;
+mod bad_input;
 mod bodies;
 mod coverage;
 mod events;
