@@ -82,11 +82,7 @@ impl WhyArgs {
                     };
                     newest = found.filter(is_newer).or(newest);
                 }
-                Err(why) => tell!(
-                    "the history {} was not asked: {}",
-                    history.name,
-                    one_line(&why)
-                ),
+                Err(why) => tell!("sink {} was not asked: {}", history.name, one_line(&why)),
             }
         }
         newest

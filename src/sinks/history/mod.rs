@@ -10,7 +10,7 @@
 //! - `sqlite`, `postgres`: one folder for each database, and its sink; `copy`: COPY of Postgres;
 //!   `stored`: what both give back
 //! - `rows`, `newest`, `retention`: the events of a batch by kind, the newest status, rows that are
-//!   too old; `upkeep`: what else comes next beside the batches
+//!   too old; `too_old`: statuses that get no row; `upkeep`: what else comes next beside the batches
 //! - `look`: reads a history for who shows it
 //! - `question`: what a person asks a history; `reader`: asks it, without changing anything
 //! - `operator`: what an operator deletes or copies beside the daemon; `kept`: what is kept of a
@@ -40,6 +40,7 @@ mod stored;
 mod tables;
 mod timeline;
 mod times;
+mod too_old;
 mod upkeep;
 mod words;
 

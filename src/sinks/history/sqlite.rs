@@ -5,6 +5,7 @@
 //! cursor is past it. So a batch that we have confirmed must survive a power cut here, too. It
 //! costs one fsync per batch.
 
+mod backup;
 mod file;
 mod insert;
 pub(super) mod look;
@@ -45,7 +46,7 @@ use super::migration::{ANOTHER_LAYOUT, MIGRATIONS_TABLE, migration_failure};
 use super::newest::stored_newest;
 use super::recorder::Recorder;
 use super::retention::{Pruned, Retention, TEND_MAX};
-use super::rows::rows_stored;
+use super::rows::RowsStored;
 use super::upkeep::{Before, Stepped, Upkeep};
 use super::words::words;
 use crate::model::{Event, Position};
@@ -213,7 +214,12 @@ impl Sink for SqliteHistory {
                         self.next_step = Some(Instant::now() + STEP_INTERVAL);
                     }
                     self.connection = Some(connection);
-                    self.answer = Some(rows_stored(rows, batch.events.len()));
+                    let stored = RowsStored {
+                        rows,
+                        too_old: 0,
+                        events: batch.events.len(),
+                    };
+                    self.answer = Some(stored.text());
                     Ok(())
                 }
                 // The transaction was rolled back when it was dropped: the connection is as good as

@@ -143,7 +143,7 @@ async fn an_event_that_left_the_journal_is_found_in_a_history() {
     assert!(positions(&daemon).await.is_empty());
     let said = done(&daemon, &["why", "2"]).await;
     assert!(
-        said.contains("no longer in the journal; the history history has it"),
+        said.contains("no longer in the journal; sink history has it as row"),
         "{said}"
     );
     assert!(said.contains("confirmed"), "its proof is kept: {said}");

@@ -12,7 +12,7 @@ use crate::faults::{self, Failpoint};
 use crate::sinks::Batch;
 use crate::sinks::history::copy::copy;
 use crate::sinks::history::recorder::{Covered, Recorder, Recording};
-use crate::sinks::history::rows::Rows;
+use crate::sinks::history::rows::{Rows, RowsStored};
 use crate::sinks::history::tables::{self, EventRow, Table, own_id};
 
 /// Fewer rows go by INSERT, one message to the server: COPY takes several. sqlx 0.9.0 does not
@@ -31,15 +31,15 @@ pub(super) enum Way {
 }
 
 /// One transaction; another one by INSERT where COPY is not the way, or where somebody has dropped a
-/// partition. Gives the way for the next batch, and how many of the events are new rows. `batch`: of
-/// the sink of this name.
+/// partition. Gives the way for the next batch, and what became of the events. `batch`: of the sink
+/// of this name.
 pub(super) async fn store(
     connection: &mut PgConnection,
     session: &Session,
     memory: (&mut Recorder, &mut Partitions),
     batch: (&str, Batch<'_>),
     way: Way,
-) -> Result<(Way, usize), sqlx::Error> {
+) -> Result<(Way, RowsStored), sqlx::Error> {
     let (recorder, partitions) = memory;
     match transact(connection, session, (recorder, partitions), batch, way).await {
         Err(error) if way == Way::Copy && only_insert_can(&error) => {
@@ -64,7 +64,7 @@ async fn transact(
     (recorder, partitions): (&mut Recorder, &mut Partitions),
     batch: (&str, Batch<'_>),
     way: Way,
-) -> Result<usize, sqlx::Error> {
+) -> Result<RowsStored, sqlx::Error> {
     partitions
         .make_for(connection, session, batch.1.events)
         .await?;
@@ -94,13 +94,13 @@ fn forget(recorder: &mut Recorder, partitions: &mut Partitions) {
     partitions.forget();
 }
 
-/// Stores the rows and the cursor. Gives how many of the events are new rows.
+/// Stores the rows and the cursor.
 async fn fill(
     transaction: &mut PgConnection,
     (recorder, partitions): (&mut Recorder, &mut Partitions),
     (sink, batch): (&str, Batch<'_>),
     way: Way,
-) -> Result<usize, sqlx::Error> {
+) -> Result<RowsStored, sqlx::Error> {
     take_turn(transaction, recorder).await?;
     recorder.set_floor(partitions.load(transaction).await?);
     let rows = Rows::of(batch.events);
@@ -113,8 +113,9 @@ async fn fill(
     let found = look_up::found(transaction, wanted).await?;
     let recording = recorder.record(&rows.statuses, found, batch.reason);
     stored_rows += recording.events.len();
-    if recording.too_old > 0 {
-        let statuses = recording.too_old;
+    let too_old = recording.too_old;
+    if too_old > 0 {
+        let statuses = too_old;
         warn!(
             sink,
             statuses, "statuses older than the retention have got no row"
@@ -133,7 +134,11 @@ async fn fill(
     .bind(batch.through.0)
     .execute(transaction)
     .await?;
-    Ok(stored_rows)
+    Ok(RowsStored {
+        rows: stored_rows,
+        too_old,
+        events: batch.events.len(),
+    })
 }
 
 /// One transaction at a time writes. Where another daemon has written since, the recorder begins
