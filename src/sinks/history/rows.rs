@@ -51,7 +51,7 @@ impl RowsStored {
             .saturating_sub(self.rows.saturating_add(too_old));
         for (count, what) in [
             (before, "stored before"),
-            (too_old, "older than what is kept"),
+            (too_old, "older than the kept rows"),
         ] {
             if count > 0 {
                 text += &format!(", {count} {what}");
@@ -71,12 +71,12 @@ mod tests {
             (1, 0, 1, "1 row stored"),
             (7, 0, 7, "7 rows stored"),
             (0, 0, 2, "0 rows stored, 2 stored before"),
-            (0, 1, 1, "0 rows stored, 1 older than what is kept"),
+            (0, 1, 1, "0 rows stored, 1 older than the kept rows"),
             (
                 1,
                 2,
                 6,
-                "1 row stored, 3 stored before, 2 older than what is kept",
+                "1 row stored, 3 stored before, 2 older than the kept rows",
             ),
         ] {
             let stored = RowsStored {

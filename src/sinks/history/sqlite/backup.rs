@@ -111,9 +111,11 @@ impl Copying {
         }
         self.make("index").await?;
         for _ in 0..ROUNDS {
+            self.sum_copy().await?;
             self.follow(Pause::AsLong).await?;
         }
-        Ok(())
+        // As a part of the last transaction it would hold the -wal.
+        self.sum_copy().await
     }
 
     /// At one moment: the rest.
@@ -214,12 +216,31 @@ impl Copying {
         }
     }
 
-    /// What the growing tables have that the copy has not, or has otherwise.
+    /// What the growing tables have that the copy has not, or has otherwise. The copy is summed.
     async fn follow(&mut self, pause: Pause) -> Result<(), sqlx::Error> {
         self.fill(&PAYLOAD, pause).await?;
         self.fill(&EVENT, pause).await?;
         self.copy_again(&PIECE, PIECES, pause).await?;
         self.copy_again(&DAILY, DAYS, pause).await
+    }
+
+    /// Sums the copy's rows: nothing of the history is read for it.
+    async fn sum_copy(&mut self) -> Result<(), sqlx::Error> {
+        self.sum("copy", &PIECE, PIECES).await?;
+        self.sum("copy", &DAILY, DAYS).await
+    }
+
+    /// The sums of each device, or day, as a table of the connection.
+    async fn sum(&mut self, database: &str, table: &Growing, sum: &str) -> Result<(), sqlx::Error> {
+        let (name, group) = (table.name, table.key[0]);
+        self.run(&format!("DROP TABLE IF EXISTS temp.{database}_{name}"))
+            .await?;
+        self.run(&format!(
+            "CREATE TEMP TABLE {database}_{name} AS SELECT {group} AS it, count(*), {sum} \
+             FROM {database}.{name} GROUP BY {group}"
+        ))
+        .await
+        .map(drop)
     }
 
     /// Copies the devices, or days, again whose rows differ.
@@ -230,15 +251,13 @@ impl Copying {
         pause: Pause,
     ) -> Result<(), sqlx::Error> {
         let (name, group) = (table.name, table.key[0]);
-        let sums = |database: &str| {
-            format!("SELECT {group}, count(*), {sum} FROM {database}.{name} GROUP BY {group}")
-        };
-        let (here, there) = (sums("main"), sums("copy"));
+        self.sum("main", table, sum).await?;
+        let (here, there) = (format!("temp.main_{name}"), format!("temp.copy_{name}"));
         self.run("DROP TABLE IF EXISTS temp.differs").await?;
         self.run(&format!(
             "CREATE TEMP TABLE differs AS \
-             SELECT {group} AS it FROM (SELECT * FROM ({here}) EXCEPT SELECT * FROM ({there})) \
-             UNION SELECT {group} FROM (SELECT * FROM ({there}) EXCEPT SELECT * FROM ({here}))"
+             SELECT it FROM (SELECT * FROM {here} EXCEPT SELECT * FROM {there}) \
+             UNION SELECT it FROM (SELECT * FROM {there} EXCEPT SELECT * FROM {here})"
         ))
         .await?;
         let count = "SELECT count(*) FROM temp.differs";
