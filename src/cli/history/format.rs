@@ -10,10 +10,10 @@ use serde_json::value::RawValue;
 use serde_json::{Value as Json, json};
 
 use super::labels::Labels;
-use super::rows::Row;
 use crate::cli::print::{harmless, part};
 use crate::model::device_key;
 use crate::sinks::history::question::{Field, Value};
+use crate::sinks::history::row::{Row, quoted, rounded, written};
 
 /// Rows are written once there are as many bytes of them.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -128,49 +128,12 @@ fn has_device(fields: &[Field]) -> bool {
 }
 
 fn csv(row: &Row<'_>, labels: &Labels) -> String {
-    let mut cells: Vec<String> = row
-        .pairs()
-        .map(|(name, value)| match value {
-            Value::Number(number) => rounded(name, *number).to_string(),
-            value => quoted(&text(value)),
-        })
-        .collect();
+    let mut cells = row.csv();
     if row.value("device_id").is_some() && !labels.are_absent() {
         let label = labels.of_row(row).cloned().unwrap_or_default();
         cells.extend([label.name, label.group].map(|text| quoted(text.as_deref().unwrap_or(""))));
     }
     cells.join(",")
-}
-
-fn text(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::Text(text) => text.clone(),
-        Value::Time(time) => format!("{time:.6}"),
-        Value::Number(number) => number.to_string(),
-        Value::Integer(integer) => integer.to_string(),
-        Value::Boolean(boolean) => boolean.to_string(),
-    }
-}
-
-/// A percent has two digits, and is never 100 where something is missing; seconds have three. A
-/// place is as it was sent.
-fn rounded(name: &str, number: f64) -> f64 {
-    if name == "percent" {
-        (number * 100.0).floor() / 100.0
-    } else if name.ends_with("seconds") {
-        (number * 1000.0).round() / 1000.0
-    } else {
-        number
-    }
-}
-
-/// Section 2: a field with a comma, a quote or a line end stands in quotes, and quotes are doubled.
-fn quoted(text: &str) -> String {
-    match text.contains([',', '"', '\r', '\n']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text.to_owned(),
-    }
 }
 
 /// A row as JSON, its keys in the order of the columns.
@@ -192,7 +155,7 @@ impl Serialize for Object<'_> {
                 Value::Number(number) => object.serialize_entry(name, &rounded(name, *number))?,
                 Value::Integer(integer) => object.serialize_entry(name, integer)?,
                 Value::Boolean(boolean) => object.serialize_entry(name, boolean)?,
-                Value::Text(_) | Value::Time(_) => object.serialize_entry(name, &text(value))?,
+                Value::Text(_) | Value::Time(_) => object.serialize_entry(name, &written(value))?,
             }
         }
         if row.value("device_id").is_some() && !labels.are_absent() {

@@ -13,9 +13,13 @@ use crate::journal::{Entry, EntryContent};
 use crate::model::{Origin, StatusEvent, Via};
 use crate::sinks::history::question::{Devices, Filter, Order, Question, Value};
 use crate::sinks::history::reader::Reader;
+use crate::sinks::history::row::Row;
 
 /// How long a history may take, from connecting to its answer.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The newest statuses.
+const QUESTION: Question = Question::Events(Order::Newest);
 
 /// Rows of one device within a microsecond.
 const ROWS_MAX: usize = 100;
@@ -58,7 +62,7 @@ pub(super) async fn look_up(history: &HistoryPlace, status: &StatusEvent) -> InH
     match ask(history, &filter, ROWS_MAX).await {
         Err(why) => InHistory::Unknown(why),
         Ok(rows) => {
-            let mut rows = rows.iter().map(Row);
+            let mut rows = rows.iter().map(|values| row(values));
             let row = rows.find(|row| row.text("origin") == status.origin);
             row.and_then(|row| row.integer("sequence"))
                 .map_or(InHistory::Absent, InHistory::Sequence)
@@ -84,7 +88,7 @@ pub(super) async fn newest(
     let rows = ask(history, &filter, 1).await?;
     let stored = rows
         .first()
-        .and_then(|row| stored(&history.name, &Row(row)));
+        .and_then(|values| stored(&history.name, &row(values)));
     Ok(stored)
 }
 
@@ -97,8 +101,7 @@ async fn ask(
     let asked = async {
         let mut reader = Reader::open(store).await?;
         reader.set_limit(PATIENCE);
-        let question = Question::Events(Order::Newest);
-        reader.rows(&question, filter, Some(limit)).await
+        reader.rows(&QUESTION, filter, Some(limit)).await
     };
     match timeout(PATIENCE, asked).await {
         Ok(rows) => rows.map_err(|error| error.to_string()),
@@ -121,37 +124,8 @@ fn devices(device: &Device) -> Devices {
     }
 }
 
-/// One row of an answer to [`Question::Events`].
-struct Row<'a>(&'a Vec<Value>);
-
-impl Row<'_> {
-    fn value(&self, name: &str) -> Option<&Value> {
-        let fields = Question::Events(Order::Newest).fields();
-        let index = fields.iter().position(|field| field.name == name)?;
-        self.0.get(index)
-    }
-
-    fn text(&self, name: &str) -> &str {
-        self.value(name).map_or("", Value::text)
-    }
-
-    fn integer(&self, name: &str) -> Option<i64> {
-        match self.value(name)? {
-            Value::Integer(integer) => Some(*integer),
-            _ => None,
-        }
-    }
-
-    fn time(&self, name: &str) -> Option<Timestamp> {
-        match self.value(name)? {
-            Value::Time(time) => Some(*time),
-            _ => None,
-        }
-    }
-
-    fn is(&self, name: &str) -> bool {
-        matches!(self.value(name), Some(Value::Boolean(true)))
-    }
+fn row(values: &[Value]) -> Row<'_> {
+    Row::new(QUESTION.fields(), values)
 }
 
 /// `None`: a row that lacks what every row has.

@@ -7,7 +7,6 @@
 
 mod file;
 mod insert;
-pub(super) mod look;
 mod look_up;
 mod operator;
 mod probe;
