@@ -37,7 +37,7 @@ pub struct Latency {
 }
 
 /// A copy of it.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct LatencyReading {
     /// How many took as long as the bound of the same index, or less.
     pub at_most: [u64; BOUNDS_US.len()],
@@ -80,6 +80,43 @@ impl Latency {
     }
 }
 
+impl LatencyReading {
+    /// What was observed since an earlier one.
+    pub fn since(&self, before: &LatencyReading) -> LatencyReading {
+        let mut at_most = self.at_most;
+        for (at_most, before) in at_most.iter_mut().zip(before.at_most) {
+            *at_most = at_most.saturating_sub(before);
+        }
+        LatencyReading {
+            at_most,
+            count: self.count.saturating_sub(before.count),
+            sum: self.sum.saturating_sub(before.sum),
+        }
+    }
+
+    /// How long so many in a hundred took at most: within a bucket in proportion, as Prometheus'
+    /// `histogram_quantile` has it. `None`: there are none.
+    pub fn percentile(&self, percent: f64) -> Option<Duration> {
+        let wanted = self.count as f64 * percent / 100.0;
+        let bucket = self
+            .at_most
+            .partition_point(|at_most| (*at_most as f64) < wanted);
+        let (mut from_us, mut below) = (0, 0);
+        if let Some(before) = bucket.checked_sub(1) {
+            (from_us, below) = (BOUNDS_US[before], self.at_most[before]);
+        }
+        let to_us = BOUNDS_US.get(bucket).copied().unwrap_or(from_us);
+        let within = self.at_most.get(bucket).unwrap_or(&self.count) - below;
+        let share = if within == 0 {
+            0.0
+        } else {
+            (wanted - below as f64) / within as f64
+        };
+        let took_us = from_us as f64 + (to_us - from_us) as f64 * share;
+        (self.count > 0).then(|| Duration::from_micros(took_us as u64))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,5 +142,20 @@ mod tests {
         latency.observe_between(early, late, 1);
         let reading = latency.read();
         assert_eq!((reading.at_most[16], reading.count), (1, 2));
+    }
+    #[test]
+    fn a_percentile_is_that_of_what_was_observed_since() {
+        let latency = Latency::default();
+        latency.observe(Duration::from_secs(7_200), 50);
+        let before = latency.read();
+        assert_eq!(before.since(&before).percentile(50.0), None);
+        latency.observe(Duration::from_micros(1_500), 98);
+        latency.observe(Duration::from_millis(80), 2);
+        let since = latency.read().since(&before);
+        assert_eq!((since.count, since.sum.as_millis()), (100, 147 + 160));
+        let millis = |percent| since.percentile(percent).unwrap().as_micros();
+        assert_eq!([millis(49.0), millis(99.0)], [1_750, 75_000]);
+        let most = Duration::from_secs(3_600);
+        assert_eq!(before.percentile(50.0), Some(most), "the last bound");
     }
 }

@@ -12,6 +12,7 @@
 //! The modules, in reading order. Imports run from the bottom of this list to its top, never the
 //! other way; the test `architecture` holds the `use` lines against it.
 
+pub mod bilingual;
 pub mod duration;
 pub mod excerpt;
 pub mod faults;

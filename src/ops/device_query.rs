@@ -1,5 +1,5 @@
-//! What is asked of a history about devices, as SQL on the promised views that both databases
-//! understand, and what comes back. Every answer is bounded.
+//! What pages ask a history of devices: the questions, and what comes back without secrets. Every
+//! answer is bounded.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -9,13 +9,17 @@ use super::snapshot::StateNow;
 use crate::journal::KnownDevice;
 use crate::model::Severity;
 use crate::secret::redact;
-use crate::sinks::{Look, LookRow};
+use crate::sinks::history::question::{
+    self, After, DeviceKey, Devices, Group, Order, Question, Value,
+};
+use crate::sinks::history::reader::{ReadError, Reader};
+use crate::sinks::history::row::Row;
 
 /// Devices of a page.
 pub(super) const DEVICES_MAX: usize = 50;
 
-/// Rows of a table of provinces or clients.
-const SUMS_MAX: usize = 10;
+/// Rows of a table of clients.
+const CLIENTS_MAX: usize = 10;
 
 /// Provinces whose names may stand on the map.
 const PROVINCES_MAX: usize = 60;
@@ -23,19 +27,21 @@ const PROVINCES_MAX: usize = 60;
 /// Cells of the map.
 const CELLS_MAX: usize = 4000;
 
+/// States, each of which is a word of the platform at most.
+const STATES_MAX: usize = 1000;
+
 /// Pieces of one device's timeline.
-const PIECES_MAX: usize = 400;
+pub(super) const PIECES_MAX: usize = 400;
 
 /// Events of one device.
 const EVENTS_MAX: usize = 20;
 
+/// Devices of a download.
+const DOWNLOADED_MAX: usize = 50_000;
+
 /// The width of a cell of the map, in degrees of longitude, and the distance of two rows in degrees
 /// of latitude: hexagons, where a degree of longitude is 0.82 of one of latitude.
 pub(super) const CELL: (f64, f64) = (1.6, 1.136);
-
-/// The order of severities: what matters most comes first.
-const RANK: &str = "CASE severity WHEN 'critical' THEN 4 WHEN 'warning' THEN 3 WHEN 'unknown' THEN 2 \
-     WHEN 'info' THEN 1 ELSE 0 END";
 
 /// Which devices are wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -50,40 +56,55 @@ pub(super) struct Filter {
     pub(super) after: Option<Key>,
 }
 
+impl Filter {
+    fn asked(&self) -> question::Filter {
+        let state = &*self.state;
+        let devices = self.client.clone().map(Devices::OfClient);
+        question::Filter {
+            devices: devices.unwrap_or_default(),
+            in_trouble: state == "trouble",
+            severity: (state == "unknown").then(|| state.to_owned()),
+            state: (!["trouble", "unknown", "all"].contains(&state)).then(|| state.to_owned()),
+            uncertain: self.uncertain,
+            province: self.province.clone(),
+            text: self.text.clone(),
+            after: self.after.clone().map(|Key(after)| after),
+            ..question::Filter::default()
+        }
+    }
+}
+
 /// Where a page ends, in the order of devices.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Key {
-    rank: u8,
-    since: String,
-    client: String,
-    device: String,
-    stream: String,
-}
+pub(super) struct Key(After);
 
 impl Key {
     /// As a URL has it.
     pub(super) fn text(&self) -> String {
-        let Key {
-            rank,
+        let Key(After {
+            severity,
             since,
-            client,
             device,
-            stream,
-        } = self;
-        serde_json::json!([rank, since, client, device, stream]).to_string()
+        }) = self;
+        let since = format!("{since:.6}");
+        let (client, id) = (&device.client_id, &device.device_id);
+        serde_json::json!([severity.as_str(), since, client, id, device.stream]).to_string()
     }
 
     /// From a URL.
     pub(super) fn parse(text: &str) -> Option<Key> {
-        let (rank, since, client, device, stream) = serde_json::from_str(text).ok()?;
-        let key = Key {
-            rank,
-            since,
-            client,
-            device,
-            stream,
-        };
-        (rank <= 4).then_some(key)
+        let (name, since, client_id, device_id, stream): (String, String, _, _, _) =
+            serde_json::from_str(text).ok()?;
+        let mut severities = Severity::ALL.into_iter();
+        Some(Key(After {
+            severity: severities.find(|severity| severity.as_str() == name)?,
+            since: since.parse().ok()?,
+            device: DeviceKey {
+                stream,
+                client_id,
+                device_id,
+            },
+        }))
     }
 }
 
@@ -94,6 +115,8 @@ pub(super) struct Device {
     pub(super) client_id: String,
     pub(super) device_id: String,
     pub(super) serial: Option<String>,
+    /// What it is called, by the names of the configuration.
+    pub(super) name: Option<String>,
     /// The vocabulary's name.
     pub(super) state: String,
     /// As sent.
@@ -108,8 +131,6 @@ pub(super) struct Device {
     pub(super) last_seen: Option<Timestamp>,
     /// Province, city, district and the rest.
     pub(super) place: Vec<String>,
-    #[serde(skip)]
-    key: Option<Key>,
 }
 
 impl Device {
@@ -120,6 +141,7 @@ impl Device {
             client_id: known.client_id,
             device_id: known.device_id,
             serial: None,
+            name: None,
             state: state.state,
             word: state.word,
             severity: state.severity,
@@ -127,13 +149,45 @@ impl Device {
             since: None,
             last_seen: Some(known.heard_at),
             place: Vec::new(),
-            key: None,
+        }
+    }
+
+    fn of(row: &Row<'_>) -> Device {
+        let DeviceKey {
+            stream,
+            client_id,
+            device_id,
+        } = row.device();
+        let places = ["province", "city", "district", "detail"].into_iter();
+        Device {
+            stream,
+            client_id,
+            device_id,
+            serial: row.serial().map(redacted),
+            name: None,
+            state: redacted(row.text("state")),
+            word: redacted(row.text("new_state")),
+            severity: row.severity(),
+            certain: row.is("certain"),
+            since: row.time("state_since"),
+            last_seen: row.time("last_seen"),
+            place: places
+                .filter_map(|name| row.some_text(name).map(redacted))
+                .collect(),
         }
     }
 
     /// Its place in the order.
-    pub(super) fn key(&self) -> Option<&Key> {
-        self.key.as_ref()
+    pub(super) fn key(&self) -> Option<Key> {
+        Some(Key(After {
+            severity: self.severity,
+            since: self.since?,
+            device: DeviceKey {
+                stream: self.stream.clone(),
+                client_id: self.client_id.clone(),
+                device_id: self.device_id.clone(),
+            },
+        }))
     }
 }
 
@@ -189,8 +243,12 @@ pub(super) struct DeviceEvent {
     pub(super) event_id: String,
     #[schema(value_type = String)]
     pub(super) at: Timestamp,
+    /// As sent.
     pub(super) old_state: Option<String>,
+    /// The vocabulary's name.
     pub(super) state: String,
+    /// As sent.
+    pub(super) word: String,
     #[schema(value_type = String)]
     pub(super) severity: Severity,
     pub(super) missed_transition: bool,
@@ -207,419 +265,191 @@ pub(super) struct Profile {
     pub(super) wgs84: Option<(f64, f64)>,
 }
 
-/// A query that grows.
-struct Query<'a> {
-    look: &'a Look,
-    conditions: Vec<String>,
-    parameters: Vec<String>,
-}
-
-impl<'a> Query<'a> {
-    fn new(look: &'a Look) -> Query<'a> {
-        Query {
-            look,
-            conditions: Vec::new(),
-            parameters: Vec::new(),
-        }
-    }
-
-    /// Adds a parameter and gives its place.
-    fn parameter(&mut self, value: &str) -> String {
-        self.parameters.push(value.to_owned());
-        format!("${}", self.parameters.len())
-    }
-
-    fn equal(&mut self, column: &str, value: &str) {
-        let place = self.parameter(value);
-        self.conditions.push(format!("{column} = {place}"));
-    }
-
-    fn conditions(&self) -> String {
-        match self.conditions.is_empty() {
-            true => "1 = 1".to_owned(),
-            false => self.conditions.join(" AND "),
-        }
-    }
-
-    fn filter(&mut self, filter: &Filter) {
-        match filter.state.as_str() {
-            "all" => {}
-            "trouble" => {
-                self.conditions
-                    .push("severity IN ('critical', 'warning', 'unknown')".to_owned());
-            }
-            "unknown" => self.conditions.push("severity = 'unknown'".to_owned()),
-            state => self.equal("state", state),
-        }
-        if filter.uncertain {
-            self.conditions.push("NOT certain".to_owned());
-        }
-        if let Some(client) = &filter.client {
-            self.equal("client_id", client);
-        }
-        if let Some(province) = &filter.province {
-            self.equal("province", province);
-        }
-        if let Some(text) = &filter.text {
-            self.text(text);
-        }
-    }
-
-    /// A device by its name or its client's and its own, a serial's beginning, or a part of a place.
-    fn text(&mut self, text: &str) {
-        let escaped = text
-            .replace('\\', "\\\\")
-            .replace('%', "\\%")
-            .replace('_', "\\_");
-        let whole = self.parameter(text);
-        let begins = self.parameter(&format!("{escaped}%"));
-        let part = self.parameter(&format!("%{escaped}%"));
-        let like = |column: &str, place: &str| format!("{column} LIKE {place} ESCAPE '\\'");
-        let mut ways = vec![
-            format!("device_id = {whole}"),
-            format!("client_id || '/' || device_id = {whole}"),
-            like("serial", &begins),
-        ];
-        let places = ["province", "city", "district", "detail"];
-        ways.extend(places.map(|column| like(column, &part)));
-        self.conditions.push(format!("({})", ways.join(" OR ")));
-    }
-
-    /// Only what comes after a place in the order of devices.
-    fn after(&mut self, key: &Key) {
-        self.parameters.push(key.since.clone());
-        let since = self.look.time_parameter(self.parameters.len());
-        let client = self.parameter(&key.client);
-        let device = self.parameter(&key.device);
-        let stream = self.parameter(&key.stream);
-        let rank = key.rank;
-        self.conditions.push(format!(
-            "({RANK} < {rank} OR ({RANK} = {rank} AND (state_since < {since} OR \
-             (state_since = {since} AND (client_id, device_id, stream) > \
-             ({client}, {device}, {stream})))))"
-        ));
-    }
-
-    async fn rows(&self, sql: &str) -> Result<Vec<LookRow>, String> {
-        self.look.rows(sql, &self.parameters).await
-    }
-}
-
-/// A column as a text.
-fn text(column: &str) -> String {
-    format!("CAST({column} AS text)")
-}
-
-fn columns(names: &[&str]) -> String {
-    let texts: Vec<String> = names.iter().map(|name| text(name)).collect();
-    texts.join(", ")
-}
-
-const DEVICE: [&str; 14] = [
-    "stream",
-    "client_id",
-    "device_id",
-    "serial",
-    "state",
-    "new_state",
-    "severity",
-    "CASE WHEN certain THEN 1 ELSE 0 END",
-    "state_since",
-    "last_seen",
-    "province",
-    "city",
-    "district",
-    "detail",
-];
-
-/// The next devices, the worst first, then those that changed last; one more than a page has.
-pub(super) async fn devices(look: &Look, filter: &Filter) -> Result<Vec<Device>, String> {
-    let mut query = Query::new(look);
-    query.filter(filter);
-    if let Some(after) = &filter.after {
-        query.after(after);
-    }
-    let (columns, conditions) = (columns(&DEVICE), query.conditions());
-    let limit = DEVICES_MAX + 1;
-    let sql = format!(
-        "SELECT {columns} FROM device_current WHERE {conditions} ORDER BY {RANK} DESC, \
-         state_since DESC, client_id, device_id, stream LIMIT {limit}"
-    );
-    let rows = query.rows(&sql).await?;
-    Ok(rows.into_iter().filter_map(device).collect())
-}
-
-fn device(row: LookRow) -> Option<Device> {
-    let mut values = row.into_iter();
-    let mut next = || values.next().flatten();
-    let (stream, client_id, device_id) = (next()?, next().unwrap_or_default(), next()?);
-    let (serial, state, word) = (
-        next(),
-        next().unwrap_or_default(),
-        next().unwrap_or_default(),
-    );
-    let severity = severity(next().as_deref());
-    let certain = next().as_deref() == Some("1");
-    let (since, last_seen) = (next(), next());
-    let place: Vec<String> = (0..4)
-        .filter_map(|_| next())
-        .filter(|part| !part.is_empty())
-        .collect();
-    let key = Key {
-        rank: rank(severity),
-        since: since.clone().unwrap_or_default(),
-        client: client_id.clone(),
-        device: device_id.clone(),
-        stream: stream.clone(),
-    };
-    Some(Device {
-        stream,
-        client_id,
-        device_id,
-        serial: serial.map(|serial| redacted(&serial)),
-        state: redacted(&state),
-        word: redacted(&word),
-        severity,
-        certain,
-        since: since.as_deref().and_then(time),
-        last_seen: last_seen.as_deref().and_then(time),
-        place: place.iter().map(|part| redacted(part)).collect(),
-        key: Some(key),
-    })
-}
-
 fn redacted(text: &str) -> String {
     redact(text).into_owned()
 }
 
-fn severity(name: Option<&str>) -> Severity {
-    let known = Severity::ALL
-        .into_iter()
-        .find(|known| Some(known.as_str()) == name);
-    known.unwrap_or_default()
+/// What a question is answered with, each row as `read` makes it.
+async fn asked<T>(
+    reader: &mut Reader,
+    question: &Question,
+    filter: &question::Filter,
+    limit: usize,
+    read: impl Fn(&Row<'_>) -> Option<T>,
+) -> Result<Vec<T>, ReadError> {
+    let rows = reader.rows(question, filter, Some(limit)).await?;
+    let fields = question.fields();
+    let rows = rows.iter();
+    Ok(rows
+        .filter_map(|values| read(&Row::new(fields, values)))
+        .collect())
 }
 
-fn rank(severity: Severity) -> u8 {
-    match severity {
-        Severity::Critical => 4,
-        Severity::Warning => 3,
-        Severity::Unknown => 2,
-        Severity::Info => 1,
-        Severity::Ok => 0,
+/// The next devices, the worst first, then those that changed last; one more than a page has.
+pub(super) async fn devices(
+    reader: &mut Reader,
+    filter: &Filter,
+) -> Result<Vec<Device>, ReadError> {
+    let read = |row: &Row<'_>| Some(Device::of(row));
+    let limit = DEVICES_MAX + 1;
+    asked(reader, &Question::Devices, &filter.asked(), limit, read).await
+}
+
+/// All of them as CSV, in the same order; `None`: there are too many.
+pub(super) async fn csv(reader: &mut Reader, filter: &Filter) -> Result<Option<String>, ReadError> {
+    let question = Question::Devices;
+    let fields = question.fields();
+    let names: Vec<&str> = fields.iter().map(|field| field.name).collect();
+    let (mut text, mut rows) = (names.join(",") + "\r\n", 0);
+    let mut each = |values: Vec<Value>| {
+        let values: Vec<Value> = values.into_iter().map(without_secrets).collect();
+        text += &Row::new(fields, &values).csv().join(",");
+        text += "\r\n";
+        rows += 1;
+    };
+    let (filter, limit) = (filter.asked(), DOWNLOADED_MAX + 1);
+    reader
+        .each(&question, &filter, Some(limit), &mut each)
+        .await?;
+    Ok((rows <= DOWNLOADED_MAX).then_some(text))
+}
+
+fn without_secrets(value: Value) -> Value {
+    match value {
+        Value::Text(text) => Value::Text(redacted(&text)),
+        value => value,
     }
 }
 
-/// A time as either database writes it as a text.
-fn time(text: &str) -> Option<Timestamp> {
-    text.parse().ok()
-}
-
-fn number(value: Option<String>) -> u64 {
-    value.and_then(|value| value.parse().ok()).unwrap_or(0)
-}
-
-fn decimal(value: Option<String>) -> Option<f64> {
-    value?.parse().ok().filter(|value: &f64| value.is_finite())
-}
-
 /// How many devices are in each state, the worst first.
-pub(super) async fn states(look: &Look) -> Result<Vec<StateSum>, String> {
-    let columns = columns(&[
-        "state",
-        "min(new_state)",
-        "severity",
-        "count(*)",
-        "sum(CASE WHEN certain THEN 0 ELSE 1 END)",
-    ]);
-    let sql = format!(
-        "SELECT {columns} FROM device_current GROUP BY state, severity ORDER BY {RANK} DESC, \
-         count(*) DESC LIMIT 1000"
-    );
-    let rows = look.rows(&sql, &[]).await?;
-    let sum = |row: LookRow| {
-        let mut values = row.into_iter();
-        let mut next = || values.next().flatten();
-        StateSum {
-            state: redacted(&next().unwrap_or_default()),
-            word: redacted(&next().unwrap_or_default()),
-            severity: severity(next().as_deref()),
-            devices: number(next()),
-            uncertain: number(next()),
-        }
+pub(super) async fn states(reader: &mut Reader) -> Result<Vec<StateSum>, ReadError> {
+    let read = |row: &Row<'_>| {
+        Some(StateSum {
+            state: redacted(row.text("state")),
+            word: redacted(row.text("new_state")),
+            severity: row.severity(),
+            devices: row.count("devices"),
+            uncertain: row.count("uncertain"),
+        })
     };
-    Ok(rows.into_iter().map(sum).collect())
+    let all = question::Filter::default();
+    asked(reader, &Question::States, &all, STATES_MAX, read).await
 }
 
 /// What is in trouble, by province: the first few have a row, and all of them a name on the map.
-pub(super) async fn provinces(look: &Look) -> Result<Vec<Sum>, String> {
-    sums(look, "province", PROVINCES_MAX).await
+pub(super) async fn provinces(reader: &mut Reader) -> Result<Vec<Sum>, ReadError> {
+    sums(reader, Group::Province, PROVINCES_MAX).await
 }
 
 /// The same by client.
-pub(super) async fn clients(look: &Look) -> Result<Vec<Sum>, String> {
-    sums(look, "client_id", SUMS_MAX).await
+pub(super) async fn clients(reader: &mut Reader) -> Result<Vec<Sum>, ReadError> {
+    sums(reader, Group::Client, CLIENTS_MAX).await
 }
 
-const CRITICAL: &str = "sum(CASE severity WHEN 'critical' THEN 1 ELSE 0 END)";
-const WARNING: &str = "sum(CASE severity WHEN 'warning' THEN 1 ELSE 0 END)";
-
-async fn sums(look: &Look, column: &str, limit: usize) -> Result<Vec<Sum>, String> {
-    let columns = columns(&[
-        column,
-        "count(*)",
-        CRITICAL,
-        WARNING,
-        "avg(wgs84_longitude)",
-        "avg(wgs84_latitude)",
-    ]);
-    let sql = format!(
-        "SELECT {columns} FROM device_current WHERE {column} <> '' GROUP BY {column} \
-         ORDER BY {CRITICAL} + {WARNING} DESC, count(*) DESC, {column} LIMIT {limit}"
-    );
-    let rows = look.rows(&sql, &[]).await?;
-    let sum = |row: LookRow| {
-        let mut values = row.into_iter();
-        let mut next = || values.next().flatten();
-        Sum {
-            name: redacted(&next().unwrap_or_default()),
-            devices: number(next()),
-            critical: number(next()),
-            warning: number(next()),
-            middle: decimal(next()).zip(decimal(next())),
-        }
+async fn sums(reader: &mut Reader, group: Group, limit: usize) -> Result<Vec<Sum>, ReadError> {
+    let read = |row: &Row<'_>| {
+        Some(Sum {
+            name: redacted(row.text("name")),
+            devices: row.count("devices"),
+            critical: row.count("critical"),
+            warning: row.count("warning"),
+            middle: row.number("longitude").zip(row.number("latitude")),
+        })
     };
-    Ok(rows.into_iter().map(sum).collect())
+    let all = question::Filter::default();
+    asked(reader, &Question::Groups(group), &all, limit, read).await
 }
 
 /// The cells of the map that have devices.
-pub(super) async fn cells(look: &Look) -> Result<Vec<Cell>, String> {
+pub(super) async fn cells(reader: &mut Reader) -> Result<Vec<Cell>, ReadError> {
     let (width, height) = CELL;
-    let columns = columns(&["r", "c", "count(*)", CRITICAL, WARNING]);
-    let sql = format!(
-        "SELECT {columns} FROM (SELECT r, severity, \
-         CAST(round(x / {width} - 0.5 * abs(r % 2)) AS integer) AS c FROM (SELECT severity, \
-         wgs84_longitude AS x, CAST(round(wgs84_latitude / {height}) AS integer) AS r \
-         FROM device_current WHERE wgs84_longitude IS NOT NULL AND wgs84_latitude IS NOT NULL) AS p) \
-         AS q GROUP BY r, c ORDER BY count(*) DESC LIMIT {CELLS_MAX}"
-    );
-    let rows = look.rows(&sql, &[]).await?;
-    let cell = |row: LookRow| {
-        let mut values = row.into_iter();
-        let mut next = || values.next().flatten();
+    let read = |row: &Row<'_>| {
         Some(Cell {
-            row: next()?.parse().ok()?,
-            column: next()?.parse().ok()?,
-            devices: number(next()),
-            critical: number(next()),
-            warning: number(next()),
+            row: row.integer("map_row")?,
+            column: row.integer("map_column")?,
+            devices: row.count("devices"),
+            critical: row.count("critical"),
+            warning: row.count("warning"),
         })
     };
-    Ok(rows.into_iter().filter_map(cell).collect())
+    let all = question::Filter::default();
+    let question = Question::Cells { width, height };
+    asked(reader, &question, &all, CELLS_MAX, read).await
 }
 
-fn of_device<'a>(look: &'a Look, [stream, client, device]: [&str; 3]) -> Query<'a> {
-    let mut query = Query::new(look);
-    query.equal("client_id", client);
-    query.equal("device_id", device);
-    query.equal("stream", stream);
-    query
+fn of_device(key: &DeviceKey) -> question::Filter {
+    question::Filter {
+        stream: Some(key.stream.clone()),
+        devices: Devices::one(key),
+        ..question::Filter::default()
+    }
 }
 
 /// One device, and what only its page shows; `None`: the history has no such device.
-pub(super) async fn one(look: &Look, key: [&str; 3]) -> Result<Option<(Device, Profile)>, String> {
-    let query = of_device(look, key);
-    let more = [
-        "topic",
-        "coordinate_system",
-        "longitude",
-        "latitude",
-        "wgs84_longitude",
-        "wgs84_latitude",
-    ];
-    let columns = columns(&[&DEVICE[..], &more[..]].concat());
-    let sql = format!(
-        "SELECT {columns} FROM device_current WHERE {}",
-        query.conditions()
-    );
-    let Some(mut row) = query.rows(&sql).await?.pop() else {
-        return Ok(None);
+pub(super) async fn one(
+    reader: &mut Reader,
+    key: &DeviceKey,
+) -> Result<Option<(Device, Profile)>, ReadError> {
+    let read = |row: &Row<'_>| {
+        let pair = |longitude, latitude| row.number(longitude).zip(row.number(latitude));
+        let profile = Profile {
+            topic: row.text("topic").to_owned(),
+            coordinate_system: row.some_text("coordinate_system").map(redacted),
+            sent: pair("longitude", "latitude"),
+            wgs84: pair("wgs84_longitude", "wgs84_latitude"),
+        };
+        Some((Device::of(row), profile))
     };
-    let mut rest = row.split_off(DEVICE.len().min(row.len())).into_iter();
-    let mut next = || rest.next().flatten();
-    let profile = Profile {
-        topic: next().unwrap_or_default(),
-        coordinate_system: next().map(|system| redacted(&system)),
-        sent: decimal(next()).zip(decimal(next())),
-        wgs84: decimal(next()).zip(decimal(next())),
-    };
-    Ok(device(row).map(|device| (device, profile)))
+    let mut found = asked(reader, &Question::Devices, &of_device(key), 1, read).await?;
+    Ok(found.pop())
 }
 
 /// The timeline of one device since a moment, the newest piece first.
 pub(super) async fn timeline(
-    look: &Look,
-    key: [&str; 3],
+    reader: &mut Reader,
+    key: &DeviceKey,
     since: Timestamp,
-) -> Result<Vec<Piece>, String> {
-    let mut query = of_device(look, key);
-    query.parameters.push(format!("{since:.6}"));
-    let begin = look.time_parameter(query.parameters.len());
-    query
-        .conditions
-        .push(format!("(until IS NULL OR until > {begin})"));
-    let columns = columns(&["state", "severity", "since", "until", "cause"]);
-    let sql = format!(
-        "SELECT {columns} FROM state_interval WHERE {} ORDER BY since DESC LIMIT {PIECES_MAX}",
-        query.conditions()
-    );
-    let rows = query.rows(&sql).await?;
-    let piece = |row: LookRow| {
-        let mut values = row.into_iter();
-        let mut next = || values.next().flatten();
+) -> Result<Vec<Piece>, ReadError> {
+    let read = |row: &Row<'_>| {
         Some(Piece {
-            state: redacted(&next()?),
-            severity: severity(next().as_deref()),
-            since: time(&next()?)?,
-            until: next().as_deref().and_then(time),
-            cause: next(),
+            state: redacted(row.text("state")),
+            severity: row.severity(),
+            since: row.time("since")?,
+            until: row.time("until"),
+            cause: row.some_text("cause").map(str::to_owned),
         })
     };
-    Ok(rows.into_iter().filter_map(piece).collect())
+    let filter = question::Filter {
+        since: Some(since),
+        ..of_device(key)
+    };
+    let question = Question::NewestIntervals;
+    asked(reader, &question, &filter, PIECES_MAX, read).await
 }
 
 /// The last changes of one device, the newest first.
-pub(super) async fn events(look: &Look, key: [&str; 3]) -> Result<Vec<DeviceEvent>, String> {
-    let mut query = of_device(look, key);
-    let changed = "(CASE WHEN changed THEN 1 ELSE 0 END) = 1";
-    query.conditions.push(changed.to_owned());
-    let columns = columns(&[
-        "event_id",
-        "received_at",
-        "old_state",
-        "state",
-        "severity",
-        "CASE WHEN missed_transition THEN 1 ELSE 0 END",
-        "origin",
-    ]);
-    let sql = format!(
-        "SELECT {columns} FROM status_event WHERE {} ORDER BY received_at DESC LIMIT {EVENTS_MAX}",
-        query.conditions()
-    );
-    let rows = query.rows(&sql).await?;
-    let event = |row: LookRow| {
-        let mut values = row.into_iter();
-        let mut next = || values.next().flatten();
+pub(super) async fn events(
+    reader: &mut Reader,
+    key: &DeviceKey,
+) -> Result<Vec<DeviceEvent>, ReadError> {
+    let read = |row: &Row<'_>| {
         Some(DeviceEvent {
-            event_id: next()?,
-            at: time(&next()?)?,
-            old_state: next().map(|state| redacted(&state)),
-            state: redacted(&next()?),
-            severity: severity(next().as_deref()),
-            missed_transition: next().as_deref() == Some("1"),
-            origin: next().unwrap_or_default(),
+            event_id: row.text("event_id").to_owned(),
+            at: row.time("received_at")?,
+            old_state: row.some_text("old_state").map(redacted),
+            state: redacted(row.text("state")),
+            word: redacted(row.text("new_state")),
+            severity: row.severity(),
+            missed_transition: row.is("missed_transition"),
+            origin: row.text("origin").to_owned(),
         })
     };
-    Ok(rows.into_iter().filter_map(event).collect())
+    let filter = question::Filter {
+        changed: true,
+        ..of_device(key)
+    };
+    let question = Question::Events(Order::Received);
+    asked(reader, &question, &filter, EVENTS_MAX, read).await
 }
 
 #[cfg(test)]
@@ -628,42 +458,25 @@ mod tests {
 
     #[test]
     fn a_place_in_the_order_comes_back_from_a_url_and_nothing_else_does() {
-        let key = Key {
-            rank: 4,
-            since: "2026-11-28T06:47:58.000000Z".to_owned(),
-            client: "1|2".to_owned(),
-            device: "\"7\"".to_owned(),
-            stream: "platform".to_owned(),
-        };
+        let key = Key(After {
+            severity: Severity::Critical,
+            since: "2026-11-28T06:47:58.123456Z".parse().unwrap(),
+            device: DeviceKey {
+                stream: "platform".to_owned(),
+                client_id: "1|2".to_owned(),
+                device_id: "\"7\"".to_owned(),
+            },
+        });
         assert_eq!(Key::parse(&key.text()), Some(key));
         for text in [
             "",
             "[]",
-            "[5,\"\",\"\",\"\",\"\"]",
+            "[\"worst\",\"2026-11-28T06:47:58Z\",\"\",\"\",\"\"]",
+            "[\"ok\",\"today\",\"\",\"\",\"\"]",
             "[1,2,3,4,5]",
             "{\"a\":1}",
         ] {
             assert_eq!(Key::parse(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn times_of_both_databases_are_read() {
-        let expected = time("2026-11-28T06:47:58.123456Z");
-        assert!(expected.is_some());
-        assert_eq!(time("2026-11-28 06:47:58.123456+00"), expected);
-        assert_eq!(time("2026-11-28 14:47:58.123456+08"), expected);
-    }
-
-    #[test]
-    fn severities_have_one_order() {
-        let mut severities = Severity::ALL;
-        severities.sort_by_key(|severity| std::cmp::Reverse(rank(*severity)));
-        let names = severities.map(Severity::as_str);
-        assert_eq!(names, ["critical", "warning", "unknown", "info", "ok"]);
-        for (place, severity) in severities.into_iter().enumerate() {
-            let said = format!("WHEN '{}' THEN {}", severity.as_str(), 4 - place);
-            assert!(severity == Severity::Ok || RANK.contains(&said), "{said}");
         }
     }
 }

@@ -1,8 +1,12 @@
 //! The two languages of the page: which one a browser wants, and how numbers, times and ages are
 //! written in it. The words themselves stand where they are used, English beside Chinese.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+
+use crate::bilingual::Bilingual;
 
 /// A language of the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +56,22 @@ impl Lang {
         match self {
             Lang::En => en,
             Lang::Zh => zh,
+        }
+    }
+
+    /// The text of both in this language.
+    pub(super) fn of(self, both: &Bilingual) -> &str {
+        self.t(&both.en, &both.zh)
+    }
+
+    /// A short time: to the millisecond, and below ten of them to a tenth.
+    pub(super) fn took(self, took: Duration) -> String {
+        let ms = took.as_secs_f64() * 1000.0;
+        match ms {
+            0.0..9.95 => format!("{ms:.1}{}", self.t(" ms", " 毫秒")),
+            9.95..999.5 => format!("{ms:.0}{}", self.t(" ms", " 毫秒")),
+            999.5..59_950.0 => format!("{:.1}{}", ms / 1000.0, self.t(" s", " 秒")),
+            _ => self.age((ms / 1000.0) as i64),
         }
     }
 
@@ -177,6 +197,12 @@ mod tests {
         let ages = ages.map(|seconds| Lang::En.age(seconds));
         assert_eq!(ages, ["0 s", "59 s", "1 min", "12 h 16 min", "2 d 1 h"]);
         assert_eq!(Lang::Zh.age(4320), "1 小时 12 分");
+        let took = [0, 9_940, 9_960, 999_400, 1_240_000, 61_000_000];
+        let took = took.map(|us| Lang::En.took(Duration::from_micros(us)));
+        assert_eq!(
+            took,
+            ["0.0 ms", "9.9 ms", "10 ms", "999 ms", "1.2 s", "1 min"]
+        );
     }
 
     #[test]

@@ -101,6 +101,11 @@ fn now(view: &View) -> Look {
             .collect(),
         messages: view.source.counters.messages.load(Relaxed),
         room: view.journal.log.room().bytes,
+        journaled: view.source.journaled.read(),
+        confirmed: sinks
+            .iter()
+            .map(|sink| (Arc::clone(&sink.name), sink.counters.confirmed.read()))
+            .collect(),
     }
 }
 

@@ -8,6 +8,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use crate::latency::LatencyReading;
+
 /// Points of an hour.
 pub(super) const POINTS: usize = 24;
 
@@ -19,6 +21,12 @@ const NOW: Duration = Duration::from_secs(10);
 
 /// How the room of the journal has changed is that of these.
 const ROOM_WINDOW: Duration = Duration::from_secs(300);
+
+/// How long something takes is that of these.
+const LATENCY_WINDOW: Duration = Duration::from_secs(300);
+
+/// Between two of its readings.
+const LATENCY_INTERVAL: Duration = Duration::from_secs(15);
 
 /// A full journal is foretold at most this far.
 const FORETOLD_MAX: Duration = Duration::from_secs(30 * 86_400);
@@ -91,6 +99,36 @@ fn per_second(count: u64, time: Duration) -> f64 {
     }
 }
 
+/// A histogram that is looked at now and then.
+#[derive(Debug, Default)]
+struct Took {
+    /// The newest last.
+    readings: VecDeque<(Instant, LatencyReading)>,
+    last: LatencyReading,
+}
+
+impl Took {
+    fn look(&mut self, now: Instant, reading: LatencyReading) {
+        self.last = reading;
+        let last = self
+            .readings
+            .back()
+            .map(|(then, _)| now.duration_since(*then));
+        if last.is_none_or(|age| age >= LATENCY_INTERVAL) {
+            self.readings.push_back((now, reading));
+        }
+        let is_old = |(then, _): &(Instant, _)| now.duration_since(*then) > LATENCY_WINDOW;
+        while self.readings.len() > 1 && self.readings.front().is_some_and(is_old) {
+            self.readings.pop_front();
+        }
+    }
+
+    fn read(&self) -> LatencyReading {
+        let first = self.readings.front().map(|(_, first)| *first);
+        self.last.since(&first.unwrap_or_default())
+    }
+}
+
 /// What only the journal's file knows, as it was a moment ago.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct OnDisk {
@@ -111,6 +149,10 @@ pub(super) struct Look {
     pub(super) messages: u64,
     /// Bytes that the journal may still take.
     pub(super) room: u64,
+    /// From receipt to the disk.
+    pub(super) journaled: LatencyReading,
+    /// From receipt to the confirmation of each sink.
+    pub(super) confirmed: Vec<(Arc<str>, LatencyReading)>,
 }
 
 #[derive(Debug, Default)]
@@ -119,6 +161,8 @@ struct Kept {
     sinks: BTreeMap<Arc<str>, Counter>,
     messages: Option<Counter>,
     room: VecDeque<(Instant, u64)>,
+    journaled: Took,
+    confirmed: BTreeMap<Arc<str>, Took>,
     on_disk: OnDisk,
 }
 
@@ -136,6 +180,13 @@ impl Samples {
         match &mut kept.messages {
             Some(counter) => counter.look(now, look.messages),
             none => *none = Some(Counter::new(now, look.messages)),
+        }
+        kept.journaled.look(now, look.journaled);
+        let mut before = std::mem::take(&mut kept.confirmed);
+        for (name, reading) in look.confirmed {
+            let mut took = before.remove(&name).unwrap_or_default();
+            took.look(now, reading);
+            kept.confirmed.insert(name, took);
         }
         kept.room.push_back((now, look.room));
         while kept
@@ -172,6 +223,20 @@ impl Samples {
         let kept = self.lock();
         let counter = kept.messages.as_ref();
         counter.map(|counter| counter.rate(now)).unwrap_or_default()
+    }
+
+    /// How long it took lately from receipt to the disk.
+    pub(super) fn journaled(&self) -> LatencyReading {
+        self.lock().journaled.read()
+    }
+
+    /// The same to the confirmation of each sink.
+    pub(super) fn confirmed(&self) -> BTreeMap<Arc<str>, LatencyReading> {
+        let kept = self.lock();
+        let confirmed = kept.confirmed.iter();
+        confirmed
+            .map(|(name, took)| (Arc::clone(name), took.read()))
+            .collect()
     }
 
     /// When the journal is full, if its room goes on to shrink as it does.
@@ -241,6 +306,30 @@ mod tests {
         assert_eq!(samples.messages(end + NOW * 2).now, 0.0);
         samples.take(start + Duration::from_secs(9000), Look::default());
         assert!(samples.topics(end).is_empty(), "a topic that is gone");
+    }
+
+    #[test]
+    fn how_long_it_took_is_that_of_the_last_minutes() {
+        let (samples, start) = (Samples::default(), Instant::now());
+        let mut reading = LatencyReading::default();
+        for seconds in (0..=600).step_by(5) {
+            reading.count += 1;
+            let now = start + Duration::from_secs(seconds);
+            let look = Look {
+                journaled: reading,
+                ..Look::default()
+            };
+            samples.take(now, look);
+        }
+        assert_eq!(samples.journaled().count, 60);
+        samples.take(
+            start + Duration::from_secs(2000),
+            Look {
+                journaled: reading,
+                ..Look::default()
+            },
+        );
+        assert_eq!(samples.journaled().count, 0);
     }
 
     #[test]

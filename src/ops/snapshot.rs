@@ -13,10 +13,12 @@ use utoipa::ToSchema;
 use super::samples::Rate;
 use super::setup::{Setup, TopicSetup};
 use super::view::View;
+use crate::bilingual::Bilingual;
 use crate::journal;
+use crate::latency::LatencyReading;
 use crate::model::Severity;
 use crate::secret::redact;
-use crate::source::{Broker, LinkState, RefusedTopic, SeenGap, TopicStatus};
+use crate::source::{Agreed, Broker, LinkState, RefusedTopic, SeenGap, TopicStatus};
 
 /// Gaps with a line of their own.
 const GAPS_SHOWN_MAX: usize = 20;
@@ -67,6 +69,14 @@ pub(super) struct LinkNow {
     pub(super) server: String,
     /// The kind of server, where it says so.
     pub(super) broker: Option<&'static str>,
+    /// What the newest connection has agreed with the server; none before the first.
+    pub(super) session: Option<SessionNow>,
+    /// When something last came, if only a heart-beat.
+    #[schema(value_type = Option<String>)]
+    pub(super) last_byte: Option<Timestamp>,
+    /// When the platform last accepted a sign-in.
+    #[schema(value_type = Option<String>)]
+    pub(super) signed_in: Option<Timestamp>,
     #[schema(value_type = Option<String>)]
     pub(super) last_message: Option<Timestamp>,
     pub(super) heartbeat_seconds: f64,
@@ -76,14 +86,70 @@ pub(super) struct LinkNow {
     /// Messages a second.
     pub(super) rate: f64,
     pub(super) guarantees: Vec<GuaranteeNow>,
-    pub(super) warnings: Vec<String>,
+    pub(super) warnings: Vec<LineNow>,
+}
+
+/// What a connection and its server have agreed on.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct SessionNow {
+    #[schema(value_type = String)]
+    pub(super) at: Timestamp,
+    /// Without user, password and query.
+    pub(super) address: String,
+    /// `TCP`, `TLS`, `WebSocket`, or `SockJS` with its transport.
+    pub(super) transport: String,
+    /// Of STOMP.
+    pub(super) version: &'static str,
+    /// The server's name and version.
+    pub(super) server: Option<String>,
+    /// The server's name for the session.
+    pub(super) id: Option<String>,
+    /// We send something at least so often.
+    pub(super) heartbeat_sent_seconds: Option<f64>,
+    /// The server does.
+    pub(super) heartbeat_received_seconds: Option<f64>,
 }
 
 /// A guarantee, and the topics that have it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(super) struct GuaranteeNow {
-    pub(super) says: String,
+    #[serde(flatten)]
+    pub(super) says: LineNow,
     pub(super) topics: Vec<String>,
+}
+
+/// A line in both languages.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+pub(super) struct LineNow {
+    pub(super) en: String,
+    pub(super) zh: String,
+}
+
+impl LineNow {
+    fn of(line: &Bilingual) -> LineNow {
+        LineNow {
+            en: redacted(&line.en),
+            zh: redacted(&line.zh),
+        }
+    }
+}
+
+/// How long something took in the last five minutes: of 50 and of 99 in a hundred, at most.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
+pub(super) struct LatencyNow {
+    pub(super) p50_seconds: f64,
+    pub(super) p99_seconds: f64,
+}
+
+impl LatencyNow {
+    /// `None`: nothing was.
+    fn of(reading: &LatencyReading) -> Option<LatencyNow> {
+        let seconds = |percent| Some(reading.percentile(percent)?.as_secs_f64());
+        Some(LatencyNow {
+            p50_seconds: seconds(50.0)?,
+            p99_seconds: seconds(99.0)?,
+        })
+    }
 }
 
 /// How a topic is.
@@ -160,6 +226,8 @@ pub(super) struct JournalNow {
     pub(super) accepted: u64,
     pub(super) undecodable_since_start: u64,
     pub(super) waiting: i64,
+    /// From a message's receipt to the disk.
+    pub(super) latency: Option<LatencyNow>,
 }
 
 /// One sink.
@@ -180,6 +248,8 @@ pub(super) struct SinkNow {
     pub(super) points: Vec<f64>,
     /// Since the journal began.
     pub(super) delivered: u64,
+    /// From a message's receipt to the sink's confirmation.
+    pub(super) latency: Option<LatencyNow>,
     pub(super) dead_letters: u64,
     pub(super) dlq_bytes: u64,
     pub(super) dlq_max_bytes: u64,
@@ -219,6 +289,8 @@ pub(super) struct ChangeNow {
     pub(super) stream: String,
     pub(super) client_id: String,
     pub(super) device_id: String,
+    /// What it is called.
+    pub(super) name: Option<String>,
     pub(super) from: StateNow,
     pub(super) to: StateNow,
     #[schema(value_type = String)]
@@ -283,10 +355,10 @@ fn redacted(text: &str) -> String {
 
 fn link(view: &View, setup: &Setup) -> LinkNow {
     let (link, profile) = (view.source.link(), view.source.profile());
-    let mut guarantees: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut guarantees: BTreeMap<LineNow, Vec<String>> = BTreeMap::new();
     for (topic, says) in profile.guarantees {
         guarantees
-            .entry(redacted(&says))
+            .entry(LineNow::of(&says))
             .or_default()
             .push(topic.to_string());
     }
@@ -297,6 +369,9 @@ fn link(view: &View, setup: &Setup) -> LinkNow {
         since: link.since,
         server: redacted(&setup.server),
         broker: broker.map(Broker::as_str),
+        session: profile.agreed.map(session),
+        last_byte: view.source.last_byte(),
+        signed_in: link.signed_in,
         last_message: link.last_message,
         heartbeat_seconds: setup.heartbeat.as_secs_f64(),
         failures: link.failures,
@@ -309,8 +384,23 @@ fn link(view: &View, setup: &Setup) -> LinkNow {
         warnings: profile
             .warnings
             .iter()
-            .map(|it| redacted(&it.to_string()))
+            .map(|it| LineNow::of(&it.words()))
             .collect(),
+    }
+}
+
+fn session(agreed: Agreed) -> SessionNow {
+    let name = |name: Option<String>| name.as_deref().map(redacted);
+    let seconds = |every: Option<Duration>| every.as_ref().map(Duration::as_secs_f64);
+    SessionNow {
+        at: agreed.at,
+        address: redacted(&agreed.dialled.address),
+        transport: agreed.dialled.transport,
+        version: agreed.version,
+        server: name(agreed.server),
+        id: name(agreed.session),
+        heartbeat_sent_seconds: seconds(agreed.heartbeat.outgoing),
+        heartbeat_received_seconds: seconds(agreed.heartbeat.incoming),
     }
 }
 
@@ -447,6 +537,7 @@ fn journal(view: &View, setup: &Setup) -> JournalNow {
         accepted: intake.accepted,
         undecodable_since_start: intake.undecodable,
         waiting: intake.waiting,
+        latency: LatencyNow::of(&view.samples.journaled()),
     }
 }
 
@@ -456,6 +547,7 @@ fn sinks(view: &View, setup: &Setup) -> Vec<SinkNow> {
         view.journal.cursors.accountings().into_iter().collect();
     let oldest = view.samples.on_disk().oldest_pending;
     let mut rates = view.samples.sinks(Instant::now());
+    let confirmed = view.samples.confirmed();
     let running = view.sinks.all();
     let place = |name: &str| {
         let place = running.iter().position(|sink| &*sink.name == name);
@@ -489,6 +581,7 @@ fn sinks(view: &View, setup: &Setup) -> Vec<SinkNow> {
                 rate: rate.now,
                 points: rate.points,
                 delivered,
+                latency: confirmed.get(&sink.name).and_then(LatencyNow::of),
                 dead_letters: sink.dead_lettered,
                 dlq_bytes: sink.dlq_bytes,
                 dlq_max_bytes: view.bounds.dlq_bytes,
@@ -506,6 +599,19 @@ fn sinks(view: &View, setup: &Setup) -> Vec<SinkNow> {
         .collect();
     sinks.sort_by_key(|sink| (sink.state == "up", place(&sink.name)));
     sinks
+}
+
+/// What a device is called, by the names of the configuration.
+pub(super) fn name_of(
+    view: &View,
+    [stream, client_id, device_id]: [&str; 3],
+    serial: Option<&str>,
+) -> Option<String> {
+    let decoders = view.decoders.current();
+    let mut decoders = decoders.values();
+    let decoder = decoders.find(|decoder| &**decoder.stream() == stream)?;
+    let name = decoder.name_of(client_id, device_id, serial)?;
+    Some(redacted(&name))
 }
 
 /// What the vocabulary makes of a word of a stream.
@@ -572,6 +678,7 @@ fn changes(view: &View) -> Vec<ChangeNow> {
     let change = |it: journal::Change| ChangeNow {
         from: state(view, &it.stream, &it.from, 1),
         to: state(view, &it.stream, &it.to, 1),
+        name: name_of(view, [&it.stream, &it.client_id, &it.device_id], None),
         stream: it.stream.to_string(),
         client_id: redacted(&it.client_id),
         device_id: redacted(&it.device_id),

@@ -294,7 +294,7 @@ impl Report {
                 last_message: link.last_message,
                 broker: profile.broker.map(|broker| broker.as_str().to_owned()),
                 guarantee: guarantee
-                    .map(|(topic, says)| (topic.to_string(), says))
+                    .map(|(topic, says)| (topic.to_string(), says.en.into_owned()))
                     .collect(),
                 highest_delivery_count: delivery_counts(view),
                 warnings: profile.warnings.iter().map(ToString::to_string).collect(),

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use super::lang::Lang;
 use super::reload::RejectedReload;
 use super::view::View;
+use crate::bilingual::Bilingual;
 use crate::secret::redact;
 use crate::source::{Link, LinkState};
 
@@ -113,7 +114,7 @@ pub(super) enum Fact {
         next_attempt: Option<Timestamp>,
         no_sign_in_before: Option<Timestamp>,
     },
-    Undeliverable(String),
+    Undeliverable(Bilingual),
     Refused {
         topics: Vec<Unheard>,
         count: usize,
@@ -363,7 +364,7 @@ fn facts(view: &View) -> Vec<Fact> {
     facts.extend(
         link.undeliverable
             .as_ref()
-            .map(|it| Fact::Undeliverable(it.to_string())),
+            .map(|it| Fact::Undeliverable(it.words())),
     );
     facts.extend(refused(view));
     facts.extend(sinks_down(view));
@@ -493,6 +494,7 @@ fn dead_letters(view: &View) -> Option<Fact> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bilingual::both;
 
     fn down(name: &str, trouble: Option<&str>) -> Down {
         Down {
@@ -614,7 +616,7 @@ mod tests {
             Fact::AccountingErrors(vec!["sink a: 1".to_owned()]),
             unconnected(false),
             unconnected(true),
-            Fact::Undeliverable("message 7".to_owned()),
+            Fact::Undeliverable(both("message 7", "消息 7")),
             Fact::Refused {
                 topics: topics.clone(),
                 count: 7,

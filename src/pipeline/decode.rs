@@ -262,6 +262,17 @@ impl Decoder {
         }
     }
 
+    /// What a device is called; `None`: it has no name.
+    pub fn name_of(
+        &self,
+        client_id: &str,
+        device_id: &str,
+        serial: Option<&str>,
+    ) -> Option<Arc<str>> {
+        let names = self.names.as_ref()?;
+        names.of(client_id, device_id, serial)?.name.clone()
+    }
+
     /// The same where devices have names.
     pub fn with_names(self, names: Option<Arc<Names>>) -> Decoder {
         Decoder { names, ..self }

@@ -29,7 +29,7 @@ pub use batch::{Batch, Reason};
 pub use capabilities::{Capabilities, Ordering, Rate};
 pub use error::BuildError;
 pub use health::{Health, HealthReport};
-pub use history::{Look, LookRow};
+pub use history::Look;
 pub use newest::Newest;
 pub use preview::Preview;
 pub use probe::probe;

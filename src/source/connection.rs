@@ -28,6 +28,7 @@ use tracing::info;
 use credit::Queues;
 
 use super::admission::Admission;
+use super::agreed::{Agreed, Dialled};
 use super::broker::Broker;
 use super::clock;
 use super::commit::Commit;
@@ -107,6 +108,9 @@ pub(super) struct Connection<'a> {
     sockjs_heartbeats: Option<SockJsHeartbeats>,
     /// Unknown before CONNECTED.
     broker: Broker,
+    dialled: Dialled,
+    /// Since CONNECTED.
+    agreed: Option<Agreed>,
     connected: bool,
     /// What the sign-in has given for this connection.
     credentials: Credentials,
@@ -198,7 +202,8 @@ impl<'a> Connection<'a> {
         let (receiver, sender) = status.turning(dial(&attempt.target)).await?;
         let now = clock::now();
         let settings = &wanted.settings;
-        let sockjs_heartbeats = sender.sockjs_transport().map(|_| {
+        let sockjs = sender.sockjs_transport();
+        let sockjs_heartbeats = sockjs.map(|_| {
             let below = if sender.can_probe() {
                 Below::Pings
             } else {
@@ -241,7 +246,7 @@ impl<'a> Connection<'a> {
             receiver,
             server_window: ServerWindow::default(),
             server_waits: false,
-            sockjs: sender.sockjs_transport(),
+            sockjs,
             writer: Writer::new(sender),
             proof: LinkProof::new(Timestamp::now(), now),
             admission,
@@ -261,6 +266,8 @@ impl<'a> Connection<'a> {
             probing,
             sockjs_heartbeats,
             broker: Broker::Unknown,
+            dialled: Dialled::new(&attempt.target.url, sockjs),
+            agreed: None,
             connected: false,
             credentials: attempt.credentials,
             subscribed_at: None,
@@ -505,6 +512,7 @@ impl<'a> Connection<'a> {
             "connected"
         );
         self.connected = true;
+        self.agreed = Some(Agreed::new(self.dialled.clone(), connected));
         self.status.trouble_is_over();
         self.admission.accept();
         if connected.heartbeat.incoming.is_none() {

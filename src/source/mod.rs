@@ -24,12 +24,13 @@
 //! - `coverage`: which topics are heard; `gaps_seen`: when they were not, for readers;
 //!   `link_proof`: until when that is certain;
 //!   `sockjs_heartbeats`: SockJS's signs of life, where STOMP has none
-//! - `status`: the state of the link; `topic_status`: when each topic's messages came;
+//! - `status`: the state of the link; `agreed`: what the server has agreed to; `topic_status`: when each topic's messages came;
 //!   `unreadable`: what of them could not be read
 //! - `client`: a connection for `tap` and `send`, without a journal
 //! - `clock`, `masked`, `names`: the time, URLs and names of topics as they may be shown
 
 mod admission;
+mod agreed;
 mod body;
 mod broker;
 mod busy_addresses;
@@ -70,13 +71,14 @@ mod undeliverable;
 mod unreadable;
 mod writer;
 
+pub use agreed::{Agreed, Dialled};
 pub use body::body_of;
 pub use broker::{
     Broker, ConfigurationWarning, Detection, PossibleGuarantee, Seen, guarantees, reads_a_queue,
 };
 pub use client::{Client, ClientError, Observer, WireTrace};
 pub use gaps_seen::SeenGap;
-pub use names::in_short;
+pub use names::{in_short, named};
 pub use refused_topics::RefusedTopic;
 pub use reload::Handle;
 pub use resync_report::ResyncReport;

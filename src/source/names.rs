@@ -1,5 +1,7 @@
 //! Names of topics for one line of text: of hundreds, the first few.
 
+use crate::bilingual::{Bilingual, both};
+
 /// More are counted.
 const NAMES_MAX: usize = 5;
 
@@ -10,6 +12,16 @@ pub fn in_short<T: AsRef<str>>(names: &[T]) -> String {
         0 => shown.join(", "),
         more => format!("{} and {more} more", shown.join(", ")),
     }
+}
+
+/// The same in both languages.
+pub fn named<T: AsRef<str>>(names: &[T]) -> Bilingual {
+    let en = in_short(names);
+    let zh = match en.split_once(" and ") {
+        Some((shown, _)) if names.len() > NAMES_MAX => format!("{shown} 等 {} 个", names.len()),
+        _ => en.clone(),
+    };
+    both(en, zh)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Notify, watch};
 use tracing::warn;
 
+use super::agreed::Agreed;
 use super::broker::{Broker, ConfigurationWarning};
 use super::gaps_seen::{SeenGap, SeenGaps};
 use super::refused_topics::RefusedTopic;
@@ -17,6 +18,7 @@ use super::resync_report::ResyncReport;
 use super::topic_status::{TopicStatus, TopicTimes};
 use super::undeliverable::{BreakPoint, BreakPoints, Undeliverable};
 use super::unreadable::{Unreadable, UnreadableByTopic};
+use crate::bilingual::Bilingual;
 use crate::latency::Latency;
 use crate::model::Coverage;
 
@@ -93,6 +95,8 @@ pub struct Link {
     /// No sign-in comes before it, whoever asks: so many were refused that another one might lock
     /// the account.
     pub no_sign_in_before: Option<Timestamp>,
+    /// When the platform last accepted a sign-in.
+    pub signed_in: Option<Timestamp>,
     /// Attempts in a row that have failed.
     pub failures: u32,
     /// When the last message came, on this or an earlier connection.
@@ -108,8 +112,10 @@ pub struct Link {
 pub struct Profile {
     /// What kind of server has answered.
     pub broker: Option<Broker>,
+    /// What was agreed with it.
+    pub agreed: Option<Agreed>,
     /// The server's promise for each topic.
-    pub guarantees: BTreeMap<Arc<str>, String>,
+    pub guarantees: BTreeMap<Arc<str>, Bilingual>,
     /// Configuration warnings.
     pub warnings: Vec<ConfigurationWarning>,
 }
@@ -182,6 +188,7 @@ impl Default for Status {
             trouble: None,
             next_attempt: None,
             no_sign_in_before: None,
+            signed_in: None,
             failures: 0,
             last_message: None,
             silent_since: None,
@@ -361,12 +368,12 @@ impl Status {
     }
 
     /// A topic's guarantee is another one, by what its messages have shown.
-    pub(super) fn guarantee(&self, topic: &Arc<str>, line: &str) {
+    pub(super) fn guarantee(&self, topic: &Arc<str>, line: Bilingual) {
         self.profile
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .guarantees
-            .insert(Arc::clone(topic), line.to_owned());
+            .insert(Arc::clone(topic), line);
     }
 
     /// How many topics wait at the server, since the journal has no room for their messages.
@@ -514,6 +521,12 @@ impl Status {
         link.no_sign_in_before = wait.and_then(after);
     }
 
+    /// The platform has accepted a sign-in.
+    pub(super) fn signed_in(&self) {
+        let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+        link.signed_in = Some(Timestamp::now());
+    }
+
     /// An attempt that has begun waits until it may sign in.
     pub(super) fn waits_to_sign_in(&self) {
         let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
@@ -573,6 +586,7 @@ fn after(wait: Duration) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bilingual::both;
 
     #[test]
     fn a_weak_point_is_news_once_and_again_after_it_was_mended() {
@@ -585,7 +599,10 @@ mod tests {
             ConfigurationWarning::AutoAck(vec!["a".into()]),
             ConfigurationWarning::OfServer {
                 topics: vec!["a".into()],
-                text: "topic a: the server sends all that waits at once".to_owned(),
+                text: both(
+                    "topic a: the server sends all that waits at once",
+                    "一次发送",
+                ),
             },
         );
         let both = profile(&[auto.clone(), prefetch.clone()]);

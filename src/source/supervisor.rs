@@ -487,7 +487,11 @@ async fn sign_in(
     }
     let refused = match settings.sign_in().await {
         Err(SigninError::Refused(refused)) => refused,
-        outcome => return Ok(outcome?),
+        outcome => {
+            let credentials = outcome?;
+            status.signed_in();
+            return Ok(credentials);
+        }
     };
     limit.refused(signin, clock::now());
     let refused = match limit.wait(Some(signin), clock::now()) {

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use super::signin::Credentials;
+use crate::bilingual::{Bilingual, both};
 use crate::excerpt::beginning;
 use crate::stomp::Frame;
 
@@ -127,16 +128,27 @@ impl Undeliverable {
     }
 }
 
+/// In English.
 impl fmt::Display for Undeliverable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the same message has ended {} connections: topic {}, message-id {}: {}; remove this \
-             message at the server, or have its sender corrected",
-            self.times,
-            self.topic(),
-            self.message_id(),
-            self.error
+        self.words().fmt(f)
+    }
+}
+
+impl Undeliverable {
+    /// What it has done, and what to do about it.
+    pub fn words(&self) -> Bilingual {
+        let (times, error) = (self.times, &self.error);
+        let (topic, id) = (self.topic(), self.message_id());
+        both(
+            format!(
+                "the same message has ended {times} connections: topic {topic}, message-id {id}: \
+                 {error}; remove this message at the server, or have its sender corrected"
+            ),
+            format!(
+                "同一条消息已使 {times} 次连接中断：主题 {topic}，message-id {id}：“{error}”；请在服务器上\
+                 删除该消息，或让发送方修正"
+            ),
         )
     }
 }

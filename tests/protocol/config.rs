@@ -2019,7 +2019,7 @@ fn the_durable_examples_lose_nothing() {
         for topic in plan.source.topics.iter() {
             let promise = broker.guarantee(topic, Default::default(), Default::default());
             assert!(
-                promise.starts_with("nothing is lost"),
+                promise.en.starts_with("nothing is lost"),
                 "{name}, {}: {promise}",
                 topic.name
             );

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use stomp_bridge::model::{CoverageCause, Event, Severity, StatusEvent};
 use stomp_bridge::secret::Secret;
-use stomp_bridge::sinks::history::question::{Filter, Question};
+use stomp_bridge::sinks::history::question::{
+    After, DeviceKey, Devices, Filter, Group, Order, Question,
+};
 use stomp_bridge::sinks::history::reader::{ReadError, Reader, Store};
 use tempfile::TempDir;
 
@@ -396,22 +398,102 @@ async fn a_question_changes_nothing() {
     assert_eq!(database.count("status_event").await, 8);
 }
 
+fn store(database: &Database) -> Store {
+    match database {
+        Database::Sqlite { path, .. } => Store::Sqlite(path.clone()),
+        Database::Postgres { .. } => Store::Postgres {
+            url: Secret::from(database.url()),
+            schema: None,
+            folder: PathBuf::new(),
+        },
+    }
+}
+
+#[tokio::test]
+async fn what_pages_ask_has_the_same_answer_in_both_databases() {
+    let key = |device: &str| DeviceKey {
+        stream: "platform".to_owned(),
+        client_id: "1".to_owned(),
+        device_id: device.to_owned(),
+    };
+    let behind = After {
+        severity: Severity::Ok,
+        since: "2026-01-03T12:00:00Z".parse().unwrap(),
+        device: key("7"),
+    };
+    let (width, height) = (1.6, 1.136);
+    let all = Filter::default;
+    let one = || Filter {
+        devices: Devices::one(&key("7")),
+        ..all()
+    };
+    let of_client = |client: &str| Filter {
+        devices: Devices::OfClient(client.to_owned()),
+        ..all()
+    };
+    let text = |text: &str| Filter {
+        text: Some(text.to_owned()),
+        ..all()
+    };
+    let changed = || Filter {
+        changed: true,
+        ..one()
+    };
+    let asked = [
+        (Question::States, all(), 1),
+        (Question::Groups(Group::Client), all(), 1),
+        (Question::Groups(Group::Province), all(), 1),
+        (Question::Cells { width, height }, all(), 1),
+        (Question::NewestIntervals, one(), 4),
+        (Question::Events(Order::Received), changed(), 4),
+        (Question::Devices, of_client("1"), 2),
+        (Question::Devices, of_client("2"), 0),
+        (Question::Devices, text("sn-"), 2),
+        (Question::Devices, text("1/9"), 1),
+        (Question::Devices, text("%"), 0),
+        (
+            Question::Devices,
+            Filter {
+                after: Some(behind),
+                ..all()
+            },
+            1,
+        ),
+        (
+            Question::Devices,
+            Filter {
+                in_trouble: true,
+                ..all()
+            },
+            0,
+        ),
+    ];
+    let mut answers = Vec::new();
+    for database in Database::both().await {
+        told(&database).await;
+        let mut reader = Reader::open(&store(&database)).await.unwrap();
+        let mut answer = Vec::new();
+        for (question, filter, expected) in &asked {
+            let rows = reader.rows(question, filter, Some(50)).await.unwrap();
+            let is_enough = rows.len() >= *expected && (*expected > 0 || rows.is_empty());
+            assert!(is_enough, "{question:?} {filter:?}: {rows:?}");
+            answer.push(rows);
+        }
+        reader.close().await;
+        answers.push(answer);
+    }
+    assert_eq!(answers[0], answers[1]);
+}
+
 #[tokio::test]
 async fn a_question_that_takes_too_long_is_given_up() {
     for database in Database::both().await {
         told(&database).await;
-        let (store, since) = match &database {
-            Database::Sqlite { path, .. } => (Store::Sqlite(path.clone()), "'2026-01-01T00:00'"),
-            Database::Postgres { .. } => {
-                let store = Store::Postgres {
-                    url: Secret::from(database.url()),
-                    schema: None,
-                    folder: PathBuf::new(),
-                };
-                (store, "now()")
-            }
+        let since = match &database {
+            Database::Sqlite { .. } => "'2026-01-01T00:00'",
+            Database::Postgres { .. } => "now()",
         };
-        let mut reader = Reader::open(&store).await.unwrap();
+        let mut reader = Reader::open(&store(&database)).await.unwrap();
         reader.set_limit(Duration::from_secs(1));
         database
             .execute(&format!(

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::layers;
 use super::report::{Check, Outcome, Report};
 use super::topics;
+use crate::bilingual::Bilingual;
 use crate::config::Plan;
 use crate::source::{Broker, Client, ClientError, Seen, Settings, SigninError, Topic, in_short};
 use crate::stomp::Connected;
@@ -63,7 +64,7 @@ pub(super) async fn look(report: &mut Report, plan: &Plan, topics: &[&Topic], wa
 /// Which messages are lost, and when, on that server.
 fn guarantees(report: &mut Report, plan: &Plan, topics: &[&Topic], connected: &Connected) {
     let broker = Broker::of(connected.server.as_deref(), connected.session.as_deref());
-    let mut lines: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    let mut lines: BTreeMap<Bilingual, Vec<&str>> = BTreeMap::new();
     for topic in topics {
         let line = broker.guarantee(topic, Seen::default(), plan.journal.when_full);
         lines.entry(line).or_default().push(&topic.name);

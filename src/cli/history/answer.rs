@@ -9,12 +9,12 @@ use jiff::tz::TimeZone;
 use super::format::{Format, Printer, WITHOUT_PLACES, one_of};
 use super::labels::Labels;
 use super::place::History;
-use super::rows::Row;
 use super::table::{Cell, Head, Look, Side, Table, wrapped};
 use crate::cli::print::{say, tell};
 use crate::cli::terminal::{columns, has_colours, has_unicode};
 use crate::model::device_key;
 use crate::sinks::history::question::{Filter, Question, Value};
+use crate::sinks::history::row::Row;
 
 /// Rows of a table where nobody says it.
 pub(super) const ROWS_DEFAULT: usize = 100;

@@ -16,12 +16,12 @@ use super::bar::{Bar, legend};
 use super::filter::{DeviceArgs, Serials, SpanArgs};
 use super::format::{Format, Printer};
 use super::place::{History, PlaceArgs};
-use super::rows::Row;
 use super::table::{Cell, Head, Look, Table, wrapped};
 use crate::cli::print::say;
 use crate::sinks::history::question::{
     By, Days, DeviceKey, Devices, Field, Filter, Kind, Question, Value, field,
 };
+use crate::sinks::history::row::Row;
 
 /// The columns of an availability by group.
 const BY_GROUP: &[Field] = &[

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use super::answer::{self, MapOutputArgs, Shape, View, device_cell, head, label_cells, time_cell};
 use super::filter::{DeviceArgs, Serials, SpanArgs, StatusArgs};
 use super::place::PlaceArgs;
-use super::rows::Row;
 use super::table::Cell;
 use crate::sinks::history::question::{Filter, Question};
+use crate::sinks::history::row::Row;
 
 #[derive(Debug, Args)]
 pub(super) struct DevicesArgs {

@@ -12,10 +12,10 @@ use super::answer::{
 use super::filter::{DeviceArgs, Serials, SpanArgs, StatusArgs};
 use super::format::{Format, Printer};
 use super::place::{History, PlaceArgs};
-use super::rows::Row;
 use super::table::Cell;
 use crate::cli::print::say;
 use crate::sinks::history::question::{Filter, Order, Question, Value};
+use crate::sinks::history::row::Row;
 
 /// How often a history is asked whether something has come.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);

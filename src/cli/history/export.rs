@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use super::filter::{DeviceArgs, Serials, SpanArgs, StatusArgs};
 use super::format::{Format, Printer, WHOLE, one_of};
 use super::place::{History, PlaceArgs};
-use super::rows::Row;
 use crate::sinks::history::question::{Filter, Question};
+use crate::sinks::history::row::Row;
 
 /// Sequences of one page.
 const PAGE: i64 = 10_000;

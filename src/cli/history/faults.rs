@@ -9,10 +9,10 @@ use super::answer::{
 };
 use super::filter::{DeviceArgs, Serials, SpanArgs};
 use super::place::PlaceArgs;
-use super::rows::Row;
 use super::table::Cell;
 use crate::model::Severity;
 use crate::sinks::history::question::{Filter, Question};
+use crate::sinks::history::row::Row;
 
 #[derive(Debug, Args)]
 pub(super) struct FaultsArgs {

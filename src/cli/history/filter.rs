@@ -7,9 +7,9 @@ use jiff::Timestamp;
 
 use super::labels::{Chosen, Labels};
 use super::place::History;
-use super::rows::Row;
 use super::time::{When, when};
 use crate::sinks::history::question::{Devices, Filter, Question};
+use crate::sinks::history::row::Row;
 
 /// The words of [`crate::model::Severity`].
 const SEVERITIES: [&str; 5] = ["critical", "warning", "info", "ok", "unknown"];

@@ -10,10 +10,10 @@ use serde_json::value::RawValue;
 use serde_json::{Value as Json, json};
 
 use super::labels::Labels;
-use super::rows::Row;
 use crate::cli::print::{harmless, part};
 use crate::model::device_key;
 use crate::sinks::history::question::{Field, Value};
+use crate::sinks::history::row::{Row, cell, rounded, written};
 
 /// Rows are written once there are as many bytes of them.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -128,68 +128,12 @@ fn has_device(fields: &[Field]) -> bool {
 }
 
 fn csv(row: &Row<'_>, labels: &Labels) -> String {
-    let mut cells: Vec<String> = row
-        .pairs()
-        .map(|(name, value)| match value {
-            Value::Number(number) => rounded(name, *number).to_string(),
-            value => cell(&text(value)),
-        })
-        .collect();
+    let mut cells = row.csv();
     if row.value("device_id").is_some() && !labels.are_absent() {
         let label = labels.of_row(row).cloned().unwrap_or_default();
         cells.extend([label.name, label.group].map(|text| cell(text.as_deref().unwrap_or(""))));
     }
     cells.join(",")
-}
-
-fn text(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::Text(text) => text.clone(),
-        Value::Time(time) => format!("{time:.6}"),
-        Value::Number(number) => number.to_string(),
-        Value::Integer(integer) => integer.to_string(),
-        Value::Boolean(boolean) => boolean.to_string(),
-    }
-}
-
-/// A percent has two digits, and is never 100 where something is missing; seconds have three. A
-/// place is as it was sent.
-fn rounded(name: &str, number: f64) -> f64 {
-    if name == "percent" {
-        (number * 100.0).floor() / 100.0
-    } else if name.ends_with("seconds") {
-        (number * 1000.0).round() / 1000.0
-    } else {
-        number
-    }
-}
-
-/// What a spreadsheet takes for the beginning of a formula; that of Chinese and Japanese has the wide
-/// characters, too.
-const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
-
-/// A text in CSV: what a spreadsheet would take for a formula has a `'` before it, as OWASP advises
-/// against "CSV injection". A number is none.
-fn cell(text: &str) -> String {
-    match text.starts_with(FORMULA) && !is_number(text) {
-        true => quoted(&format!("'{text}")),
-        false => quoted(text),
-    }
-}
-
-/// Whether a text is a number with or without a sign; infinity is none.
-fn is_number(text: &str) -> bool {
-    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-    digits.starts_with(|first: char| first.is_ascii_digit()) && digits.parse::<f64>().is_ok()
-}
-
-/// Section 2: a field with a comma, a quote or a line end stands in quotes, and quotes are doubled.
-fn quoted(text: &str) -> String {
-    match text.contains([',', '"', '\r', '\n']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text.to_owned(),
-    }
 }
 
 /// A row as JSON, its keys in the order of the columns.
@@ -211,7 +155,7 @@ impl Serialize for Object<'_> {
                 Value::Number(number) => object.serialize_entry(name, &rounded(name, *number))?,
                 Value::Integer(integer) => object.serialize_entry(name, integer)?,
                 Value::Boolean(boolean) => object.serialize_entry(name, boolean)?,
-                Value::Text(_) | Value::Time(_) => object.serialize_entry(name, &text(value))?,
+                Value::Text(_) | Value::Time(_) => object.serialize_entry(name, &written(value))?,
             }
         }
         if row.value("device_id").is_some() && !labels.are_absent() {
@@ -298,27 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_of_csv_is_a_formula_and_numbers_stay_numbers() {
-        for (text, expected) in [
-            ("=1+1", "'=1+1"),
-            ("=HYPERLINK(\"x\",1)", "\"'=HYPERLINK(\"\"x\"\",1)\""),
-            ("+cmd|' /C calc'!A0", "'+cmd|' /C calc'!A0"),
-            ("-1+2", "'-1+2"),
-            ("@SUM(A1)", "'@SUM(A1)"),
-            ("\t=1", "'\t=1"),
-            ("\r=1", "\"'\r=1\""),
-            ("＝1", "'＝1"),
-            ("-inf", "'-inf"),
-            ("-", "'-"),
-            ("-7", "-7"),
-            ("+86.5e3", "+86.5e3"),
-            ("'=1", "'=1"),
-            ("1=1", "1=1"),
-            ("故障", "故障"),
-            ("", ""),
-        ] {
-            assert_eq!(cell(text), expected, "{text}");
-        }
+    fn no_text_of_a_line_of_csv_is_a_formula() {
         let values = [
             Value::Text("=1".to_owned()),
             Value::Null,

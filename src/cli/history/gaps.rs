@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use super::answer::{self, OutputArgs, Shape, View, head, lasted_cell, number_head, time_cell};
 use super::filter::SpanArgs;
 use super::place::PlaceArgs;
-use super::rows::Row;
 use super::table::Cell;
 use crate::sinks::history::question::{Filter, Question};
+use crate::sinks::history::row::Row;
 
 #[derive(Debug, Args)]
 pub(super) struct GapsArgs {

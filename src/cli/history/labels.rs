@@ -3,10 +3,10 @@
 
 use std::collections::HashMap;
 
-use super::rows::Row;
 use crate::model::{Label, Names};
 use crate::sinks::history::question::{DeviceKey, Filter, Question};
 use crate::sinks::history::reader::{ReadError, Reader};
+use crate::sinks::history::row::Row;
 
 /// The labels of the devices of one history.
 #[derive(Debug, Default)]

@@ -5,8 +5,8 @@
 //! - `forget`, `prune`, `backup`: what changes a history, or copies it
 //! - `place`: which history; `filter`, `time`: which of its rows; `labels`: what its devices are
 //!   called
-//! - `answer`: from a question to what is printed; `rows`: tables of it; `format`: CSV, JSON and
-//!   GeoJSON; `table`, `bar`: what fits a terminal
+//! - `answer`: from a question to what is printed; `format`: CSV, JSON and GeoJSON; `table`, `bar`:
+//!   what fits a terminal
 
 mod answer;
 mod availability;
@@ -23,7 +23,6 @@ mod gaps;
 mod labels;
 mod place;
 mod prune;
-mod rows;
 mod table;
 mod time;
 mod verb;

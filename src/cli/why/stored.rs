@@ -13,6 +13,7 @@ use crate::journal::{Entry, EntryContent};
 use crate::model::{Origin, StatusEvent, Via};
 use crate::sinks::history::question::{Devices, Filter, Order, Question, Value};
 use crate::sinks::history::reader::Reader;
+use crate::sinks::history::row::Row;
 
 /// How long a history may take, from connecting to its answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -61,7 +62,7 @@ pub(super) async fn look_up(history: &HistoryPlace, status: &StatusEvent) -> InH
     match ask(history, &EVENTS, &filter, ROWS_MAX).await {
         Err(why) => InHistory::Unknown(why),
         Ok(rows) => {
-            let mut rows = rows.iter().map(Row);
+            let mut rows = rows.iter().map(|values| row(values));
             let row = rows.find(|row| row.text("origin") == status.origin);
             row.and_then(|row| row.integer("sequence"))
                 .map_or(InHistory::Absent, InHistory::Sequence)
@@ -87,7 +88,7 @@ pub(super) async fn newest(
     let rows = ask(history, &EVENTS, &filter, 1).await?;
     let stored = rows
         .first()
-        .and_then(|row| stored(&history.name, &Row(row)));
+        .and_then(|values| stored(&history.name, &row(values)));
     Ok(stored)
 }
 
@@ -149,39 +150,8 @@ fn devices(device: &Device) -> Devices {
     }
 }
 
-/// One row of an answer to [`Question::Events`].
-struct Row<'a>(&'a Vec<Value>);
-
-impl Row<'_> {
-    fn value(&self, name: &str) -> Option<&Value> {
-        let index = EVENTS
-            .fields()
-            .iter()
-            .position(|field| field.name == name)?;
-        self.0.get(index)
-    }
-
-    fn text(&self, name: &str) -> &str {
-        self.value(name).map_or("", Value::text)
-    }
-
-    fn integer(&self, name: &str) -> Option<i64> {
-        match self.value(name)? {
-            Value::Integer(integer) => Some(*integer),
-            _ => None,
-        }
-    }
-
-    fn time(&self, name: &str) -> Option<Timestamp> {
-        match self.value(name)? {
-            Value::Time(time) => Some(*time),
-            _ => None,
-        }
-    }
-
-    fn is(&self, name: &str) -> bool {
-        matches!(self.value(name), Some(Value::Boolean(true)))
-    }
+fn row(values: &[Value]) -> Row<'_> {
+    Row::new(EVENTS.fields(), values)
 }
 
 /// `None`: a row that lacks what every row has.

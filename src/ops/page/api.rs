@@ -11,10 +11,11 @@ use utoipa::{OpenApi, ToSchema};
 
 use super::asker::Asker;
 use super::dead_letters::List;
-use super::devices::{Found, OneDevice, begin, days, find, find_one};
+use super::device::{OneDevice, begin, days, find_one};
+use super::devices::{Found, find};
 use super::event::{Way, follow};
 use super::frame;
-use super::links::named;
+use super::links::device_named;
 use crate::model::Position;
 use crate::ops::snapshot::Snapshot;
 use crate::ops::verdict::Said;
@@ -129,8 +130,8 @@ async fn device(
     asker: Asker,
     Path((stream, client, device)): Path<(String, String, String)>,
 ) -> Response {
-    let key = [&*stream, &*client, &*device].map(named);
-    let found = find_one(&view, key, begin(days(&asker))).await;
+    let key = device_named([&stream, &client, &device]);
+    let found = find_one(&view, &key, begin(days(&asker)), asker.lang).await;
     if found.device.is_none() && found.failure.is_none() {
         let error = "no such device is known".to_owned();
         return (StatusCode::NOT_FOUND, Json(Failure { error })).into_response();
@@ -149,8 +150,8 @@ async fn device(
         (status = 503, body = Failure),
     ),
 )]
-async fn event(State(view): State<View>, Path(position): Path<i64>) -> Response {
-    match follow(&view, Position(position)).await {
+async fn event(State(view): State<View>, asker: Asker, Path(position): Path<i64>) -> Response {
+    match follow(&view, Position(position), asker.lang).await {
         Ok(Some(way)) => Json(way).into_response(),
         Ok(None) => {
             let error = "the journal has no such entry".to_owned();

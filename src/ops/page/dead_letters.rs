@@ -1,19 +1,17 @@
 //! The dead letters of each sink and the undecodable entries: why, what, and what can be done about
 //! it. Fifty of each; a change wants the token.
 
-use std::time::Duration;
-
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
 use serde_json::json;
-use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::asker::Asker;
+use super::failure;
 use super::frame::Frame;
-use super::links::device_path;
+use super::links::{device_name, device_path};
 use crate::excerpt::without_numbers;
 use crate::journal::{self, Reader};
 use crate::model::{Position, Via};
@@ -27,9 +25,6 @@ const ENTRIES_MAX: u32 = 50;
 
 /// Bytes of a body that are shown.
 const BODY_BYTES_MAX: u32 = 4096;
-
-/// The journal's file is read within this time.
-const READ_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The name of the list that belongs to no sink, in a URL.
 const UNDECODABLE: &str = "undecodable";
@@ -58,6 +53,14 @@ pub(super) struct Listed {
 pub(super) struct Group {
     pub(super) error: String,
     pub(super) entries: Vec<Listed>,
+}
+
+impl Group {
+    /// When the first and the last of those that are shown were rejected.
+    fn span(&self) -> Option<(&str, &str)> {
+        let (first, last) = (self.entries.first()?, self.entries.last()?);
+        Some((&first.at, &last.at))
+    }
 }
 
 /// A list: of one sink, or of the undecodable entries.
@@ -111,6 +114,23 @@ impl List {
 
     fn command_one(&self, verb: &str, position: &i64) -> String {
         self.command(verb, Some(position))
+    }
+
+    /// What a button for all of it does.
+    fn what_all(&self, lang: &Lang, verb: &str) -> String {
+        let (count, title) = (grouped(self.entries), self.title(lang));
+        let entries = lang.plural(self.entries, "entry", "entries");
+        let (en, zh) = match verb {
+            "drop" => (
+                format!("Drop {count} {entries} of {title} permanently"),
+                format!("永久丢弃 {title} 的 {count} 条"),
+            ),
+            _ => (
+                format!("Redrive {count} {entries} to {title}"),
+                format!("重新投递 {count} 条到 {title}"),
+            ),
+        };
+        lang.t(&en, &zh).to_owned()
     }
 
     fn title(&self, lang: &Lang) -> String {
@@ -210,13 +230,9 @@ pub(super) async fn lists(
             let list = undecodable(view, &mut reader, after).await?;
             lists.extend(Some(list).filter(|list| list.entries > 0));
         }
-        Ok::<_, journal::Error>(lists)
+        Ok(lists)
     };
-    match timeout(READ_TIMEOUT, read).await {
-        Ok(Ok(lists)) => Ok(lists),
-        Ok(Err(error)) => Err(redact(&error.to_string()).into_owned()),
-        Err(_) => Err(format!("no answer within {} s", READ_TIMEOUT.as_secs())),
-    }
+    failure::read(asker.lang, read).await
 }
 
 async fn of_sink(
@@ -293,10 +309,7 @@ fn listed(view: &View, letter: journal::Letter) -> Listed {
     let path = device
         .as_ref()
         .map(|(stream, key)| device_path(stream, &key.client_id, &key.device_id));
-    let device = device.map(|(_, key)| match key.client_id.is_empty() {
-        true => key.device_id,
-        false => format!("{}/{}", key.client_id, key.device_id),
-    });
+    let device = device.map(|(_, key)| device_name(&key.client_id, &key.device_id));
     let body = String::from_utf8_lossy(&letter.body);
     let body = match serde_json::from_str::<serde_json::Value>(&body) {
         Ok(value) if is_whole => serde_json::to_string_pretty(&value).unwrap_or_default(),
@@ -319,7 +332,7 @@ fn listed(view: &View, letter: journal::Letter) -> Listed {
 fn advice(is_of_sink: bool, error: &str, lang: Lang) -> &'static str {
     let (en, zh) = match error {
         _ if !is_of_sink => (
-            "Correct the topic's `fields` or `items`, reload, then decode them again on the server.",
+            "Correct the topic's fields or items, reload, then decode them again on the server.",
             "修正主题的 fields 或 items 并重载，然后在服务器上重新解析。",
         ),
         error if error.contains("no longer") => (
@@ -327,11 +340,11 @@ fn advice(is_of_sink: bool, error: &str, lang: Lang) -> &'static str {
             "修正配置中的主题后重载，再重新投递。",
         ),
         error if error.contains("answered 4") || error.contains("HTTP 4") => (
-            "The receiver rejects the event: correct it, or the sink's `body`, reload, then redrive.",
+            "The receiver rejects the event: correct it, or the sink's body, reload, then redrive.",
             "接收方拒绝此事件：修正接收方或输出的 body 模板，重载后重新投递。",
         ),
         error if error.contains("gave up") || error.contains("given up") => (
-            "It was retried for as long as `retry.give_up` says. Redrive it once the receiver is well.",
+            "It was retried for as long as retry.give_up says. Redrive it once the receiver is well.",
             "已重试到 retry.give_up 的期限。接收方恢复后重新投递。",
         ),
         _ => (

@@ -1,49 +1,30 @@
-//! The devices: fifty a page, the worst first, with their counts and the map; and one device with its
-//! timeline. Both come from the first history; without one the page has what the journal knows.
-
-use std::time::Duration;
+//! The devices: fifty a page, the worst first, with their counts and the map. They come from the first
+//! history; without one the page has what the journal knows.
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
-use futures_util::join;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Serialize;
-use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::asker::Asker;
 use super::frame::Frame;
-use super::links::{device_path, named};
+use super::links::device_path;
 use super::map::Map;
 use super::regions::mark;
-use super::shapes;
+use super::{failure, history, shapes};
 use crate::journal;
 use crate::model::Severity;
-use crate::ops::device_query::{
-    self, DEVICES_MAX, Device, DeviceEvent, Filter, Key, Piece, Profile, StateSum, Sum,
-};
-use crate::ops::lang::{Lang, date, grouped};
-use crate::ops::snapshot::{StateNow, states_now};
+use crate::ops::device_query::{self, DEVICES_MAX, Device, Filter, Key, StateSum, Sum};
+use crate::ops::lang::{Lang, grouped};
+use crate::ops::snapshot::{self, StateNow, states_now};
 use crate::ops::view::View;
-use crate::secret::redact;
 use crate::sinks::Look;
-
-/// Pages that look into the history at once.
-static LOOKS: Semaphore = Semaphore::const_new(2);
-
-/// A page waits for the others this long.
-const TURN_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// The journal's file is read within this time.
-const READ_TIMEOUT: Duration = Duration::from_secs(2);
+use crate::sinks::history::reader::ReadError;
 
 /// Rows of a table of sums.
 const SUMS_SHOWN_MAX: usize = 10;
-
-/// The days that a timeline may show.
-const DAYS: [u16; 3] = [1, 7, 90];
 
 /// What the page shows of all devices.
 #[derive(Debug, Default, Serialize, ToSchema)]
@@ -80,51 +61,50 @@ pub(super) fn filter(asker: &Asker) -> Filter {
 
 /// What there is to show.
 pub(super) async fn find(view: &View, asker: &Asker) -> Found {
+    let mut found = unnamed(view, asker).await;
+    found
+        .devices
+        .iter_mut()
+        .for_each(|device| name(view, device));
+    found
+}
+
+/// A device gets the name that it has now: a history has none.
+pub(super) fn name(view: &View, device: &mut Device) {
+    let key = [&*device.stream, &*device.client_id, &*device.device_id];
+    device.name = snapshot::name_of(view, key, device.serial.as_deref());
+}
+
+async fn unnamed(view: &View, asker: &Asker) -> Found {
     let filter = filter(asker);
     let setup = view.setup.current();
     let Some(look) = &setup.history else {
         return from_journal(view, asker, &filter, None).await;
     };
-    let _turn = match turn().await {
-        Ok(turn) => turn,
-        Err(busy) => return from_journal(view, asker, &filter, Some(busy)).await,
-    };
-    let (devices, states, provinces, clients, cells) = join!(
-        device_query::devices(look, &filter),
-        device_query::states(look),
-        device_query::provinces(look),
-        device_query::clients(look),
-        device_query::cells(look),
-    );
-    let all = || Ok::<_, String>((devices?, states?, provinces?, clients?, cells?));
-    match all() {
-        Ok((mut devices, states, provinces, clients, cells)) => {
-            let is_more = devices.len() > DEVICES_MAX;
-            devices.truncate(DEVICES_MAX);
-            let last = devices.last().filter(|_| is_more);
-            Found {
-                next: last.and_then(Device::key).map(Key::text),
-                devices,
-                states,
-                provinces,
-                clients,
-                cells,
-                history: Some(look.name().to_owned()),
-                failure: None,
-            }
-        }
-        Err(error) => {
-            let failure = format!("{}: {error}", look.name());
-            from_journal(view, asker, &filter, Some(failure)).await
-        }
+    match history::asked(look, asker.lang, in_list(look, &filter)).await {
+        Ok(found) => found,
+        Err(failure) => from_journal(view, asker, &filter, Some(failure)).await,
     }
 }
 
-/// A turn to look into the history.
-async fn turn() -> Result<SemaphorePermit<'static>, String> {
-    let turn = timeout(TURN_TIMEOUT, LOOKS.acquire()).await;
-    let turn = turn.ok().and_then(Result::ok);
-    turn.ok_or_else(|| "others ask the history too: try again".to_owned())
+async fn in_list(look: &Look, filter: &Filter) -> Result<Found, ReadError> {
+    let mut reader = look.open().await?;
+    let mut devices = device_query::devices(&mut reader, filter).await?;
+    let is_more = devices.len() > DEVICES_MAX;
+    devices.truncate(DEVICES_MAX);
+    let last = devices.last().filter(|_| is_more);
+    let found = Found {
+        next: last.and_then(Device::key).as_ref().map(Key::text),
+        devices,
+        states: device_query::states(&mut reader).await?,
+        provinces: device_query::provinces(&mut reader).await?,
+        clients: device_query::clients(&mut reader).await?,
+        cells: device_query::cells(&mut reader).await?,
+        history: Some(look.name().to_owned()),
+        failure: None,
+    };
+    reader.close().await;
+    Ok(found)
 }
 
 /// The journal's last states: no places and no times of changes.
@@ -144,18 +124,11 @@ async fn from_journal(
     let limit = u32::try_from(DEVICES_MAX + 1).unwrap_or(u32::MAX);
     let read = async {
         let mut reader = view.journal.log.reader().await?;
-        let known = reader
-            .devices_after(after, wanted.as_deref(), limit)
-            .await?;
-        Ok::<_, journal::Error>(known)
+        reader.devices_after(after, wanted.as_deref(), limit).await
     };
-    let (mut known, failure) = match timeout(READ_TIMEOUT, read).await {
-        Ok(Ok(known)) => (known, failure),
-        Ok(Err(error)) => (Vec::new(), Some(redact(&error.to_string()).into_owned())),
-        Err(_) => (
-            Vec::new(),
-            Some("no answer of the journal within 2 s".to_owned()),
-        ),
+    let (mut known, failure) = match failure::read(asker.lang, read).await {
+        Ok(known) => (known, failure),
+        Err(error) => (Vec::new(), Some(error)),
     };
     let is_more = known.len() > DEVICES_MAX;
     known.truncate(DEVICES_MAX);
@@ -192,8 +165,8 @@ fn wanted_words(counts: &[(StateNow, Vec<String>)], wanted: &str) -> Option<Vec<
     (wanted != "all").then(|| words.flat_map(|(_, words)| words.clone()).collect())
 }
 
-fn known_device(view: &View, known: journal::KnownDevice) -> Device {
-    let state = crate::ops::snapshot::state(view, &known.stream, &known.state, 1);
+pub(super) fn known_device(view: &View, known: journal::KnownDevice) -> Device {
+    let state = snapshot::state(view, &known.stream, &known.state, 1);
     Device::known(known, state)
 }
 
@@ -271,6 +244,42 @@ impl Devices {
         self.asker.with(&[("after", None), (key, None)])
     }
 
+    /// The same devices, all of them, for a spreadsheet.
+    fn csv(&self) -> String {
+        let list = self.asker.with(&[("after", None)]);
+        list.replacen("/devices", "/devices.csv", 1)
+    }
+
+    fn is_province(&self, sum: &Sum) -> bool {
+        self.filter.province.as_ref() == Some(&sum.name)
+    }
+
+    /// How many of those that match are on the first page, where that is known.
+    fn part(&self) -> Option<String> {
+        let filter = &self.filter;
+        let is_counted =
+            filter.client.is_none() && filter.province.is_none() && filter.text.is_none();
+        let states = self.found.states.iter();
+        let all: u64 = match filter.state.as_str() {
+            _ if filter.uncertain => self.uncertain(),
+            "all" => self.all,
+            "trouble" => self.troubled,
+            state => states
+                .filter(|sum| sum.state == state)
+                .map(|sum| sum.devices)
+                .sum(),
+        };
+        let shown = self.found.devices.len() as u64;
+        let is_first = self.asker.value("after").is_none() && is_counted && all >= shown;
+        is_first.then(|| {
+            let (shown, all) = (grouped(shown), grouped(all));
+            let en = format!("1–{shown} of {all}");
+            self.l
+                .t(&en, &format!("第 1–{shown} 台，共 {all} 台"))
+                .to_owned()
+        })
+    }
+
     fn next_page(&self) -> Option<String> {
         let next = self.found.next.as_deref()?;
         Some(self.asker.with(&[("after", Some(next))]))
@@ -342,233 +351,4 @@ pub(super) async fn devices(State(view): State<View>, asker: Asker) -> Response 
         troubled,
     };
     page.f.answer(&page)
-}
-
-/// What there is of one device.
-#[derive(Debug, Default, Serialize, ToSchema)]
-pub(super) struct OneDevice {
-    pub(super) device: Option<Device>,
-    pub(super) profile: Option<Profile>,
-    pub(super) pieces: Vec<Piece>,
-    pub(super) events: Vec<DeviceEvent>,
-    pub(super) failure: Option<String>,
-}
-
-/// Looks for a device: in the history, else in the journal.
-pub(super) async fn find_one(view: &View, key: [&str; 3], since: Timestamp) -> OneDevice {
-    let setup = view.setup.current();
-    let mut found = OneDevice::default();
-    if let Some(look) = &setup.history {
-        match in_history(look, key, since).await {
-            Ok(Some(found)) => return found,
-            Ok(None) => {}
-            Err(error) => found.failure = Some(format!("{}: {error}", look.name())),
-        }
-    }
-    let read = async {
-        let mut reader = view.journal.log.reader().await?;
-        reader.device(key).await
-    };
-    match timeout(READ_TIMEOUT, read).await {
-        Ok(Ok(known)) => found.device = known.map(|known| known_device(view, known)),
-        Ok(Err(error)) => found.failure = Some(redact(&error.to_string()).into_owned()),
-        Err(_) => found.failure = Some("no answer of the journal within 2 s".to_owned()),
-    }
-    found
-}
-
-/// The length of a timeline that may be chosen.
-struct Choice {
-    days: u16,
-    path: String,
-    is_current: bool,
-}
-
-/// What a history has of a device; `None`: it has no such device.
-async fn in_history(
-    look: &Look,
-    key: [&str; 3],
-    since: Timestamp,
-) -> Result<Option<OneDevice>, String> {
-    let _turn = turn().await?;
-    let (one, pieces, events) = join!(
-        device_query::one(look, key),
-        device_query::timeline(look, key, since),
-        device_query::events(look, key),
-    );
-    let (one, pieces, events) = (one?, pieces?, events?);
-    Ok(one.map(|(device, profile)| OneDevice {
-        device: Some(device),
-        profile: Some(profile),
-        pieces,
-        events,
-        failure: None,
-    }))
-}
-
-#[derive(Template)]
-#[template(path = "page/device.html")]
-struct DevicePage {
-    f: Frame,
-    l: Lang,
-    at: Timestamp,
-    zone: jiff::tz::TimeZone,
-    choices: [Choice; 3],
-    client: String,
-    name: String,
-    days: u16,
-    begin: Timestamp,
-    has_history: bool,
-    /// The journal's id: its events have a page.
-    journal: String,
-    found: OneDevice,
-}
-
-impl DevicePage {
-    fn age(&self, at: &Timestamp) -> String {
-        let text = self.l.between(*at, self.at);
-        format!("<time class=\"age\" datetime=\"{at}\">{text}</time>")
-    }
-
-    fn date(&self, at: &Timestamp) -> String {
-        date(*at, &self.zone)
-    }
-
-    fn mark(&self, severity: &Severity) -> &'static str {
-        mark(*severity)
-    }
-
-    fn state<'b>(&self, device: &'b Device) -> &'b str {
-        match self.l {
-            Lang::Zh if !device.word.is_empty() => &device.word,
-            _ => &device.state,
-        }
-    }
-
-    /// The position of an event of this journal.
-    fn position<'b>(&self, event: &'b DeviceEvent) -> Option<&'b str> {
-        let rest = event.origin.strip_prefix(&self.journal)?;
-        rest.strip_prefix('-')
-    }
-
-    fn length(&self, piece: &Piece) -> String {
-        self.l.between(piece.since, piece.until.unwrap_or(self.at))
-    }
-
-    fn place(&self, device: &Device) -> String {
-        device.place.join(" ")
-    }
-
-    fn pair(&self, pair: &(f64, f64)) -> String {
-        format!("{:.5}, {:.5}", pair.1, pair.0)
-    }
-
-    /// Severity is a height; what was not heard is hatched over all of it.
-    fn timeline(&self) -> String {
-        let bar = (self.begin, self.at);
-        let mut drawn = String::new();
-        let mut hatched = String::new();
-        for piece in self.found.pieces.iter().rev() {
-            let until = piece.until.unwrap_or(self.at);
-            let at = shapes::piece(piece.since, until, bar);
-            let (y, height, class) = match piece.severity {
-                Severity::Critical => (0, 34, "f-crit"),
-                Severity::Warning => (11, 23, "f-warn"),
-                Severity::Unknown => (16, 18, "f-keep"),
-                Severity::Ok | Severity::Info => (22, 12, "f-ok"),
-            };
-            drawn.push_str(&format!(
-                "<rect x=\"{:.2}%\" y=\"{y}\" width=\"{:.2}%\" height=\"{height}\" class=\"{class}\"/>",
-                at.x,
-                at.width.max(0.2)
-            ));
-            if piece.cause.is_some() {
-                hatched.push_str(&format!(
-                    "<rect x=\"{:.2}%\" y=\"0\" width=\"{:.2}%\" height=\"34\" fill=\"url(#h)\"/>",
-                    at.x,
-                    at.width.max(0.3)
-                ));
-            }
-        }
-        drawn + &hatched
-    }
-
-    /// Where the days of the timeline begin: the place, and the day of the month.
-    fn day_marks(&self) -> Vec<(String, String)> {
-        let step = i64::from(self.days.div_ceil(8)).max(1);
-        let first = self.begin.to_zoned(self.zone.clone()).date();
-        let mut marks = Vec::new();
-        for day in (1..=i64::from(self.days)).step_by(step as usize) {
-            let date = first.saturating_add(jiff::Span::new().days(day));
-            let Ok(midnight) = date.to_zoned(self.zone.clone()) else {
-                continue;
-            };
-            let at = shapes::piece(
-                midnight.timestamp(),
-                midnight.timestamp(),
-                (self.begin, self.at),
-            );
-            if at.x < 97.0 {
-                marks.push((format!("{:.1}%", at.x), date.strftime("%m-%d").to_string()));
-            }
-        }
-        marks
-    }
-}
-
-/// How many days of a timeline a URL wants.
-pub(super) fn days(asker: &Asker) -> u16 {
-    let days = asker.value("d").and_then(|days| days.parse().ok());
-    days.filter(|days| DAYS.contains(days)).unwrap_or(7)
-}
-
-/// When a timeline of so many days begins.
-pub(super) fn begin(days: u16) -> Timestamp {
-    let length = SignedDuration::from_hours(24 * i64::from(days));
-    Timestamp::now()
-        .saturating_sub(length)
-        .unwrap_or(Timestamp::MIN)
-}
-
-/// The page of one device.
-pub(super) async fn device(
-    State(view): State<View>,
-    asker: Asker,
-    Path((stream, client, device)): Path<(String, String, String)>,
-) -> Response {
-    let key = [&*stream, &*client, &*device].map(named);
-    let days = days(&asker);
-    let (at, begin) = (Timestamp::now(), begin(days));
-    let found = find_one(&view, key, begin).await;
-    let mut f = Frame::new(&view, &asker, "devices");
-    let name = match key[1].is_empty() {
-        true => key[2].to_owned(),
-        false => format!("{}/{}", key[1], key[2]),
-    };
-    let name = redact(&name).into_owned();
-    f.subject = name.clone();
-    let setup = view.setup.current();
-    let page = DevicePage {
-        l: asker.lang,
-        at,
-        zone: setup.zone.clone(),
-        choices: DAYS.map(|choice| Choice {
-            days: choice,
-            path: asker.with(&[("d", Some(&choice.to_string()))]),
-            is_current: choice == days,
-        }),
-        client: key[1].to_owned(),
-        has_history: setup.history.is_some(),
-        journal: view.journal.log.uuid().simple().to_string(),
-        f,
-        name,
-        days,
-        begin,
-        found,
-    };
-    let mut answer = page.f.answer(&page);
-    if page.found.device.is_none() && page.found.failure.is_none() {
-        *answer.status_mut() = axum::http::StatusCode::NOT_FOUND;
-    }
-    answer
 }

@@ -9,22 +9,20 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use jiff::Timestamp;
 use serde::Serialize;
-use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::asker::Asker;
+use super::failure;
 use super::frame::Frame;
-use super::links::device_path;
+use super::links::{device_name, device_path};
 use super::regions::mark;
-use crate::journal::{self, DeadLetter, DeliveryProof, Entry, EntryContent, SinkStatus};
-use crate::model::{Position, Via};
+use crate::delivery::decoder_of;
+use crate::journal::{DeadLetter, DeliveryProof, Entry, EntryContent, SinkStatus};
+use crate::model::{Origin, Position, StatusEvent};
 use crate::ops::lang::{Lang, date, grouped};
 use crate::ops::snapshot::{StateNow, state};
 use crate::ops::view::View;
 use crate::secret::redact;
-
-/// The journal's file is read within this time.
-const READ_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Bytes of a body that are shown.
 const BODY_BYTES_MAX: usize = 16 * 1024;
@@ -56,6 +54,16 @@ pub(super) enum Fate {
     Passed,
 }
 
+impl Fate {
+    /// When it came to that, where that is known.
+    fn at(&self) -> Option<Timestamp> {
+        match self {
+            Fate::Confirmed { at, .. } | Fate::DeadLetter { at, .. } => Some(*at),
+            Fate::Waits { .. } | Fate::Passed => None,
+        }
+    }
+}
+
 /// One sink's part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct AtSink {
@@ -75,8 +83,8 @@ pub(super) struct Way {
     pub(super) kind: &'static str,
     /// The device, as `client/device`, and the path of its page.
     pub(super) device: Option<(String, String)>,
-    /// The state that it says.
-    pub(super) state: Option<StateNow>,
+    /// What is made of it now.
+    pub(super) decoded: Option<Decoded>,
     /// The last state known before, where the status gives another as its old one.
     pub(super) previous: Option<String>,
     /// The same was received before.
@@ -88,8 +96,54 @@ pub(super) struct Way {
     pub(super) sinks: Vec<AtSink>,
 }
 
+/// What an entry says of its device.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct Decoded {
+    pub(super) state: StateNow,
+    /// The state before, as the message gives it.
+    pub(super) old: Option<StateNow>,
+    pub(super) changed: bool,
+    /// The message's state before is not the one that was known.
+    pub(super) missed_transition: bool,
+    pub(super) serial: Option<String>,
+    /// Province, city, district and the rest.
+    pub(super) place: Vec<String>,
+    pub(super) coordinate_system: Option<String>,
+    /// Longitude and latitude.
+    pub(super) wgs84: Option<(f64, f64)>,
+    #[schema(value_type = Option<String>)]
+    pub(super) occurred_at: Option<Timestamp>,
+}
+
+impl Decoded {
+    fn of(view: &View, status: &StatusEvent) -> Decoded {
+        let state = |word: &str| state(view, &status.stream, word.trim(), 1);
+        let place = &status.place;
+        let parts = [&place.province, &place.city, &place.district, &place.detail];
+        Decoded {
+            state: state(&status.new_state),
+            old: status.old_state.as_deref().map(state),
+            changed: status.changed,
+            missed_transition: status.missed_transition,
+            serial: status.serial.as_deref().map(redacted),
+            place: parts
+                .into_iter()
+                .flatten()
+                .map(|part| redacted(part))
+                .collect(),
+            coordinate_system: place.coordinate_system.as_deref().map(redacted),
+            wgs84: place.wgs84.map(|at| (at.longitude, at.latitude)),
+            occurred_at: status.occurred_at,
+        }
+    }
+}
+
 /// Follows an entry; `None`: the journal no longer has it.
-pub(super) async fn follow(view: &View, position: Position) -> Result<Option<Way>, String> {
+pub(super) async fn follow(
+    view: &View,
+    position: Position,
+    lang: Lang,
+) -> Result<Option<Way>, String> {
     let read = async {
         let mut reader = view.journal.log.reader().await?;
         let Some(entry) = reader.entry(position).await? else {
@@ -97,13 +151,9 @@ pub(super) async fn follow(view: &View, position: Position) -> Result<Option<Way
         };
         let proofs = reader.proofs(position).await?;
         let letters = reader.dead_letters_at(position).await?;
-        Ok::<_, journal::Error>(Some(way(view, &entry, &proofs, &letters)))
+        Ok(Some(way(view, &entry, &proofs, &letters)))
     };
-    match timeout(READ_TIMEOUT, read).await {
-        Ok(Ok(way)) => Ok(way),
-        Ok(Err(error)) => Err(redacted(&error.to_string())),
-        Err(_) => Err(format!("no answer within {} s", READ_TIMEOUT.as_secs())),
-    }
+    failure::read(lang, read).await
 }
 
 fn redacted(text: &str) -> String {
@@ -111,21 +161,28 @@ fn redacted(text: &str) -> String {
 }
 
 fn way(view: &View, entry: &Entry, proofs: &[DeliveryProof], letters: &[DeadLetter]) -> Way {
-    let via = match &entry.content {
-        EntryContent::Status { .. } => Some(Via::Live),
-        EntryContent::Resync { .. } => Some(Via::Resync),
-        _ => None,
+    let decoders = view.decoders.current();
+    let decoder = decoders.get(&entry.topic).filter(|_| {
+        let content = &entry.content;
+        matches!(
+            content,
+            EntryContent::Status { .. } | EntryContent::Resync { .. }
+        )
+    });
+    let origin = Origin {
+        journal: view.journal.log.uuid(),
+        position: entry.position,
     };
-    let key = via.and_then(|via| view.decoders.status_key(&entry.topic, via, &entry.body));
-    let said = key
-        .as_ref()
-        .map(|(stream, key)| state(view, stream, key.new_state.trim(), 1));
-    let device = key.map(|(stream, key)| {
-        let path = device_path(&stream, &key.client_id, &key.device_id);
-        let name = match key.client_id.is_empty() {
-            true => key.device_id,
-            false => format!("{}/{}", key.client_id, key.device_id),
-        };
+    let status = decoder.and_then(|decoder| {
+        let decoder = decoder_of(decoder, &entry.content);
+        let previous = entry.content.previous();
+        decoder
+            .event(&entry.body, origin, entry.received_at, previous)
+            .ok()
+    });
+    let device = status.as_ref().map(|status| {
+        let path = device_path(&status.stream, &status.client_id, &status.device_id);
+        let name = device_name(&status.client_id, &status.device_id);
         (redacted(&name), path)
     });
     let (previous, repeat, reason) = match &entry.content {
@@ -135,24 +192,26 @@ fn way(view: &View, entry: &Entry, proofs: &[DeliveryProof], letters: &[DeadLett
         EntryContent::Coverage | EntryContent::Alarm => (None, false, None),
     };
     let sinks = view.journal.log.status().sinks;
+    let mut sinks: Vec<AtSink> = sinks
+        .iter()
+        .map(|sink| AtSink {
+            sink: sink.name.to_string(),
+            fate: fate(sink, entry.position, proofs, letters),
+        })
+        .collect();
+    sinks.sort_by_key(|at| at.fate.at().unwrap_or(Timestamp::MAX));
     Way {
         position: entry.position.0,
         topic: entry.topic.to_string(),
         received_at: entry.received_at,
         kind: entry.content.kind().as_str(),
         device,
-        state: said,
+        decoded: status.as_ref().map(|status| Decoded::of(view, status)),
         previous: previous.map(redacted),
         repeat,
         reason,
         body: body(&entry.body),
-        sinks: sinks
-            .iter()
-            .map(|sink| AtSink {
-                sink: sink.name.to_string(),
-                fate: fate(sink, entry.position, proofs, letters),
-            })
-            .collect(),
+        sinks,
     }
 }
 
@@ -208,6 +267,17 @@ impl Event {
         date(*at, &self.zone)
     }
 
+    fn kind(&self, way: &Way) -> &'static str {
+        let (en, zh) = match way.kind {
+            "status" => ("status", "状态"),
+            "coverage" => ("coverage", "收听情况"),
+            "alarm" => ("alarm", "告警"),
+            "resync" => ("status of a snapshot", "快照中的状态"),
+            _ => ("undecodable", "无法解析"),
+        };
+        self.l.t(en, zh)
+    }
+
     fn mark(&self, state: &StateNow) -> &'static str {
         mark(state.severity)
     }
@@ -219,37 +289,94 @@ impl Event {
         }
     }
 
-    /// The time of a sink's part, its mark, and what became of the entry there.
-    fn fate(&self, at: &AtSink) -> (String, &'static str, String) {
+    /// How long after its receipt a sink had it.
+    fn after(&self, way: &Way, at: &AtSink) -> String {
+        let Some(at) = at.fate.at() else {
+            return String::new();
+        };
+        let after = Duration::try_from(at.duration_since(way.received_at)).unwrap_or_default();
+        format!("+{}", self.l.took(after))
+    }
+
+    /// The mark of a sink's part, and what became of the entry there.
+    fn fate(&self, at: &AtSink) -> (&'static str, String) {
         let l = self.l;
         match &at.fate {
             Fate::Confirmed { at, attempts, .. } => {
-                let noun = l.plural((*attempts).into(), "attempt", "attempts");
-                let en = format!("confirmed, {attempts} {noun}");
-                let zh = format!("已确认，尝试 {attempts} 次");
-                (self.date(at), "ok", l.t(&en, &zh).to_owned())
+                let (at, noun) = (
+                    self.date(at),
+                    l.plural((*attempts).into(), "attempt", "attempts"),
+                );
+                let en = format!("confirmed at {at}, {attempts} {noun}");
+                let zh = format!("{at} 已确认，尝试 {attempts} 次");
+                ("ok", l.t(&en, &zh).to_owned())
             }
-            Fate::DeadLetter { at, .. } => (
-                self.date(at),
-                "crit",
-                l.t("dead-lettered", "死信").to_owned(),
-            ),
+            Fate::DeadLetter { at, .. } => {
+                let at = self.date(at);
+                let en = format!("dead-lettered at {at}");
+                ("crit", l.t(&en, &format!("{at} 转为死信")).to_owned())
+            }
             Fate::Waits { before } => {
                 let before = grouped(*before);
                 let en = format!("waits: {before} entries before it");
-                (
-                    String::new(),
-                    "unk",
-                    l.t(&en, &format!("等待中：前面还有 {before} 条"))
-                        .to_owned(),
-                )
+                let zh = format!("等待中：前面还有 {before} 条");
+                ("unk", l.t(&en, &zh).to_owned())
             }
             Fate::Passed => {
                 let en = "the sink is past it: it did not want it, or the proof is no longer kept";
                 let zh = "该输出已处理过：不需要此条，或凭据已过期";
-                (String::new(), "ok", l.t(en, zh).to_owned())
+                ("ok", l.t(en, zh).to_owned())
             }
         }
+    }
+
+    /// What became of it in one line.
+    fn summary(&self, way: &Way) -> String {
+        let named = |wanted: fn(&Fate) -> bool| {
+            let found = way.sinks.iter().filter(|at| wanted(&at.fate));
+            let names: Vec<&str> = found.map(|at| at.sink.as_str()).collect();
+            (names.len() as u64, names.join(self.l.t(", ", "、")))
+        };
+        let mut parts: Vec<String> = Vec::new();
+        let mut add = |count: u64, en: String, zh: String| {
+            if count > 0 {
+                parts.push(self.l.t(&en, &zh).to_owned());
+            }
+        };
+        let (count, _) = named(|fate| matches!(fate, Fate::Confirmed { .. }));
+        let noun = self.l.plural(count, "sink", "sinks");
+        add(
+            count,
+            format!("{count} {noun} confirmed it"),
+            format!("{count} 个输出已确认"),
+        );
+        let (count, names) = named(|fate| matches!(fate, Fate::DeadLetter { .. }));
+        add(
+            count,
+            format!("{names} dead-lettered it"),
+            format!("{names} 已转为死信"),
+        );
+        let (count, names) = named(|fate| matches!(fate, Fate::Waits { .. }));
+        add(
+            count,
+            format!("{names} will get it"),
+            format!("{names} 尚未收到"),
+        );
+        parts.join(self.l.t(", ", "，"))
+    }
+
+    fn is_dead_letter(&self, at: &AtSink) -> bool {
+        matches!(at.fate, Fate::DeadLetter { .. })
+    }
+
+    /// The system of the pair as it was sent, where that is another one.
+    fn converted_from<'b>(&self, decoded: &'b Decoded) -> Option<&'b str> {
+        let system = decoded.coordinate_system.as_deref()?;
+        (!system.eq_ignore_ascii_case("wgs84")).then_some(system)
+    }
+
+    fn pair(&self, (longitude, latitude): &(f64, f64)) -> String {
+        format!("{latitude:.5}, {longitude:.5}")
     }
 
     /// The other side's words.
@@ -270,7 +397,7 @@ pub(super) async fn event(
 ) -> Response {
     let mut f = Frame::new(&view, &asker, "event");
     f.subject = position.to_string();
-    let (way, failure) = match follow(&view, Position(position)).await {
+    let (way, failure) = match follow(&view, Position(position), asker.lang).await {
         Ok(way) => (way, None),
         Err(error) => (None, Some(error)),
     };

@@ -45,6 +45,8 @@ pub(super) struct State {
     /// The time of the day in the configured zone.
     pub(super) clock: String,
     pub(super) dead_letters: String,
+    /// Of the script and the style: a page of another one loads itself again.
+    pub(super) build: &'static str,
 }
 
 impl State {
@@ -59,6 +61,7 @@ impl State {
             title: said.title.clone(),
             clock: clock(at, at, &view.setup.current().zone),
             dead_letters: grouped(dead_letters),
+            build: &NAMES.build,
         }
     }
 }

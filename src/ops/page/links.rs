@@ -2,12 +2,23 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use crate::model::device_key;
+use crate::sinks::history::question::DeviceKey;
+
 /// What a segment of a path need not escape.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
     .remove(b'.')
     .remove(b'~');
+
+/// A device in one word; one without a client has only its own.
+pub(super) fn device_name(client: &str, device: &str) -> String {
+    match client.is_empty() {
+        true => device.to_owned(),
+        false => device_key(client, device),
+    }
+}
 
 /// The page of one device. An empty client is `-`; one whose name begins with `-` has one more.
 pub(super) fn device_path(stream: &str, client: &str, device: &str) -> String {
@@ -27,8 +38,18 @@ pub(super) fn device_path(stream: &str, client: &str, device: &str) -> String {
 }
 
 /// What a segment of [`device_path`] stands for.
-pub(super) fn named(segment: &str) -> &str {
+fn named(segment: &str) -> &str {
     segment.strip_prefix('-').unwrap_or(segment)
+}
+
+/// The device that the segments of [`device_path`] stand for.
+pub(super) fn device_named(segments: [&str; 3]) -> DeviceKey {
+    let [stream, client_id, device_id] = segments.map(|segment| named(segment).to_owned());
+    DeviceKey {
+        stream,
+        client_id,
+        device_id,
+    }
 }
 
 #[cfg(test)]

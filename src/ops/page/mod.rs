@@ -2,11 +2,11 @@
 //! the same data as JSON.
 //!
 //! - `routes`: which path is what, and the headers of all
-//! - `asker`: the language that a request wants; `frame`: what stands around each page, `failure` in its place;
-//!   `links`: the paths of things
+//! - `asker`: the language that a request wants; `frame`: what stands around each page, `failure` in
+//!   its place; `links`: the paths of things
 //! - `now`: the first page, made of `regions`; `stream`: what of them changes, twice a second
-//! - `dead_letters`, `devices`, `event`, `topics`: the other pages; `shapes`, `map`: what is drawn on
-//!   them
+//! - `dead_letters`, `devices`, `device`, `event`, `topics`: the other pages; `download`: devices for a
+//!   spreadsheet; `history`: what they ask of a history; `shapes`, `map`: what is drawn on them
 //! - `api`: the data as JSON; `sign_in`: the cookie for readers from elsewhere
 //! - `assets`: the style sheet and the script
 
@@ -14,10 +14,13 @@ mod api;
 mod asker;
 mod assets;
 mod dead_letters;
+mod device;
 mod devices;
+mod download;
 mod event;
 mod failure;
 mod frame;
+mod history;
 mod links;
 mod map;
 mod now;

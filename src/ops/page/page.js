@@ -49,6 +49,12 @@
     next.forEach((n, i) => { if (now[i]) morph(now[i], n); else from.append(n); });
     now.slice(next.length).forEach(n => n.remove());
   }
+  // Of many topics mostly one has changed: only its cell comes.
+  function recolour({ label, cells }) {
+    const matrix = $('#matrix'); if (!matrix) return;
+    matrix.setAttribute('aria-label', label);
+    for (const [at, name] of cells) if (matrix.children[at]) matrix.children[at].className = name;
+  }
   function show(regions) {
     const paused = $('#pause')?.getAttribute('aria-pressed') === 'true';
     for (const [id, html] of Object.entries(regions)) {
@@ -62,8 +68,9 @@
 
   // The server sends `state` each 0.5 s, and what has changed. None for 6 s, or an error: the page
   // says so. A hidden tab holds no stream; it asks each 15 s, so that its title and icon stay true.
-  // Where all streams are taken, the page asks each 5 s.
-  let heard = Date.now(), source = null, next = 0;
+  // Where all streams are taken, the page asks each 5 s. This clock is never set.
+  const now = () => performance.now();
+  let heard = now(), source = null, next = 0;
   const clock = $('#clock');
   function gone() {
     if (root.classList.contains('gone')) return;
@@ -74,8 +81,10 @@
     root.classList.add('gone'); state('unk', say2('no answer', '无应答'));
   }
   function alive(d) {
-    heard = Date.now(); root.classList.remove('gone');
-    skew = Date.parse(d.at) - heard; Object.assign(document.body.dataset, { at: d.at, state: d.state, title: d.title });
+    heard = now(); root.classList.remove('gone');
+    // Another daemon has other regions; once a minute at most, and never below an open dialog.
+    if (d.build !== document.body.dataset.build && heard > 60000 && !$('dialog[open]')) return location.reload();
+    skew = Date.parse(d.at) - Date.now(); Object.assign(document.body.dataset, { at: d.at, state: d.state, title: d.title });
     clock.textContent = d.clock; const n = $('#letters'); n.textContent = d.dead_letters; n.hidden = d.dead_letters === '0'; say();
   }
   const ask = (url, then) => fetch(url, { cache: 'no-store' }).then(r => { if (r.status === 401) location.reload(); if (!r.ok) throw r; return r.json(); }).then(then, gone);
@@ -87,19 +96,25 @@
     source = new EventSource('/events');
     source.addEventListener('state', e => alive(JSON.parse(e.data)));
     if (isNow) source.addEventListener('regions', e => show(JSON.parse(e.data)));
+    if (isNow) source.addEventListener('cells', e => recolour(JSON.parse(e.data)));
     source.onerror = () => {
       // Closed: it was answered, and not with a stream.
       const full = source.readyState === EventSource.CLOSED;
       if (!full) gone();
-      close(); next = Date.now() + (full ? 5000 : 2000); if (full) poll();
+      close(); next = now() + (full ? 5000 : 2000); if (full) poll();
     };
   }
   const hidden = () => document.hidden;
-  document.addEventListener('visibilitychange', () => { heard = Date.now(); next = 0; if (hidden()) close(); else listen(); });
+  document.addEventListener('visibilitychange', () => { heard = now(); next = 0; if (hidden()) close(); else listen(); });
+  // A machine that slept, or a page that was frozen, has heard nothing meanwhile: it asks anew, and
+  // has 2 s for an answer before the page says that there is none.
+  let turned = Date.now();
   setInterval(() => {
+    const slept = Date.now() - turned > 4000; turned = Date.now();
     if (hidden()) return;
-    if (source && Date.now() - heard > 6000) { gone(); close(); next = Date.now() + 5000; }
-    if (!source && Date.now() >= next) listen();
+    if (slept) { heard = now() - 4000; listen(); }
+    if (source && now() - heard > 6000) { gone(); close(); next = now() + 5000; }
+    if (!source && now() >= next) listen();
   }, 1000);
   setInterval(() => { if (hidden()) ask('/api/v1/state', alive); }, 15000);
   if (!hidden()) listen();

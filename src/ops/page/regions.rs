@@ -3,15 +3,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use askama::Template;
 use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
 
 use super::shapes;
+use crate::duration::InWords;
 use crate::model::Severity;
 use crate::ops::lang::{self, Lang};
 use crate::ops::setup::Setup;
-use crate::ops::snapshot::{GapNow, SinkNow, Snapshot, TopicNow, TopicState};
+use crate::ops::snapshot::{
+    GapNow, LatencyNow, LineNow, SessionNow, SinkNow, Snapshot, TopicNow, TopicState,
+};
 use crate::ops::verdict::{Level, Said};
 use crate::ops::view::View;
 
@@ -35,6 +40,9 @@ const ROWS_MAX: usize = 24;
 /// Rows of topics in trouble, where there are more.
 const TROUBLED_MAX: usize = 10;
 
+/// Topics in trouble that the matrix names.
+const LABELLED_MAX: usize = 5;
+
 /// Tables with a row for the rest of their topics.
 const TABLES_MAX: usize = 10;
 
@@ -45,9 +53,24 @@ pub(super) enum Ages {
     Ticking,
 }
 
-/// The rendered regions, by their ids.
+/// The rendered regions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Regions(pub(super) BTreeMap<&'static str, String>);
+pub(super) struct Regions {
+    /// By their ids.
+    pub(super) html: BTreeMap<&'static str, String>,
+    /// The classes of the matrix's cells.
+    cells: Vec<&'static str>,
+    /// What the matrix is called.
+    label: String,
+}
+
+/// The cells of the matrix that have changed.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(super) struct ChangedCells<'a> {
+    label: &'a str,
+    /// Each with its place and its class.
+    cells: Vec<(usize, &'static str)>,
+}
 
 impl Regions {
     /// As they are now.
@@ -70,7 +93,7 @@ impl Regions {
         setup: &Setup,
         (lang, ages): (Lang, Ages),
     ) -> Result<Regions, askama::Error> {
-        let mut regions = BTreeMap::new();
+        let mut regions = Regions::default();
         for name in NAMES {
             let region = Region {
                 name,
@@ -80,14 +103,32 @@ impl Regions {
                 setup,
                 ages,
             };
-            regions.insert(name, region.render()?);
+            regions.html.insert(name, region.render()?);
+            if name == "matrix" && region.has_matrix() {
+                let topics = snapshot.topics.iter();
+                regions.cells = topics.map(|topic| region.cell(topic)).collect();
+                regions.label = region.matrix_label();
+            }
         }
-        Ok(Regions(regions))
+        Ok(regions)
+    }
+
+    /// What has changed of a matrix that has as many cells as before; most often it is one cell.
+    pub(super) fn changed_cells(&self, before: &Regions) -> Option<ChangedCells<'_>> {
+        let is_same_size = !self.cells.is_empty() && self.cells.len() == before.cells.len();
+        is_same_size.then(|| {
+            let pairs = self.cells.iter().zip(&before.cells).enumerate();
+            let changed = pairs.filter(|(_, (now, before))| now != before);
+            ChangedCells {
+                label: &self.label,
+                cells: changed.map(|(at, (now, _))| (at, *now)).collect(),
+            }
+        })
     }
 
     /// One of them.
     pub(super) fn get(&self, name: &str) -> &str {
-        self.0.get(name).map_or("", String::as_str)
+        self.html.get(name).map_or("", String::as_str)
     }
 }
 
@@ -218,16 +259,7 @@ impl Region<'_> {
     }
 
     fn cause(&self, cause: &str) -> &'static str {
-        let (en, zh) = match cause {
-            "connection_lost" => ("the connection was lost", "连接中断"),
-            "refused" => ("the server refused the subscription", "服务器拒绝订阅"),
-            "daemon_stopped" => ("the daemon was stopped", "守护进程已停止"),
-            "daemon_down" => ("the daemon did not run", "守护进程未运行"),
-            "journal_full" => ("the journal was full", "落盘日志已满"),
-            "unsubscribed" => ("it was unsubscribed by a reload", "重载时取消订阅"),
-            _ => ("the server was silent", "服务器静默"),
-        };
-        self.l.t(en, zh)
+        self::cause(cause, self.l)
     }
 
     fn gap_topics(&self, gap: &GapNow) -> String {
@@ -284,6 +316,18 @@ impl Region<'_> {
 
     fn is_list(&self) -> bool {
         self.name == "topics-all"
+    }
+
+    /// What the matrix says to who does not see it: the counts, and which topics are in trouble.
+    fn matrix_label(&self) -> String {
+        let troubled = self.troubled();
+        let named = troubled.iter().take(LABELLED_MAX);
+        let named =
+            named.map(|topic| format!("{} {}", topic.name, self.topic_state(&topic.state).1));
+        let parts: Vec<String> = [self.summary()].into_iter().chain(named).collect();
+        let parts = parts.join(self.l.t("; ", "；"));
+        let (en, zh) = ("One cell for each topic: ", "每格一个主题：");
+        format!("{}{parts}", self.l.t(en, zh))
     }
 
     fn cell(&self, topic: &TopicNow) -> &'static str {
@@ -461,7 +505,66 @@ impl Region<'_> {
     }
 
     fn topics_of(&self, topics: &[String]) -> String {
-        crate::source::in_short(topics)
+        self.l.of(&crate::source::named(topics)).to_owned()
+    }
+
+    /// When the server was last heard, to five seconds: with each byte the region would be another.
+    fn heard(&self, at: &Timestamp) -> String {
+        let seconds = at.as_second();
+        let at = Timestamp::from_second(seconds - seconds.rem_euclid(5));
+        at.map_or_else(|_| String::new(), |at| self.age(&at))
+    }
+
+    fn line<'b>(&self, line: &'b LineNow) -> &'b str {
+        self.l.t(&line.en, &line.zh)
+    }
+
+    /// How long it took lately.
+    fn latency(&self, latency: &LatencyNow) -> String {
+        let [p50, p99] = [latency.p50_seconds, latency.p99_seconds].map(|seconds| {
+            self.l
+                .took(Duration::try_from_secs_f64(seconds).unwrap_or_default())
+        });
+        format!("p50 {p50} · p99 {p99}")
+    }
+
+    /// By which transport and version, and to which server.
+    fn session(&self, session: &SessionNow) -> String {
+        let unnamed = self.l.t("the server gives no name", "服务器未给出名称");
+        let server = session.server.as_deref().unwrap_or(unnamed);
+        let between = self.l.t("; ", "；");
+        format!(
+            "{}, STOMP {}{between}{server}",
+            session.transport, session.version
+        )
+    }
+
+    /// Who sends heart-beats, and how often.
+    fn heartbeats(&self, session: &SessionNow) -> String {
+        let every =
+            |seconds: f64| InWords(Duration::try_from_secs_f64(seconds).unwrap_or_default());
+        let (en, zh) = match (
+            session.heartbeat_sent_seconds.map(every),
+            session.heartbeat_received_seconds.map(every),
+        ) {
+            (Some(sent), Some(received)) if sent == received => {
+                (format!("each {sent} both ways"), format!("双向，每 {sent}"))
+            }
+            (Some(sent), Some(received)) => (
+                format!("we send each {sent}, the server each {received}"),
+                format!("本机每 {sent} 发送，服务器每 {received}"),
+            ),
+            (Some(sent), None) => (
+                format!("we send each {sent}, the server none"),
+                format!("本机每 {sent} 发送，服务器不发送"),
+            ),
+            (None, Some(received)) => (
+                format!("the server sends each {received}, we none"),
+                format!("服务器每 {received} 发送，本机不发送"),
+            ),
+            (None, None) => ("none".to_owned(), "无".to_owned()),
+        };
+        self.l.t(&en, &zh).to_owned()
     }
 }
 
@@ -473,4 +576,18 @@ pub(super) fn mark(severity: Severity) -> &'static str {
         Severity::Warning => "warn",
         Severity::Critical => "crit",
     }
+}
+
+/// Why a topic was not heard.
+pub(super) fn cause(cause: &str, lang: Lang) -> &'static str {
+    let (en, zh) = match cause {
+        "connection_lost" => ("the connection was lost", "连接中断"),
+        "refused" => ("the server refused the subscription", "服务器拒绝订阅"),
+        "daemon_stopped" => ("the daemon was stopped", "守护进程已停止"),
+        "daemon_down" => ("the daemon did not run", "守护进程未运行"),
+        "journal_full" => ("the journal was full", "落盘日志已满"),
+        "unsubscribed" => ("it was unsubscribed by a reload", "重载时取消订阅"),
+        _ => ("the server was silent", "服务器静默"),
+    };
+    lang.t(en, zh)
 }

@@ -9,7 +9,7 @@ use axum::routing::get;
 use tokio_util::sync::CancellationToken;
 
 use super::stream::{Streams, events, regions};
-use super::{api, assets, dead_letters, devices, event, now, sign_in, topics};
+use super::{api, assets, dead_letters, device, devices, download, event, now, sign_in, topics};
 use crate::ops::guard::Guard;
 use crate::ops::view::View;
 
@@ -49,7 +49,8 @@ pub(in crate::ops) fn routes(view: &View, guard: &Guard, stop: CancellationToken
         .route("/", get(now::now))
         .route("/topics", get(topics::topics))
         .route("/devices", get(devices::devices))
-        .route("/devices/{stream}/{client}/{device}", get(devices::device))
+        .route("/devices.csv", get(download::devices))
+        .route("/devices/{stream}/{client}/{device}", get(device::device))
         .route("/dead-letters", get(dead_letters::dead_letters))
         .route("/event/{position}", get(event::event))
         .merge(api::routes())

@@ -116,10 +116,14 @@ impl Streams {
         let is_new = |(name, html): &(&&'static str, &String)| {
             before.is_none_or(|before| before.get(name) != html.as_str())
         };
-        let regions = now.0.iter().filter(is_new);
-        let regions: BTreeMap<&str, &str> =
+        let regions = now.html.iter().filter(is_new);
+        let mut regions: BTreeMap<&str, &str> =
             regions.map(|(name, html)| (*name, html.as_str())).collect();
         let mut message = event("state", &state);
+        let cells = before.and_then(|before| now.changed_cells(before));
+        if let Some(cells) = cells.filter(|_| regions.remove("matrix").is_some()) {
+            message.push_str(&event("cells", &cells));
+        }
         if !regions.is_empty() {
             message.push_str(&event("regions", &regions));
         }
@@ -212,7 +216,7 @@ pub(super) async fn regions(State(streams): State<Streams>, asker: Asker) -> Res
     let whole = Whole {
         state: frame::State::of(view, &said),
         regions: regions
-            .0
+            .html
             .iter()
             .map(|(name, html)| (*name, html.as_str()))
             .collect(),

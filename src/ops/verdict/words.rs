@@ -325,7 +325,7 @@ pub(super) fn todo(
              which sink was behind.",
             "落盘日志已满且 when_full 为 drop_oldest：请调大 journal.max_bytes，或查看哪个输出积压。",
         )),
-        Fact::AccountingErrors(errors) => one("", errors.join("; "), lang.t(
+        Fact::AccountingErrors(errors) => one("", as_it_is(&errors.join("; "), lang), lang.t(
             "This is a mistake of the bridge: please report it, with the log since the last start.",
             "这是网桥自身的错误：请附上自启动以来的日志报告。",
         )),
@@ -339,7 +339,7 @@ pub(super) fn todo(
             let advice = attempts(*failures, *next_attempt, *no_sign_in_before, at, lang);
             one("", what, &advice)
         }
-        Fact::Undeliverable(what) => one("", what.clone(), lang.t(
+        Fact::Undeliverable(what) => one("", lang.of(what).to_owned(), lang.t(
             "Remove the message at the server, or see its size against source.max_body.",
             "请在服务器上删除该消息，或核对其大小与 source.max_body。",
         )),
@@ -404,11 +404,11 @@ pub(super) fn todo(
              `stomp-bridge dlq redrive --undecodable`.",
             "原文已保留：修正主题的映射并重载，然后执行 `stomp-bridge dlq redrive --undecodable`。",
         )),
-        Fact::ReloadRejected(rejected) => one("", problems(rejected), lang.t(
+        Fact::ReloadRejected(rejected) => one("", problems(rejected, lang), lang.t(
             "The configuration before it is in force. Correct the file and reload.",
             "之前的配置仍然有效。请修正文件后重载。",
         )),
-        Fact::SecretsUnread(rejected) => one("", problems(rejected), lang.t(
+        Fact::SecretsUnread(rejected) => one("", problems(rejected, lang), lang.t(
             "The secrets before are used. Correct the file; it is read again by itself.",
             "仍在使用之前的密钥。请修正文件，网桥会自动重新读取。",
         )),
@@ -420,8 +420,13 @@ pub(super) fn todo(
     }
 }
 
-fn problems(rejected: &RejectedReload) -> String {
-    rejected.problems.join("; ")
+fn problems(rejected: &RejectedReload, lang: Lang) -> String {
+    as_it_is(&rejected.problems.join("; "), lang)
+}
+
+/// What is the same in the log: in Chinese it stands in quotes.
+fn as_it_is(said: &str, lang: Lang) -> String {
+    lang.t(said, &quoted(said, lang)).to_owned()
 }
 
 /// The steps of the first few topics, and how many more there are.

@@ -1,37 +1,23 @@
-//! A look into a history for who shows it: read-only, on a connection of its own, bounded in time.
-//! Every column comes as a text, so that both databases give the same.
+//! A look into a history for pages: the same questions as a person's, on a connection of its own, and
+//! bounded in time, the connection included.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use tokio::time::timeout;
 
+use super::reader::{ReadError, Reader, Store};
 use super::{postgres, sqlite};
-use crate::secret::{Secret, redact};
 
-/// A look takes at most this long, the connection included.
+/// A look takes at most this long.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// A row: each column as a text, or null.
-pub type LookRow = Vec<Option<String>>;
 
 /// A history that can be looked into.
 #[derive(Debug, Clone)]
 pub struct Look {
     name: String,
     zone: TimeZone,
-    place: Place,
-}
-
-#[derive(Debug, Clone)]
-enum Place {
-    Sqlite(PathBuf),
-    Postgres {
-        url: Secret,
-        folder: PathBuf,
-        schema: Option<String>,
-    },
+    store: Store,
 }
 
 impl Look {
@@ -40,7 +26,7 @@ impl Look {
         Look {
             name: settings.name.clone(),
             zone: settings.zone.clone(),
-            place: Place::Sqlite(settings.path.clone()),
+            store: Store::Sqlite(settings.path.clone()),
         }
     }
 
@@ -49,7 +35,7 @@ impl Look {
         Look {
             name: settings.name.clone(),
             zone: settings.zone.clone(),
-            place: Place::Postgres {
+            store: Store::Postgres {
                 url: settings.url.clone(),
                 folder: settings.folder.clone(),
                 schema: settings.schema.clone(),
@@ -67,37 +53,25 @@ impl Look {
         &self.zone
     }
 
-    /// A parameter that is a time, as this database compares it: in place of `$1`.
-    pub fn time_parameter(&self, number: usize) -> String {
-        match self.place {
-            Place::Sqlite(_) => format!("${number}"),
-            Place::Postgres { .. } => format!("CAST(${number} AS timestamptz)"),
-        }
-    }
-
-    /// The rows of a query with the parameters `$1`, `$2` and so on, which are texts.
+    /// Opens it.
     ///
     /// # Errors
-    /// Why there are none, in words for a person: it took too long, or the database is away.
-    pub async fn rows(&self, sql: &str, parameters: &[String]) -> Result<Vec<LookRow>, String> {
-        let rows = async {
-            match &self.place {
-                Place::Sqlite(path) => {
-                    sqlite::look::rows(path, sql, parameters, LOOK_TIMEOUT).await
-                }
-                Place::Postgres {
-                    url,
-                    folder,
-                    schema,
-                } => {
-                    let place = (url.expose_secret(), folder.as_path(), schema.as_deref());
-                    postgres::look::rows(place, sql, parameters, LOOK_TIMEOUT).await
-                }
-            }
-        };
-        match timeout(LOOK_TIMEOUT, rows).await {
-            Ok(rows) => rows.map_err(|error| redact(&error).into_owned()),
-            Err(_) => Err(format!("no answer within {} s", LOOK_TIMEOUT.as_secs())),
-        }
+    /// There is none, or it cannot be read.
+    pub async fn open(&self) -> Result<Reader, ReadError> {
+        let mut reader = Reader::open(&self.store).await?;
+        reader.set_limit(LOOK_TIMEOUT);
+        Ok(reader)
+    }
+
+    /// What is asked, with the opening, within the time of a look.
+    ///
+    /// # Errors
+    /// Those of `asked`, or it took too long.
+    pub async fn within_its_time<T>(
+        &self,
+        asked: impl Future<Output = Result<T, ReadError>>,
+    ) -> Result<T, ReadError> {
+        let slow = |_| ReadError::Slow(self.name.clone(), LOOK_TIMEOUT);
+        timeout(LOOK_TIMEOUT, asked).await.map_err(slow)?
     }
 }

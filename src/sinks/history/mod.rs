@@ -11,8 +11,8 @@
 //!   `stored`: what both give back
 //! - `rows`, `newest`, `retention`: the events of a batch by kind, the newest status, rows that are
 //!   too old; `too_old`: statuses that get no row; `upkeep`: what else comes next beside the batches
-//! - `look`: reads a history for who shows it
-//! - `question`: what a person asks a history; `reader`: asks it, without changing anything
+//! - `question`: what a person asks a history; `reader`: asks it, without changing anything; `row`: a
+//!   row of the answer; `look`: the same for pages, within seconds
 //! - `operator`: what an operator deletes or copies beside the daemon; `kept`: what is kept of a
 //!   device
 //! - `capabilities`, `migration`, `another_journal`, `times`, `words`: what else both share
@@ -34,6 +34,7 @@ pub mod question;
 pub mod reader;
 mod recorder;
 mod retention;
+pub mod row;
 mod rows;
 pub mod sqlite;
 mod stored;
@@ -44,4 +45,4 @@ mod too_old;
 mod upkeep;
 mod words;
 
-pub use look::{Look, LookRow};
+pub use look::Look;

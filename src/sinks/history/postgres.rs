@@ -5,7 +5,6 @@
 //! - `session`: how transactions begin, so that a pooler may stand between; `migrations`: the tables
 //! - `store`: one transaction of a batch; `insert`, `look_up`: its statements; `upkeep`: what is done
 //!   beside the batches
-//! - `look`: reads it for who shows it
 //! - `reader`: what a person asks
 //! - `partitions`: the parts of the large tables by time; `keeping`: the retention takes them whole,
 //!   and what else goes by age beside the upkeep
@@ -16,7 +15,6 @@ mod failure;
 mod hosts;
 mod insert;
 mod keeping;
-pub(super) mod look;
 mod look_up;
 mod migrations;
 mod operator;

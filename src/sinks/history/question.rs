@@ -4,6 +4,8 @@
 use jiff::Timestamp;
 use jiff::civil::Date;
 
+use crate::model::Severity;
+
 /// What a column of an answer holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -62,6 +64,8 @@ pub enum Devices {
     /// Every device.
     #[default]
     All,
+    /// Those of this owner.
+    OfClient(String),
     /// The device of this id, of every client where none is given.
     One {
         /// The owner.
@@ -109,6 +113,18 @@ pub struct Filter {
     pub state: Option<String>,
     /// The severity.
     pub severity: Option<String>,
+    /// Only states that are neither ok nor info.
+    pub in_trouble: bool,
+    /// Only states that may have changed since, unheard.
+    pub uncertain: bool,
+    /// Only statuses that have changed the state.
+    pub changed: bool,
+    /// The province.
+    pub province: Option<String>,
+    /// What a person looks for: a device, the beginning of a serial number or a part of a place.
+    pub text: Option<String>,
+    /// Only the devices behind this one.
+    pub after: Option<After>,
     /// The topic's name.
     pub topic: Option<String>,
     /// From this time on.
@@ -117,13 +133,35 @@ pub struct Filter {
     pub until: Option<Timestamp>,
 }
 
+/// A place in the order of [`Question::Devices`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct After {
+    /// How much the device's state matters.
+    pub severity: Severity,
+    /// Since when it is in it.
+    pub since: Timestamp,
+    /// The device.
+    pub device: DeviceKey,
+}
+
 /// In which order events come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// The newest first.
+    /// What was stored last first.
     Newest,
     /// As they were stored.
     Stored,
+    /// What was received last first: for one device both databases have an index.
+    Received,
+}
+
+/// What devices are counted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// Their province.
+    Province,
+    /// Their owner.
+    Client,
 }
 
 /// The days of an availability: whole days of the history's zone, and the part of the last one that
@@ -167,8 +205,22 @@ pub enum Question {
     Intervals,
     /// The words for states with their names, the newest meaning of a word last.
     Words,
+    /// The same, the newest piece first.
+    NewestIntervals,
     /// How long devices were well.
     Availability(Days, By),
+    /// How many devices are in each state: what is in trouble first.
+    States,
+    /// How many devices of each group there are, and how many of them are in trouble.
+    Groups(Group),
+    /// How many devices are in each cell of a map, a row of which is so high and a cell so wide, in
+    /// degrees of WGS-84. Every second row begins half a cell later.
+    Cells {
+        /// The width.
+        width: f64,
+        /// The height.
+        height: f64,
+    },
 }
 
 /// One database's ways.
@@ -198,133 +250,203 @@ pub const fn field(name: &'static str, kind: Kind) -> Field {
     Field { name, kind }
 }
 
-const DEVICES: &[Field] = &[
-    field("stream", Kind::Text),
-    field("client_id", Kind::Text),
-    field("device_id", Kind::Text),
-    field("serial", Kind::Text),
-    field("state", Kind::Text),
-    field("severity", Kind::Text),
-    field("state_since", Kind::Time),
-    field("last_seen", Kind::Time),
-    field("certain", Kind::Boolean),
-    field("new_state", Kind::Text),
-    field("topic", Kind::Text),
-    field("province", Kind::Text),
-    field("city", Kind::Text),
-    field("district", Kind::Text),
-    field("detail", Kind::Text),
-    field("coordinate_system", Kind::Text),
-    field("longitude", Kind::Number),
-    field("latitude", Kind::Number),
-    field("wgs84_longitude", Kind::Number),
-    field("wgs84_latitude", Kind::Number),
-    field("first_seen", Kind::Time),
-    field("event_id", Kind::Text),
+const fn text(name: &'static str) -> Field {
+    field(name, Kind::Text)
+}
+
+const fn time(name: &'static str) -> Field {
+    field(name, Kind::Time)
+}
+
+const fn number(name: &'static str) -> Field {
+    field(name, Kind::Number)
+}
+
+const fn integer(name: &'static str) -> Field {
+    field(name, Kind::Integer)
+}
+
+const fn boolean(name: &'static str) -> Field {
+    field(name, Kind::Boolean)
+}
+
+/// One list of several.
+const fn joined<const N: usize>(lists: &[&[Field]]) -> [Field; N] {
+    let mut all = [text(""); N];
+    let (mut list, mut count) = (0, 0);
+    while list < lists.len() {
+        let mut at = 0;
+        while at < lists[list].len() {
+            all[count] = lists[list][at];
+            (at, count) = (at + 1, count + 1);
+        }
+        list += 1;
+    }
+    assert!(count == N, "a list is as long as it says");
+    all
+}
+
+const DEVICE: &[Field] = &[text("stream"), text("client_id"), text("device_id")];
+
+const PLACE: &[Field] = &[
+    text("province"),
+    text("city"),
+    text("district"),
+    text("detail"),
+    text("coordinate_system"),
+    number("longitude"),
+    number("latitude"),
+    number("wgs84_longitude"),
+    number("wgs84_latitude"),
 ];
 
-const EVENTS: &[Field] = &[
-    field("sequence", Kind::Integer),
-    field("received_at", Kind::Time),
-    field("stream", Kind::Text),
-    field("topic", Kind::Text),
-    field("client_id", Kind::Text),
-    field("device_id", Kind::Text),
-    field("serial", Kind::Text),
-    field("old_state", Kind::Text),
-    field("new_state", Kind::Text),
-    field("state", Kind::Text),
-    field("severity", Kind::Text),
-    field("changed", Kind::Boolean),
-    field("missed_transition", Kind::Boolean),
-    field("province", Kind::Text),
-    field("city", Kind::Text),
-    field("district", Kind::Text),
-    field("detail", Kind::Text),
-    field("coordinate_system", Kind::Text),
-    field("longitude", Kind::Number),
-    field("latitude", Kind::Number),
-    field("wgs84_longitude", Kind::Number),
-    field("wgs84_latitude", Kind::Number),
-    field("occurred_at", Kind::Time),
-    field("via", Kind::Text),
-    field("event_id", Kind::Text),
-    field("origin", Kind::Text),
-    field("payload", Kind::Text),
+const SHARES: &[Field] = &[
+    number("percent"),
+    number("available_seconds"),
+    number("known_seconds"),
+    number("uncertain_seconds"),
+    integer("faults"),
 ];
 
-const SEQUENCES: &[Field] = &[field("first", Kind::Integer), field("last", Kind::Integer)];
+const TROUBLES: &[Field] = &[integer("devices"), integer("critical"), integer("warning")];
 
-const WORDS: &[Field] = &[field("word", Kind::Text), field("state", Kind::Text)];
+static WORDS: [Field; 2] = [text("word"), text("state")];
 
-const FAULTS: &[Field] = &[
-    field("stream", Kind::Text),
-    field("client_id", Kind::Text),
-    field("device_id", Kind::Text),
-    field("state", Kind::Text),
-    field("since", Kind::Time),
-    field("until", Kind::Time),
-    field("seconds", Kind::Number),
-    field("uncertain_seconds", Kind::Number),
-    field("certain", Kind::Boolean),
+static DEVICES: [Field; 22] = joined(&[
+    DEVICE,
+    &[
+        text("serial"),
+        text("state"),
+        text("severity"),
+        time("state_since"),
+        time("last_seen"),
+        boolean("certain"),
+        text("new_state"),
+        text("topic"),
+    ],
+    PLACE,
+    &[time("first_seen"), text("event_id")],
+]);
+
+static EVENTS: [Field; 27] = joined(&[
+    &[
+        integer("sequence"),
+        time("received_at"),
+        text("stream"),
+        text("topic"),
+        text("client_id"),
+        text("device_id"),
+        text("serial"),
+        text("old_state"),
+        text("new_state"),
+        text("state"),
+        text("severity"),
+        boolean("changed"),
+        boolean("missed_transition"),
+    ],
+    PLACE,
+    &[
+        time("occurred_at"),
+        text("via"),
+        text("event_id"),
+        text("origin"),
+        text("payload"),
+    ],
+]);
+
+static SEQUENCES: [Field; 2] = [integer("first"), integer("last")];
+
+static FAULTS: [Field; 9] = joined(&[
+    DEVICE,
+    &[
+        text("state"),
+        time("since"),
+        time("until"),
+        number("seconds"),
+        number("uncertain_seconds"),
+        boolean("certain"),
+    ],
+]);
+
+static GAPS: [Field; 5] = [
+    text("topic"),
+    time("since"),
+    time("until"),
+    number("seconds"),
+    text("cause"),
 ];
 
-const GAPS: &[Field] = &[
-    field("topic", Kind::Text),
-    field("since", Kind::Time),
-    field("until", Kind::Time),
-    field("seconds", Kind::Number),
-    field("cause", Kind::Text),
+static INTERVALS: [Field; 9] = joined(&[
+    DEVICE,
+    &[
+        text("state"),
+        text("severity"),
+        time("since"),
+        time("until"),
+        boolean("certain"),
+        text("cause"),
+    ],
+]);
+
+static BY_DEVICE: [Field; 8] = joined(&[DEVICE, SHARES]);
+
+static BY_DAY: [Field; 6] = joined(&[&[text("day")], SHARES]);
+
+static STATES: [Field; 5] = [
+    text("state"),
+    text("new_state"),
+    text("severity"),
+    integer("devices"),
+    integer("uncertain"),
 ];
 
-const INTERVALS: &[Field] = &[
-    field("stream", Kind::Text),
-    field("client_id", Kind::Text),
-    field("device_id", Kind::Text),
-    field("state", Kind::Text),
-    field("severity", Kind::Text),
-    field("since", Kind::Time),
-    field("until", Kind::Time),
-    field("certain", Kind::Boolean),
-];
+static GROUPS: [Field; 6] = joined(&[
+    &[text("name")],
+    TROUBLES,
+    &[number("longitude"), number("latitude")],
+]);
 
-const BY_DEVICE: &[Field] = &[
-    field("stream", Kind::Text),
-    field("client_id", Kind::Text),
-    field("device_id", Kind::Text),
-    field("percent", Kind::Number),
-    field("available_seconds", Kind::Number),
-    field("known_seconds", Kind::Number),
-    field("uncertain_seconds", Kind::Number),
-    field("faults", Kind::Integer),
-];
-
-const BY_DAY: &[Field] = &[
-    field("day", Kind::Text),
-    field("percent", Kind::Number),
-    field("available_seconds", Kind::Number),
-    field("known_seconds", Kind::Number),
-    field("uncertain_seconds", Kind::Number),
-    field("faults", Kind::Integer),
-];
+static CELLS: [Field; 5] = joined(&[&[integer("map_row"), integer("map_column")], TROUBLES]);
 
 /// What is in trouble first.
 const BY_SEVERITY: &str = "CASE severity WHEN 'critical' THEN 0 WHEN 'warning' THEN 1 \
      WHEN 'unknown' THEN 2 WHEN 'info' THEN 3 ELSE 4 END";
 
+/// The same as a number.
+fn rank(severity: Severity) -> u8 {
+    match severity {
+        Severity::Critical => 0,
+        Severity::Warning => 1,
+        Severity::Unknown => 2,
+        Severity::Info => 3,
+        Severity::Ok => 4,
+    }
+}
+
+/// How many devices of a group there are, and how many of them are in trouble.
+const COUNTS: &str = "count(*) AS devices, \
+     sum(CASE severity WHEN 'critical' THEN 1 ELSE 0 END) AS critical, \
+     sum(CASE severity WHEN 'warning' THEN 1 ELSE 0 END) AS warning";
+
+/// What a text may be a part of.
+const PLACES: [&str; 4] = ["province", "city", "district", "detail"];
+
 impl Question {
     /// The columns of the answer.
     pub fn fields(&self) -> &'static [Field] {
         match self {
-            Question::Devices => DEVICES,
-            Question::Events(_) | Question::EventsBetween(..) => EVENTS,
-            Question::Sequences => SEQUENCES,
-            Question::Words => WORDS,
-            Question::Faults => FAULTS,
-            Question::Gaps => GAPS,
-            Question::Intervals => INTERVALS,
-            Question::Availability(_, By::Device) => BY_DEVICE,
-            Question::Availability(_, By::Day) => BY_DAY,
+            Question::Devices => &DEVICES,
+            Question::Events(_) | Question::EventsBetween(..) => &EVENTS,
+            Question::Sequences => &SEQUENCES,
+            Question::Words => &WORDS,
+            Question::Faults => &FAULTS,
+            Question::Gaps => &GAPS,
+            Question::Intervals | Question::NewestIntervals => &INTERVALS,
+            Question::Availability(_, By::Device) => &BY_DEVICE,
+            Question::Availability(_, By::Day) => &BY_DAY,
+            Question::States => &STATES,
+            Question::Groups(_) => &GROUPS,
+            Question::Cells { .. } => &CELLS,
         }
     }
 
@@ -346,6 +468,7 @@ impl Question {
                 asked.of_status(filter);
                 asked.from("last_seen", filter.since);
                 asked.before("last_seen", filter.until);
+                asked.looked_for(filter);
                 let order =
                     format!("{BY_SEVERITY}, state_since DESC, client_id, device_id, stream");
                 ("device_current".to_owned(), order)
@@ -355,6 +478,7 @@ impl Question {
                 let order = match order {
                     Order::Newest => "sequence DESC",
                     Order::Stored => "sequence",
+                    Order::Received => "received_at DESC, sequence DESC",
                 };
                 ("status_event".to_owned(), order.to_owned())
             }
@@ -395,6 +519,44 @@ impl Question {
                 asked.overlaps(filter);
                 let order = "client_id, device_id, stream, since, until";
                 ("state_interval".to_owned(), order.to_owned())
+            }
+            Question::NewestIntervals => {
+                asked.of_device(filter);
+                asked.overlaps(filter);
+                ("state_interval".to_owned(), "since DESC".to_owned())
+            }
+            Question::States => {
+                let from = "(SELECT state, min(new_state) AS new_state, severity, count(*) AS devices, \
+                     sum(CASE WHEN certain THEN 0 ELSE 1 END) AS uncertain \
+                     FROM device_current GROUP BY state, severity) AS states";
+                (from.to_owned(), format!("{BY_SEVERITY}, devices DESC"))
+            }
+            Question::Groups(group) => {
+                let column = match group {
+                    Group::Province => "province",
+                    Group::Client => "client_id",
+                };
+                let from = format!(
+                    "(SELECT {column} AS name, {COUNTS}, avg(wgs84_longitude) AS longitude, \
+                     avg(wgs84_latitude) AS latitude FROM device_current WHERE {column} <> '' \
+                     GROUP BY {column}) AS groups_of_devices"
+                );
+                (
+                    from,
+                    "critical + warning DESC, devices DESC, name".to_owned(),
+                )
+            }
+            Question::Cells { width, height } => {
+                let from = format!(
+                    "(SELECT map_row, map_column, {COUNTS} FROM (SELECT map_row, severity, \
+                     CAST(round(x / {width} - 0.5 * abs(map_row % 2)) AS integer) AS map_column \
+                     FROM (SELECT severity, wgs84_longitude AS x, \
+                     CAST(round(wgs84_latitude / {height}) AS integer) AS map_row \
+                     FROM device_current WHERE wgs84_longitude IS NOT NULL \
+                     AND wgs84_latitude IS NOT NULL) AS placed) AS in_rows \
+                     GROUP BY map_row, map_column) AS cells"
+                );
+                (from, "devices DESC".to_owned())
             }
             Question::Availability(days, by) => {
                 let from = asked.availability(days, *by, filter);
@@ -499,6 +661,7 @@ impl Asked {
         self.equals("stream", &filter.stream);
         match &filter.devices {
             Devices::All => {}
+            Devices::OfClient(client_id) => self.equals("client_id", &Some(client_id.clone())),
             Devices::One {
                 client_id,
                 device_id,
@@ -550,6 +713,46 @@ impl Asked {
             self.conditions
                 .push(format!("(state = {state} OR new_state = {state})"));
         }
+        if filter.in_trouble {
+            let condition = "severity IN ('critical', 'warning', 'unknown')";
+            self.conditions.push(condition.to_owned());
+        }
+    }
+
+    /// What a page asks of devices besides.
+    fn looked_for(&mut self, filter: &Filter) {
+        if filter.uncertain {
+            self.conditions.push("NOT certain".to_owned());
+        }
+        self.equals("province", &filter.province);
+        if let Some(text) = &filter.text {
+            let mut escaped = text.replace('\\', "\\\\");
+            escaped = escaped.replace('%', "\\%").replace('_', "\\_");
+            let whole = self.text(text);
+            let (begins, part) = (format!("{escaped}%"), format!("%{escaped}%"));
+            let (begins, part) = (self.text(&begins), self.text(&part));
+            let places = PLACES.map(|place| format!("{place} LIKE {part} ESCAPE '\\'"));
+            self.conditions.push(format!(
+                "(device_id = {whole} OR client_id = {whole} \
+                 OR client_id || '/' || device_id = {whole} \
+                 OR serial LIKE {begins} ESCAPE '\\' OR {})",
+                places.join(" OR ")
+            ));
+        }
+        if let Some(After {
+            severity,
+            since,
+            device,
+        }) = &filter.after
+        {
+            let (rank, since) = (rank(*severity), self.time(*since));
+            let ids = [&device.client_id, &device.device_id, &device.stream];
+            let ids = ids.map(|id| self.text(id)).join(", ");
+            self.conditions.push(format!(
+                "({BY_SEVERITY} > {rank} OR ({BY_SEVERITY} = {rank} AND (state_since < {since} \
+                 OR (state_since = {since} AND (client_id, device_id, stream) > ({ids})))))"
+            ));
+        }
     }
 
     fn of_event(&mut self, filter: &Filter) {
@@ -557,6 +760,9 @@ impl Asked {
         self.of_status(filter);
         self.from("received_at", filter.since);
         self.before("received_at", filter.until);
+        if filter.changed {
+            self.conditions.push("changed".to_owned());
+        }
     }
 
     /// The sums by device or day, of `state_daily` and of the states that last since midnight.
@@ -678,5 +884,38 @@ impl Value {
             Value::Text(text) => text,
             _ => "",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn severities_have_one_order() {
+        let mut severities = Severity::ALL;
+        severities.sort_by_key(|severity| rank(*severity));
+        let names = severities.map(Severity::as_str);
+        assert_eq!(names, ["critical", "warning", "unknown", "info", "ok"]);
+        for severity in severities {
+            let said = format!("WHEN '{}' THEN {}", severity.as_str(), rank(severity));
+            assert!(
+                severity == Severity::Ok || BY_SEVERITY.contains(&said),
+                "{said}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_a_person_looks_for_is_no_pattern() {
+        let filter = Filter {
+            text: Some("a%_\\".to_owned()),
+            ..Filter::default()
+        };
+        let statement = Question::Devices.statement(Dialect::Sqlite, &filter, Some(51));
+        let texts = ["a%_\\", "a\\%\\_\\\\%", "%a\\%\\_\\\\%"];
+        let texts = texts.map(|text| Bind::Text(text.to_owned()));
+        assert_eq!(statement.binds[..3], texts);
+        assert_eq!(statement.binds[3], Bind::Integer(51));
     }
 }

@@ -133,6 +133,13 @@ impl Reader {
         self.limit = limit;
     }
 
+    /// Takes leave of the server; without it a server of TLS logs an error.
+    pub async fn close(self) {
+        if let Open::Postgres(reader) = self.store {
+            reader.close().await;
+        }
+    }
+
     /// What to call it: its path, or its server without user and password.
     pub fn name(&self) -> &str {
         &self.name

@@ -8,7 +8,6 @@
 mod backup;
 mod file;
 mod insert;
-pub(super) mod look;
 mod look_up;
 mod operator;
 mod probe;

@@ -1,6 +1,7 @@
 //! ActiveMQ Classic.
 
 use super::facts::{ErrorMeaning, Facts, count};
+use crate::bilingual::{Bilingual, both};
 use crate::source::topic::Topic;
 
 /// In the `message` of an ERROR that is not about what we asked for.
@@ -46,8 +47,11 @@ impl Facts for ActiveMq {
             .any(|prefix| destination.starts_with(prefix))
     }
 
-    fn condition(&self, _topic: &Topic) -> &'static str {
-        "unless a message expires or a policy of the server discards it: neither can be seen here"
+    fn condition(&self, _topic: &Topic) -> Bilingual {
+        both(
+            "unless a message expires or a policy of the server discards it: neither can be seen here",
+            "除非消息过期，或被服务器的策略丢弃：两者在这里都看不到",
+        )
     }
 
     fn is_own_header(&self, name: &str) -> bool {

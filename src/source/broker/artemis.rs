@@ -2,6 +2,7 @@
 
 use super::facts::{Facts, count};
 use super::guarantee::Seen;
+use crate::bilingual::{Bilingual, both};
 use crate::source::topic::Topic;
 
 /// The header of SUBSCRIBE that makes a queue of any destination.
@@ -27,11 +28,12 @@ impl Facts for Artemis {
     }
 
     /// Its time to live for a connection is a minute, though no heart-beat was agreed.
-    fn warning_without_heartbeats(&self) -> Option<&'static str> {
-        Some(
+    fn warning_without_heartbeats(&self) -> Option<Bilingual> {
+        Some(both(
             "we send no heart-beats, and Artemis ends a connection on which we say nothing for a minute; set \
              source.heartbeat = \"10s\"",
-        )
+            "本机不发送心跳，而 Artemis 会结束一分钟内没有内容的连接；请设置 source.heartbeat = \"10s\"",
+        ))
     }
 
     /// It counts bytes: the window is the messages that fit.
@@ -54,10 +56,13 @@ impl Facts for Artemis {
     }
 
     /// Its address settings have a limit by default, and a connection that breaks counts.
-    fn limits(&self, _topic: &Topic, _seen: Seen) -> Vec<String> {
+    fn limits(&self, _topic: &Topic, _seen: Seen) -> Vec<Bilingual> {
         vec![
-            "it expires".to_owned(),
-            "its delivery fails as often as max-delivery-attempts says (10 by default)".to_owned(),
+            both("it expires", "消息过期"),
+            both(
+                "its delivery fails as often as max-delivery-attempts says (10 by default)",
+                "投递失败的次数达到 max-delivery-attempts（默认 10）",
+            ),
         ]
     }
 
@@ -106,7 +111,7 @@ mod tests {
 
     #[test]
     fn without_our_heartbeats_it_is_said_that_the_connection_ends() {
-        let said = Artemis.warning_without_heartbeats().unwrap();
+        let said = Artemis.warning_without_heartbeats().unwrap().en;
         assert!(
             said.contains("Artemis ends") && said.ends_with("source.heartbeat = \"10s\""),
             "{said}"

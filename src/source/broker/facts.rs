@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::guarantee::{Advice, DeliveryLimit, Promise, Seen};
+use crate::bilingual::{Bilingual, both};
 use crate::source::topic::Topic;
 use crate::stomp::{AckMode, Subscribe};
 
@@ -48,8 +49,11 @@ pub(super) trait Facts {
     }
 
     /// Why a topic is lost while we are away.
-    fn keeps_nothing(&self, _topic: &Topic) -> String {
-        "the server keeps nothing of a plain topic while we are away".to_owned()
+    fn keeps_nothing(&self, _topic: &Topic) -> Bilingual {
+        both(
+            "the server keeps nothing of a plain topic while we are away",
+            "断线期间服务器不保留普通主题的消息",
+        )
     }
 
     /// What makes the server keep the messages of such a topic until our ACK.
@@ -70,13 +74,18 @@ pub(super) trait Facts {
 
     /// By what the server drops a message that waits for our ACK, as far as that is known. Words
     /// that follow `a message is lost if`.
-    fn limits(&self, _topic: &Topic, seen: Seen) -> Vec<String> {
-        let expires = seen
-            .expires
-            .then(|| "it expires, as its sender has set it".to_owned());
+    fn limits(&self, _topic: &Topic, seen: Seen) -> Vec<Bilingual> {
+        let expires = seen.expires.then(|| {
+            both(
+                "it expires, as its sender has set it",
+                "消息过期（由发送方设定）",
+            )
+        });
         let counted = (seen.delivery_count > 0).then(|| {
-            "more connections end before it is on our disk than the server's delivery limit allows"
-                .to_owned()
+            both(
+                "more connections end before it is on our disk than the server's delivery limit allows",
+                "写入本机磁盘之前，连接中断的次数超过服务器的投递上限",
+            )
         });
         expires.into_iter().chain(counted).collect()
     }
@@ -87,8 +96,11 @@ pub(super) trait Facts {
     }
 
     /// Where no limit is known: on what it depends, in words that follow `nothing is lost`.
-    fn condition(&self, _topic: &Topic) -> &'static str {
-        "if this server keeps the messages of a queue until our ACK, without a limit of its own"
+    fn condition(&self, _topic: &Topic) -> Bilingual {
+        both(
+            "if this server keeps the messages of a queue until our ACK, without a limit of its own",
+            "只要服务器在收到 ACK 之前一直保留队列中的消息，且自身没有限制",
+        )
     }
 
     /// How many earlier deliveries of a message the server allows.
@@ -107,7 +119,7 @@ pub(super) trait Facts {
     }
 
     /// The warnings where no heart-beats are sent to this server.
-    fn warning_without_heartbeats(&self) -> Option<&'static str> {
+    fn warning_without_heartbeats(&self) -> Option<Bilingual> {
         None
     }
 
@@ -200,7 +212,7 @@ pub(super) fn count(text: &str) -> Option<usize> {
 /// The warnings about these topics, each in one line that ends with what to do.
 pub(super) struct Warning {
     pub(super) topics: Vec<Arc<str>>,
-    pub(super) text: String,
+    pub(super) text: Bilingual,
 }
 
 /// What an ERROR means that does not mean what it says.

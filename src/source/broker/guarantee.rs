@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use crate::bilingual::{Bilingual, both};
 use crate::journal::WhenFull;
 use crate::source::topic::Topic;
 use crate::stomp::AckMode;
@@ -69,7 +70,7 @@ pub(super) enum Promise {
     /// The server keeps nothing while we are away.
     WhileHeard {
         /// Why, in words that follow a colon.
-        why: String,
+        why: Bilingual,
         /// What makes it better.
         advice: Advice,
     },
@@ -79,19 +80,23 @@ pub(super) enum Promise {
     /// at least one.
     Limited {
         /// In words that follow `if`.
-        limits: Vec<String>,
+        limits: Vec<Bilingual>,
         /// What makes it better.
         advice: Advice,
     },
     /// The server keeps a message until our ACK. The condition cannot be seen from here.
-    Kept(&'static str),
+    Kept(Bilingual),
     /// The same, and the journal evicts what was acknowledged.
-    Evicted(&'static str),
+    Evicted(Bilingual),
 }
 
 /// What is lost behind our ACK with `when_full = "drop_oldest"`, in words that follow `if`.
-const EVICTED: &str =
-    "the journal is full before every sink has it (journal.when_full is drop_oldest)";
+fn evicted() -> Bilingual {
+    both(
+        "the journal is full before every sink has it (journal.when_full is drop_oldest)",
+        "所有输出收到之前落盘日志已满（journal.when_full 为 drop_oldest）",
+    )
+}
 
 impl Promise {
     /// What is left of it where a full journal does so: an ACK promises no more than the journal does.
@@ -99,7 +104,7 @@ impl Promise {
         match (self, when_full) {
             (Promise::Kept(condition), WhenFull::DropOldest) => Promise::Evicted(condition),
             (Promise::Limited { mut limits, advice }, WhenFull::DropOldest) => {
-                limits.push(EVICTED.to_owned());
+                limits.push(evicted());
                 let advice = Advice {
                     pause: true,
                     ..advice
@@ -111,27 +116,59 @@ impl Promise {
     }
 }
 
-impl fmt::Display for Promise {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Promise {
+    /// Its line.
+    pub(super) fn words(&self) -> Bilingual {
         match self {
-            Promise::WhileHeard { why, advice } => write!(f, "at most once: {why}{advice}"),
-            Promise::OnceSent(advice) => write!(
-                f,
-                "at most once before receipt: ack is auto, so messages in flight are lost when the \
-                 connection breaks{advice}"
-            ),
-            Promise::Limited { limits, advice } => {
-                write!(f, "a message is lost if {}{advice}", listed(limits, "or"))
+            Promise::WhileHeard { why, advice } => {
+                let advice = advice.words();
+                both(
+                    format!("at most once: {}{}", why.en, advice.en),
+                    format!("至多一次：{}{}", why.zh, advice.zh),
+                )
             }
-            Promise::Kept(condition) => write!(f, "nothing is lost {condition}"),
+            Promise::OnceSent(advice) => {
+                let advice = advice.words();
+                both(
+                    format!(
+                        "at most once before receipt: ack is auto, so messages in flight are lost when \
+                         the connection breaks{}",
+                        advice.en
+                    ),
+                    format!(
+                        "收到之前至多一次：ack 为 auto，连接中断时在途的消息会丢失{}",
+                        advice.zh
+                    ),
+                )
+            }
+            Promise::Limited { limits, advice } => {
+                let advice = advice.words();
+                let en: Vec<&str> = limits.iter().map(|limit| &*limit.en).collect();
+                let zh: Vec<&str> = limits.iter().map(|limit| &*limit.zh).collect();
+                both(
+                    format!("a message is lost if {}{}", listed(&en, "or"), advice.en),
+                    format!("以下情况会丢失消息：{}{}", zh.join("；或"), advice.zh),
+                )
+            }
+            Promise::Kept(condition) => both(
+                format!("nothing is lost {}", condition.en),
+                format!("消息不会丢失，{}", condition.zh),
+            ),
             Promise::Evicted(condition) => {
-                let advice = Advice {
+                let pause = Advice {
                     pause: true,
                     ..Advice::default()
                 };
-                write!(
-                    f,
-                    "a message is lost if {EVICTED}; the server loses none {condition}{advice}"
+                let (evicted, advice) = (evicted(), pause.words());
+                both(
+                    format!(
+                        "a message is lost if {}; the server loses none {}{}",
+                        evicted.en, condition.en, advice.en
+                    ),
+                    format!(
+                        "以下情况会丢失消息：{}；服务器不会丢失，{}{}",
+                        evicted.zh, condition.zh, advice.zh
+                    ),
                 )
             }
         }
@@ -167,18 +204,26 @@ impl Advice {
     }
 }
 
-/// Begins with a semicolon; nothing where there is no advice.
-impl fmt::Display for Advice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Advice {
+    /// Begins with a semicolon; nothing where there is no advice.
+    fn words(&self) -> Bilingual {
         let mut steps = Vec::new();
         if self.queue {
-            steps.push("read a queue, if the server has them: \"/queue/…\"".to_owned());
+            steps.push(both(
+                "read a queue, if the server has them: \"/queue/…\"",
+                "改读队列（若服务器支持）：\"/queue/…\"",
+            ));
         }
         if self.delete_queue {
-            steps.push("delete the queue once it is empty".to_owned());
+            let zh = "在队列清空后删除它";
+            steps.push(both("delete the queue once it is empty", zh));
         }
         if !self.remove.is_empty() {
-            steps.push(format!("remove {} from headers", self.remove.join(", ")));
+            let names = self.remove.join(", ");
+            steps.push(both(
+                format!("remove {names} from headers"),
+                format!("从 headers 中移除 {names}"),
+            ));
         }
         if !self.add.is_empty() {
             let add = self.add.iter().map(|(name, value)| match name {
@@ -186,26 +231,38 @@ impl fmt::Display for Advice {
                 name => format!("{name} = \"{value}\""),
             });
             let add: Vec<String> = add.collect();
-            steps.push(format!("add headers = {{ {} }}", add.join(", ")));
+            let add = add.join(", ");
+            steps.push(both(
+                format!("add headers = {{ {add} }}"),
+                format!("添加 headers = {{ {add} }}"),
+            ));
         }
         if self.client_id {
-            steps.push("add client-id to source.headers".to_owned());
+            let zh = "在 source.headers 中添加 client-id";
+            steps.push(both("add client-id to source.headers", zh));
         }
         if self.acknowledge {
-            steps.push("set ack = \"client-individual\"".to_owned());
+            let zh = "设置 ack = \"client-individual\"";
+            steps.push(both("set ack = \"client-individual\"", zh));
         }
         if self.pause {
-            steps.push("set journal.when_full = \"pause\"".to_owned());
+            let zh = "设置 journal.when_full = \"pause\"";
+            steps.push(both("set journal.when_full = \"pause\"", zh));
         }
-        match steps.as_slice() {
-            [] => Ok(()),
-            steps => write!(f, "; {}", listed(steps, "and")),
+        if steps.is_empty() {
+            return both("", "");
         }
+        let en: Vec<&str> = steps.iter().map(|step| &*step.en).collect();
+        let zh: Vec<&str> = steps.iter().map(|step| &*step.zh).collect();
+        both(
+            format!("; {}", listed(&en, "and")),
+            format!("；请{}", zh.join("，并")),
+        )
     }
 }
 
 /// `a`, `a or b`, `a, b or c`.
-fn listed(items: &[String], last: &str) -> String {
+fn listed(items: &[&str], last: &str) -> String {
     match items {
         [before @ .., end] if !before.is_empty() => {
             format!("{} {last} {end}", before.join(", "))

@@ -12,6 +12,7 @@ use super::rabbitmq::{self, RabbitMq};
 use super::spring::SpringSimple;
 use super::unknown::Unknown;
 use super::warning::ConfigurationWarning;
+use crate::bilingual::Bilingual;
 use crate::journal::WhenFull;
 use crate::source::topic::{Topic, names_where};
 use crate::stomp::{AckMode, Frame, Message, ServerError, SessionError, Subscribe};
@@ -58,11 +59,8 @@ impl Broker {
 
     /// One line on which messages of a topic are lost, and when, with what makes it better; `seen`:
     /// by what they have shown; `when_full`: by what a full journal does.
-    pub fn guarantee(self, topic: &Topic, seen: Seen, when_full: WhenFull) -> String {
-        self.facts()
-            .promise(topic, seen)
-            .with(when_full)
-            .to_string()
+    pub fn guarantee(self, topic: &Topic, seen: Seen, when_full: WhenFull) -> Bilingual {
+        self.facts().promise(topic, seen).with(when_full).words()
     }
 
     /// Every warning about these topics on that server.
@@ -81,7 +79,7 @@ impl Broker {
         let text = self.facts().warning_without_heartbeats()?;
         Some(ConfigurationWarning::OfServer {
             topics: Vec::new(),
-            text: text.to_owned(),
+            text,
         })
     }
 
@@ -167,7 +165,7 @@ pub struct PossibleGuarantee {
     /// The topics that they promise it for.
     pub topics: Vec<Arc<str>>,
     /// The line.
-    pub line: String,
+    pub line: Bilingual,
 }
 
 /// The guarantees before CONNECTED. Headers of SUBSCRIBE that one kind of server alone understands
@@ -181,7 +179,7 @@ pub fn guarantees(topics: &[Topic], when_full: WhenFull) -> Vec<PossibleGuarante
     }
     let mut all: Vec<PossibleGuarantee> = Vec::new();
     for broker in kinds {
-        let mut lines: BTreeMap<String, Vec<Arc<str>>> = BTreeMap::new();
+        let mut lines: BTreeMap<Bilingual, Vec<Arc<str>>> = BTreeMap::new();
         for topic in topics {
             let line = broker.guarantee(topic, Seen::default(), when_full);
             lines.entry(line).or_default().push(Arc::clone(&topic.name));

@@ -7,8 +7,9 @@ use std::time::Duration;
 use super::facts::{ErrorMeaning, Facts, Warning, count};
 use super::guarantee::{Advice, DeliveryLimit, Seen};
 use super::warning::subject;
+use crate::bilingual::{Bilingual, both};
 use crate::duration::InWords;
-use crate::source::names::in_short;
+use crate::source::names::named;
 use crate::source::topic::{Topic, names_where};
 use crate::stomp::AckMode;
 
@@ -40,26 +41,38 @@ pub(super) const DELIVERY_COUNT: &str = "x-delivery-count";
 pub(super) const EXPIRATION: &str = "expiration";
 
 /// Headers by which a queue is not kept for us, with the reason.
-const FLEETING: [(&str, &str, &str); 4] = [
+const FLEETING: [(&str, &str, [&str; 2]); 4] = [
     (
         "exclusive",
         "true",
-        "RabbitMQ deletes an exclusive queue, with its messages, when our connection ends",
+        [
+            "RabbitMQ deletes an exclusive queue, with its messages, when our connection ends",
+            "RabbitMQ 在连接结束时删除 exclusive 队列及其中的消息",
+        ],
     ),
     (
         "auto-delete",
         "true",
-        "RabbitMQ deletes an auto-delete queue, with its messages, when our connection ends",
+        [
+            "RabbitMQ deletes an auto-delete queue, with its messages, when our connection ends",
+            "RabbitMQ 在连接结束时删除 auto-delete 队列及其中的消息",
+        ],
     ),
     (
         "durable",
         "false",
-        "RabbitMQ loses a queue with durable = \"false\" when it stops",
+        [
+            "RabbitMQ loses a queue with durable = \"false\" when it stops",
+            "RabbitMQ 停止时会丢失 durable = \"false\" 的队列",
+        ],
     ),
     (
         QUEUE_TYPE,
         "stream",
-        "RabbitMQ gives each connection only what comes to a stream from then on",
+        [
+            "RabbitMQ gives each connection only what comes to a stream from then on",
+            "RabbitMQ 只向每个连接提供此后进入 stream 的消息",
+        ],
     ),
 ];
 
@@ -68,22 +81,34 @@ const FLEETING: [(&str, &str, &str); 4] = [
 const DURABLE: [(&str, &str); 2] = [("durable", "true"), ("auto-delete", "false")];
 
 /// Says an argument of a queue, given its value.
-type Words = fn(&str) -> String;
+type Words = fn(&str) -> Bilingual;
 
 /// Arguments of a queue by which it drops messages that wait, each with its words. The plugin hands
 /// them on from SUBSCRIBE, and refuses what differs from the queue that is there.
 const DROPPING: [(&str, Words); 4] = [
     ("x-message-ttl", |ttl| {
-        format!("it waits for more than {} (x-message-ttl)", time(ttl))
+        both(
+            format!("it waits for more than {} (x-message-ttl)", time(ttl)),
+            format!("消息等待超过 {}（x-message-ttl）", time(ttl)),
+        )
     }),
     ("x-max-length", |most| {
-        format!("more than {most} messages wait (x-max-length)")
+        both(
+            format!("more than {most} messages wait (x-max-length)"),
+            format!("等待的消息超过 {most} 条（x-max-length）"),
+        )
     }),
     ("x-max-length-bytes", |most| {
-        format!("more than {most} bytes wait (x-max-length-bytes)")
+        both(
+            format!("more than {most} bytes wait (x-max-length-bytes)"),
+            format!("等待的消息超过 {most} 字节（x-max-length-bytes）"),
+        )
     }),
     ("x-expires", |after| {
-        format!("nobody reads the queue for {} (x-expires)", time(after))
+        both(
+            format!("nobody reads the queue for {} (x-expires)", time(after)),
+            format!("{} 内无人读取队列（x-expires）", time(after)),
+        )
     }),
 ];
 
@@ -122,12 +147,16 @@ impl Facts for RabbitMq {
         (queue(topic).is_some() || durable) && fleeting(topic).is_empty()
     }
 
-    fn keeps_nothing(&self, topic: &Topic) -> String {
+    fn keeps_nothing(&self, topic: &Topic) -> Bilingual {
         let reason = FLEETING
             .iter()
             .find(|(name, value, _)| topic.header(name) == Some(value));
-        let plain = "RabbitMQ keeps nothing of a plain topic while we are away";
-        reason.map_or(plain, |(.., reason)| reason).to_owned()
+        let plain = [
+            "RabbitMQ keeps nothing of a plain topic while we are away",
+            "断线期间 RabbitMQ 不保留普通主题的消息",
+        ];
+        let [en, zh] = reason.map_or(plain, |(.., reason)| *reason);
+        both(en, zh)
     }
 
     fn advice_to_keep(&self, topic: &Topic) -> Advice {
@@ -145,22 +174,33 @@ impl Facts for RabbitMq {
         }
     }
 
-    fn limits(&self, topic: &Topic, seen: Seen) -> Vec<String> {
+    fn limits(&self, topic: &Topic, seen: Seen) -> Vec<Bilingual> {
         let dropping = DROPPING
             .iter()
             .filter_map(|(name, words)| Some(words(topic.header(name)?)));
-        let expires = seen
-            .expires
-            .then(|| "it expires, as its sender has set it (expiration)".to_owned());
+        let expires = seen.expires.then(|| {
+            both(
+                "it expires, as its sender has set it (expiration)",
+                "消息过期（由发送方设定：expiration）",
+            )
+        });
         let kind = topic.header(QUEUE_TYPE);
         let counts = kind == Some("quorum") || seen.delivery_count > 0;
         let counted = match limit(topic) {
-            DeliveryLimit::Configured(most) if counts || kind.is_none() => Some(format!(
-                "more than {most} connections end before it is on our disk ({DELIVERY_LIMIT})"
+            DeliveryLimit::Configured(most) if counts || kind.is_none() => Some(both(
+                format!(
+                    "more than {most} connections end before it is on our disk ({DELIVERY_LIMIT})"
+                ),
+                format!("写入本机磁盘之前，连接中断超过 {most} 次（{DELIVERY_LIMIT}）"),
             )),
-            DeliveryLimit::Assumed(most) if counts => Some(format!(
-                "more connections end before it is on our disk than delivery-limit allows ({most} \
-                 by default from RabbitMQ 4 on)"
+            DeliveryLimit::Assumed(most) if counts => Some(both(
+                format!(
+                    "more connections end before it is on our disk than delivery-limit allows ({most} \
+                     by default from RabbitMQ 4 on)"
+                ),
+                format!(
+                    "写入本机磁盘之前，连接中断的次数超过 delivery-limit（RabbitMQ 4 起默认 {most}）"
+                ),
             )),
             _ => None,
         };
@@ -176,13 +216,20 @@ impl Facts for RabbitMq {
         }
     }
 
-    fn condition(&self, topic: &Topic) -> &'static str {
+    fn condition(&self, topic: &Topic) -> Bilingual {
         let is_classic = topic.header(QUEUE_TYPE) == Some("classic");
         if is_classic || limit(topic) == DeliveryLimit::Unlimited {
-            "unless a policy that cannot be seen here limits the queue: TTL, max-length or expires"
+            both(
+                "unless a policy that cannot be seen here limits the queue: TTL, max-length or expires",
+                "除非有这里看不到的策略限制队列：TTL、max-length 或 expires",
+            )
         } else {
-            "unless the queue has a limit that cannot be seen here: delivery-limit (20 by default on \
-             quorum queues from RabbitMQ 4 on), TTL, max-length or expires"
+            both(
+                "unless the queue has a limit that cannot be seen here: delivery-limit (20 by default on \
+                 quorum queues from RabbitMQ 4 on), TTL, max-length or expires",
+                "除非队列有这里看不到的限制：delivery-limit（RabbitMQ 4 起 quorum 队列默认 20）、TTL、\
+                 max-length 或 expires",
+            )
         }
     }
 
@@ -367,10 +414,18 @@ fn ends_with_us(topics: &[Topic]) -> Option<Warning> {
         Some(_) => fleeting(topic),
         None => Vec::new(),
     })?;
-    let text = format!(
-        "{}: RabbitMQ does not keep such a queue ({headers}) for us; delete the queue once it is \
-         empty and remove {headers} from headers",
-        subject(&topics)
+    let of = subject(&topics);
+    let text = both(
+        format!(
+            "{}: RabbitMQ does not keep such a queue ({headers}) for us; delete the queue once it is \
+             empty and remove {headers} from headers",
+            of.en
+        ),
+        format!(
+            "{}：RabbitMQ 不会为本机保留这样的队列（{headers}）；请在队列清空后删除它，并从 headers 中移除 \
+             {headers}",
+            of.zh
+        ),
     );
     Some(Warning { topics, text })
 }
@@ -380,19 +435,35 @@ fn drops(topics: &[Topic]) -> Option<Warning> {
         true => dropping(topic),
         false => Vec::new(),
     })?;
-    let text = format!(
-        "{}: RabbitMQ drops messages that wait ({headers}); where none may be lost, delete the \
-         queue once it is empty and remove {headers} from headers",
-        subject(&topics)
+    let of = subject(&topics);
+    let text = both(
+        format!(
+            "{}: RabbitMQ drops messages that wait ({headers}); where none may be lost, delete the \
+             queue once it is empty and remove {headers} from headers",
+            of.en
+        ),
+        format!(
+            "{}：RabbitMQ 会丢弃等待的消息（{headers}）；若一条都不能丢，请在队列清空后删除它，并从 headers 中移除 \
+             {headers}",
+            of.zh
+        ),
     );
     Some(Warning { topics, text })
 }
 
 fn shared_ack(topics: Vec<Arc<str>>) -> Warning {
-    let text = format!(
-        "topics with ack = \"client\" ({}): RabbitMQ takes an ACK for all older messages of the connection, \
-         those of other topics included; set ack = \"client-individual\"",
-        in_short(&topics)
+    let names = named(&topics);
+    let text = both(
+        format!(
+            "topics with ack = \"client\" ({}): RabbitMQ takes an ACK for all older messages of the \
+             connection, those of other topics included; set ack = \"client-individual\"",
+            names.en
+        ),
+        format!(
+            "ack = \"client\" 的主题（{}）：RabbitMQ 把一个 ACK 当作该连接上所有更早消息的确认，包括其他主题的；\
+             请设置 ack = \"client-individual\"",
+            names.zh
+        ),
     );
     Warning { topics, text }
 }
@@ -436,7 +507,7 @@ mod tests {
 
     fn promised(destination: &str, headers: &[(&str, &str)], seen: Seen) -> String {
         let topic = Topic::sample("t", destination, ClientIndividual, headers);
-        RabbitMq.promise(&topic, seen).to_string()
+        RabbitMq.promise(&topic, seen).words().to_string()
     }
 
     #[test]
@@ -532,6 +603,8 @@ mod tests {
             let found = RabbitMq.warnings(topics);
             assert_eq!(found.len(), expected.len(), "{topics:?}");
             for (Warning { text, .. }, expected) in found.iter().zip(expected) {
+                assert!(!text.zh.is_ascii(), "{text:?}");
+                let text = &text.en;
                 let (begins, advises) = expected.split_once(" … ").unwrap();
                 assert!(
                     text.starts_with(begins) && text.ends_with(advises) && !text.contains('\n'),

@@ -2,6 +2,7 @@
 
 use super::facts::{ErrorMeaning, Facts};
 use super::guarantee::Advice;
+use crate::bilingual::{Bilingual, both};
 use crate::source::topic::Topic;
 
 /// Spring's simple broker: its CONNECTED names neither a server nor a session.
@@ -20,8 +21,12 @@ const RELAY_TROUBLES: [&str; 7] = [
 ];
 
 /// How heart-beats are switched on in it.
-pub(super) const HEARTBEATS: &str =
-    "Spring: give enableSimpleBroker a task scheduler and heart-beat values";
+pub(super) fn heartbeats() -> Bilingual {
+    both(
+        "Spring: give enableSimpleBroker a task scheduler and heart-beat values",
+        "Spring：给 enableSimpleBroker 设置任务调度器和心跳值",
+    )
+}
 
 impl Facts for SpringSimple {
     fn name(&self) -> &'static str {
@@ -47,10 +52,12 @@ impl Facts for SpringSimple {
             .then_some(ErrorMeaning::Trouble)
     }
 
-    fn keeps_nothing(&self, _topic: &Topic) -> String {
-        "a server without a name is taken for Spring's simple broker, which keeps nothing while we \
-         are away"
-            .to_owned()
+    fn keeps_nothing(&self, _topic: &Topic) -> Bilingual {
+        both(
+            "a server without a name is taken for Spring's simple broker, which keeps nothing while we \
+             are away",
+            "没有名称的服务器视为 Spring 的简单代理，它在断线期间不保留任何消息",
+        )
     }
 
     /// No configuration of ours makes it keep anything.
@@ -86,7 +93,7 @@ mod tests {
     fn it_keeps_nothing_whatever_the_destination_is_called() {
         let topic = Topic::sample("t", "/queue/a", AckMode::ClientIndividual, &[]);
         assert!(!SpringSimple.keeps_messages(&topic));
-        let said = SpringSimple.promise(&topic, Default::default()).to_string();
+        let said = SpringSimple.promise(&topic, Default::default()).words().en;
         assert!(
             said.starts_with("at most once: a server without") && said.ends_with("are away"),
             "{said}"

@@ -25,7 +25,7 @@ mod tests {
     fn only_queues_are_believed_to_keep_messages() {
         let check = |destination: &str, ack, expected: &str| {
             let topic = Topic::sample("t", destination, ack, &[]);
-            let said = Unknown.promise(&topic, Default::default()).to_string();
+            let said = Unknown.promise(&topic, Default::default()).words().en;
             assert!(said.starts_with(expected), "{destination} {ack:?}: {said}");
         };
         check(

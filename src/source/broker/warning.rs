@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use super::facts::Warning;
 use super::spring;
+use crate::bilingual::{Bilingual, both};
 use crate::duration::InWords;
-use crate::source::names::in_short;
+use crate::source::names::named;
 
 /// One warning; its text is one line that ends with what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +22,7 @@ pub enum ConfigurationWarning {
         /// All topics that it is about; the text names the first few.
         topics: Vec<Arc<str>>,
         /// The line.
-        text: String,
+        text: Bilingual,
     },
     /// The server promises no heart-beats, although we ask for them.
     NoHeartbeats(Detection),
@@ -59,34 +60,75 @@ impl From<Warning> for ConfigurationWarning {
     }
 }
 
+/// In English.
 impl fmt::Display for ConfigurationWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.words().fmt(f)
+    }
+}
+
+impl ConfigurationWarning {
+    /// Its line.
+    pub fn words(&self) -> Bilingual {
         match self {
-            ConfigurationWarning::AutoAck(topics) => write!(
-                f,
-                "{}: the server would keep messages until they are on our disk, but ack is auto: \
-                 messages in flight are lost when the connection breaks; set ack = \"client-individual\"",
-                subject(topics)
-            ),
-            ConfigurationWarning::OfServer { text, .. } => f.write_str(text),
-            ConfigurationWarning::NoHeartbeats(detection) => write!(
-                f,
-                "the server sends no heart-beats: {detection}; switch them on in the server ({}){}",
-                spring::HEARTBEATS,
-                detection.advice()
-            ),
-            ConfigurationWarning::SmallWindow { topics, mebibytes } => write!(
-                f,
-                "{}: the server gets a smaller prefetch than is configured, since what it may send \
-                 without an ACK would fill half of the journal; set journal.max_bytes = \
-                 \"{mebibytes}MiB\", or a smaller prefetch",
-                subject(topics)
-            ),
+            ConfigurationWarning::AutoAck(topics) => {
+                let of = subject(topics);
+                both(
+                    format!(
+                        "{}: the server would keep messages until they are on our disk, but ack is auto: \
+                         messages in flight are lost when the connection breaks; set ack = \
+                         \"client-individual\"",
+                        of.en
+                    ),
+                    format!(
+                        "{}：服务器本可把消息保留到写入本机磁盘，但 ack 为 auto：连接中断时在途的消息会丢失；请设置 \
+                         ack = \"client-individual\"",
+                        of.zh
+                    ),
+                )
+            }
+            ConfigurationWarning::OfServer { text, .. } => text.clone(),
+            ConfigurationWarning::NoHeartbeats(detection) => {
+                let (notices, advice) = (detection.words(), detection.advice());
+                let switch = spring::heartbeats();
+                both(
+                    format!(
+                        "the server sends no heart-beats: {}; switch them on in the server ({}){}",
+                        notices.en, switch.en, advice.en
+                    ),
+                    format!(
+                        "服务器不发送心跳：{}；请在服务器上启用（{}）{}",
+                        notices.zh, switch.zh, advice.zh
+                    ),
+                )
+            }
+            ConfigurationWarning::SmallWindow { topics, mebibytes } => {
+                let of = subject(topics);
+                both(
+                    format!(
+                        "{}: the server gets a smaller prefetch than is configured, since what it may \
+                         send without an ACK would fill half of the journal; set journal.max_bytes = \
+                         \"{mebibytes}MiB\", or a smaller prefetch",
+                        of.en
+                    ),
+                    format!(
+                        "{}：服务器得到的预取量小于配置，因为它在收到 ACK 之前可发送的内容会占满落盘日志的一半；请设置 \
+                         journal.max_bytes = \"{mebibytes}MiB\"，或减小预取量",
+                        of.zh
+                    ),
+                )
+            }
             ConfigurationWarning::HeartbeatsOff(detection) => {
-                write!(
-                    f,
-                    "heart-beats are off: {detection}; set source.heartbeat = \"10s\"{}",
-                    detection.advice()
+                let (notices, advice) = (detection.words(), detection.advice());
+                both(
+                    format!(
+                        "heart-beats are off: {}; set source.heartbeat = \"10s\"{}",
+                        notices.en, advice.en
+                    ),
+                    format!(
+                        "心跳已关闭：{}；请设置 source.heartbeat = \"10s\"{}",
+                        notices.zh, advice.zh
+                    ),
                 )
             }
         }
@@ -94,50 +136,71 @@ impl fmt::Display for ConfigurationWarning {
 }
 
 /// `topic a`, or `topics a, b`.
-pub(super) fn subject(topics: &[Arc<str>]) -> String {
-    format!(
-        "{} {}",
-        if topics.len() == 1 { "topic" } else { "topics" },
-        in_short(topics)
-    )
+pub(super) fn subject(topics: &[Arc<str>]) -> Bilingual {
+    let noun = if topics.len() == 1 { "topic" } else { "topics" };
+    let names = named(topics);
+    both(format!("{noun} {}", names.en), format!("主题 {}", names.zh))
 }
 
 impl Detection {
-    fn advice(self) -> &'static str {
+    fn advice(self) -> Bilingual {
         match self {
-            Detection::KeepAlive => ", or source.silence to the longest pause that is normal",
+            Detection::KeepAlive => both(
+                ", or source.silence to the longest pause that is normal",
+                "，或把 source.silence 设为正常情况下最长的停顿",
+            ),
             Detection::Pings(_)
             | Detection::SockJs(_)
             | Detection::Reconnecting(_)
-            | Detection::Silence(_) => "",
+            | Detection::Silence(_) => both("", ""),
         }
     }
-}
 
-impl fmt::Display for Detection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// How a dead link is noticed.
+    fn words(self) -> Bilingual {
         match self {
-            Detection::Pings(every) => write!(f, "a dead link is noticed by WebSocket pings, every {}", InWords(*every)),
-            Detection::SockJs(after) => write!(
-                f,
-                "a dead link is noticed by SockJS's heart-beats, after {} without one",
-                InWords(*after)
-            ),
-            Detection::Reconnecting(after) => write!(
-                f,
-                "SockJS's do not come either, and nothing tells a dead link from a quiet one: \
-                 after {} without anything the daemon reconnects",
-                InWords(*after)
-            ),
-            Detection::Silence(after) => write!(
-                f,
-                "a dead link is noticed by TCP keep-alive, and after {} without a byte by \
-                 reconnecting",
-                InWords(*after)
-            ),
-            Detection::KeepAlive => f.write_str(
-                "a dead link is noticed by TCP keep-alive alone, which does not see a server that hangs, or one \
-                 behind a proxy",
+            Detection::Pings(every) => {
+                let every = InWords(every);
+                both(
+                    format!("a dead link is noticed by WebSocket pings, every {every}"),
+                    format!("断线由 WebSocket ping 发现，间隔 {every}"),
+                )
+            }
+            Detection::SockJs(after) => {
+                let after = InWords(after);
+                both(
+                    format!(
+                        "a dead link is noticed by SockJS's heart-beats, after {after} without one"
+                    ),
+                    format!("断线由 SockJS 的心跳发现，{after} 内没有心跳即为断线"),
+                )
+            }
+            Detection::Reconnecting(after) => {
+                let after = InWords(after);
+                both(
+                    format!(
+                        "SockJS's do not come either, and nothing tells a dead link from a quiet one: \
+                         after {after} without anything the daemon reconnects"
+                    ),
+                    format!(
+                        "SockJS 也没有心跳，无法区分断线和安静：{after} 内没有任何内容时会重新连接"
+                    ),
+                )
+            }
+            Detection::Silence(after) => {
+                let after = InWords(after);
+                both(
+                    format!(
+                        "a dead link is noticed by TCP keep-alive, and after {after} without a byte by \
+                         reconnecting"
+                    ),
+                    format!("断线由 TCP keep-alive 发现，{after} 内没有一个字节时会重新连接"),
+                )
+            }
+            Detection::KeepAlive => both(
+                "a dead link is noticed by TCP keep-alive alone, which does not see a server that hangs, \
+                 or one behind a proxy",
+                "断线只由 TCP keep-alive 发现，它看不到挂起的服务器，也看不到代理后面的服务器",
             ),
         }
     }

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use tracing::{debug, info, warn};
 
 use super::{Connection, Stage};
+use crate::bilingual::Bilingual;
 use crate::duration::InWords;
 use crate::model::CoverageCause;
 use crate::source::clock;
@@ -33,9 +34,9 @@ impl Connection<'_> {
         for topic in topics {
             let guarantee = self.guarantee(topic);
             if self.names_each() {
-                info!(topic = %topic.name, destination = %topic.destination, guarantee, "subscribing");
+                info!(topic = %topic.name, destination = %topic.destination, %guarantee, "subscribing");
             } else {
-                debug!(topic = %topic.name, destination = %topic.destination, guarantee, "subscribing");
+                debug!(topic = %topic.name, destination = %topic.destination, %guarantee, "subscribing");
             }
         }
         if !self.names_each() && !topics.is_empty() {
@@ -45,7 +46,7 @@ impl Connection<'_> {
     }
 
     /// By the server, the configuration, and what the topic's messages have shown.
-    fn guarantee(&self, topic: &Topic) -> String {
+    fn guarantee(&self, topic: &Topic) -> Bilingual {
         let (seen, when_full) = (self.intake.seen(topic), self.journal.when_full());
         self.broker.guarantee(topic, seen, when_full)
     }
@@ -58,12 +59,12 @@ impl Connection<'_> {
                 continue;
             };
             let guarantee = self.guarantee(topic);
-            self.status.guarantee(&name, &guarantee);
             if self.names_each() {
-                info!(topic = %name, guarantee, "guarantee changed: its messages show more");
+                info!(topic = %name, %guarantee, "guarantee changed: its messages show more");
             } else {
-                debug!(topic = %name, guarantee, "guarantee changed: its messages show more");
+                debug!(topic = %name, %guarantee, "guarantee changed: its messages show more");
             }
+            self.status.guarantee(&name, guarantee);
         }
     }
 
@@ -77,6 +78,7 @@ impl Connection<'_> {
     pub(super) fn tell_profile(&self) {
         let mut profile = Profile {
             broker: Some(self.broker),
+            agreed: self.agreed.clone(),
             ..Profile::default()
         };
         let topics = self.admission.in_effect(&self.wanted.settings.topics);

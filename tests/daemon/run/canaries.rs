@@ -339,6 +339,7 @@ topic = "devices/{{{{ device_id }}}}"
         "/regions",
         "/topics",
         "/devices?state=all",
+        "/devices.csv?state=all",
         "/dead-letters",
         "/api/v1/now",
         "/api/v1/state",

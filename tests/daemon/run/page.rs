@@ -278,6 +278,19 @@ async fn of_500_topics_the_page_is_small_and_all_of_them_are_listed() {
         .sqlite();
     // The demo's server accepts 128 subscriptions: the others are refused, one by one.
     let daemon = Daemon::start(&configuration).await;
+    let mut stream = get(&daemon, "/events").await;
+    part(&mut stream).await;
+    let change = wait::until("a cell of the matrix changes", async || {
+        let part = part(&mut stream).await;
+        part.contains("\"cells\":[[").then_some(part)
+    })
+    .await;
+    let cells = change.split("event: cells\ndata: ").nth(1).unwrap();
+    let cells: Value = serde_json::from_str(cells.lines().next().unwrap()).unwrap();
+    assert!(cells["label"].as_str().unwrap().contains("500"), "{cells}");
+    assert!(cells["cells"][0][0].is_number(), "{cells}");
+    assert!(!change.contains("id=\\\"matrix\\\""), "{change}");
+    drop(stream);
     wait::until("some topics are refused", async || {
         let now = json(&daemon, "/api/v1/now").await;
         let refused = now["topics"]
@@ -411,6 +424,20 @@ async fn of_10_000_devices_a_page_has_fifty_and_pages_have_each_once() {
     for words in ["3/50", "class=\"tl\"", "f-crit", "s50", "WGS-84"] {
         assert!(device.contains(words), "{words}: {device}");
     }
+    let download = get(&daemon, "/devices.csv?state=fault").await;
+    let name = download.headers()["content-disposition"].to_str().unwrap();
+    assert!(name.contains("devices.csv"), "{name}");
+    let csv = download.text().await.unwrap();
+    let lines: Vec<&str> = csv.lines().collect();
+    assert!(lines[0].starts_with("\u{feff}stream,client_id,device_id,serial,state"));
+    assert_eq!(lines.len(), 201, "the head and each device in fault");
+    assert!(
+        lines[1..]
+            .iter()
+            .all(|line| line.contains(",fault,critical,"))
+    );
+    let all = page(&daemon, "/devices.csv?state=all").await;
+    assert_eq!(all.lines().count(), 10_001);
     assert_eq!(get(&daemon, "/devices/map-1/3/none").await.status(), 404);
     served.end().await;
 }
@@ -435,12 +462,120 @@ async fn without_a_history_the_page_has_what_the_journal_knows_and_says_what_to_
     );
     let all = json(&daemon, "/api/v1/devices?state=all").await;
     assert_eq!(all["devices"].as_array().unwrap().len(), 50);
+    assert_eq!(get(&daemon, "/devices.csv").await.status(), 404);
     let device = page(&daemon, "/devices/map-1/3/50").await;
     assert!(
         device.contains("fault") && device.contains("[sinks.history]"),
         "{device}"
     );
     served.end().await;
+}
+
+#[tokio::test]
+async fn a_history_that_does_not_answer_holds_no_page_up() {
+    // It accepts, and says nothing.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let place = format!(
+        "postgres://u@{}/d?sslmode=disable",
+        silent.local_addr().unwrap()
+    );
+    let served = serve(0).await;
+    let configuration = Configuration::new(&served.url)
+        .table("topics.map-1", &format!("destination = \"{TOPIC}\"\n"))
+        .table(
+            "sinks.far",
+            &format!("type = \"postgres\"\nurl = \"{place}\"\n"),
+        );
+    let daemon = Daemon::start(&configuration).await;
+    publish_when_subscribed(&served, 200).await;
+    known(&daemon, 200).await;
+    for (lang, words) in [
+        ("en", "far: no answer within 2 s"),
+        ("zh", "far: 2 秒内没有应答"),
+    ] {
+        for path in ["/devices", "/devices/map-1/3/50"] {
+            let text = page(&daemon, &format!("{path}?lang={lang}")).await;
+            assert!(text.contains(words), "{words}: {text}");
+        }
+    }
+    let text = page(&daemon, "/devices?state=fault").await;
+    assert_eq!(text.matches("<td><a href=\"/devices/").count(), 4, "{text}");
+    let download = get(&daemon, "/devices.csv").await;
+    assert_eq!(download.status(), 503);
+    served.end().await;
+}
+
+#[tokio::test]
+async fn the_connection_says_what_was_agreed_and_promises_it_in_both_languages() {
+    let served = serve(0).await;
+    let daemon = started(&configuration(&served.url)).await;
+    served.publish(7);
+    known(&daemon, 1).await;
+    let now = wait::until("the latencies are sampled", async || {
+        let now = json(&daemon, "/api/v1/now").await;
+        let confirmed = &now["sinks"][0]["latency"]["p99_seconds"];
+        confirmed.is_number().then_some(now)
+    })
+    .await;
+    let (link, session) = (&now["link"], &now["link"]["session"]);
+    assert_eq!(session["version"], "1.2", "{link}");
+    assert_eq!(session["transport"], "SockJS (websocket)", "{link}");
+    assert_eq!(session["address"], served.url.as_str());
+    assert_eq!(session["heartbeat_sent_seconds"], 10.0, "{link}");
+    assert!(
+        link["last_byte"].is_string() && link["signed_in"].is_null(),
+        "{link}"
+    );
+    let p50 = now["journal"]["latency"]["p50_seconds"].as_f64();
+    assert!(p50 > Some(0.0) && p50 < Some(10.0), "{}", now["journal"]);
+    let says = &link["guarantees"][0];
+    let (en, zh) = (says["en"].as_str().unwrap(), says["zh"].as_str().unwrap());
+    assert!(
+        en.starts_with("at most once: ") && zh.starts_with("至多一次："),
+        "{says}"
+    );
+    for (lang, words) in [("en", en), ("zh", zh)] {
+        let text = page(&daemon, &format!("/?lang={lang}")).await;
+        let escaped = words.replace('\'', "&#39;").replace('"', "&#34;");
+        assert!(text.contains(&escaped), "{words}: {text}");
+        assert!(
+            text.contains("STOMP 1.2") && text.contains("p50 "),
+            "{text}"
+        );
+    }
+    served.end().await;
+}
+
+#[tokio::test]
+async fn devices_have_their_names_on_every_page() {
+    let served = serve(0).await;
+    let folder = peers::Folder::new("daemon");
+    folder.write("names.csv", "device,name\n1/7,东门泵站\n");
+    let configuration = configuration(&served.url).table("names", "file = \"names.csv\"\n");
+    let config = configuration.write(&folder);
+    let mut daemon = Daemon::start_in(folder, &config, &[]).await;
+    daemon.ready().await;
+    served.publish(7);
+    served.publish(7);
+    known(&daemon, 1).await;
+    wait::until("the history has the device", async || {
+        let found = json(&daemon, "/api/v1/devices?state=all").await;
+        (found["devices"][0]["name"] == "东门泵站").then_some(())
+    })
+    .await;
+    for path in ["/devices?state=all", "/devices/map-1/1/7"] {
+        let text = page(&daemon, path).await;
+        assert!(text.contains("东门泵站"), "{path}: {text}");
+    }
+    served.end().await;
+}
+
+async fn publish_when_subscribed(served: &Served, devices: usize) {
+    wait::until("the topic is subscribed", async || {
+        (served.publisher.subscriptions(TOPIC) == 1).then_some(())
+    })
+    .await;
+    publish_devices(&served.publisher, devices);
 }
 
 #[tokio::test]

@@ -201,6 +201,13 @@ async fn each_screen_fits_in_both_languages_wide_and_narrow_light_and_dark() {
                 serde_json::json!([]),
                 "{what}"
             );
+            let contrast = browser.ask(&["contrast"]).await;
+            assert_eq!(contrast["low"], serde_json::json!([]), "{what}");
+            assert!(contrast["count"].as_u64() > Some(3), "{what}: {contrast}");
+            if lang == "zh" {
+                let english = browser.ask(&["english"]).await;
+                assert_eq!(english, serde_json::json!([]), "{what} is not translated");
+            }
             if let Some(folder) = &shots {
                 let file = folder.join(format!("{name}-{lang}-{theme}-{width}.png"));
                 browser.ask(&["shot", &file.display().to_string()]).await;
@@ -209,5 +216,82 @@ async fn each_screen_fits_in_both_languages_wide_and_narrow_light_and_dark() {
         }
     }
     assert!(seen >= 12, "{seen} screens");
+    served.end().await;
+}
+
+#[tokio::test]
+async fn an_open_page_goes_on_with_the_daemon_that_is_started_again() {
+    let (served, receiver) = (serve(0).await, Receiver::start().await);
+    let mut daemon = with_devices(&served, 20).await;
+    let mut browser = Browser::start().await;
+    let url = format!("http://{}/", daemon.http());
+    browser.ask(&["open", &url]).await;
+    let file = daemon.folder().path().join("config.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("127.0.0.1:0", daemon.http())).unwrap();
+    drop(receiver);
+    assert!(daemon.stop().await.success());
+    browser.ask(&["gone"]).await;
+    daemon.restart().await;
+    daemon.ready().await;
+    browser.ask(&["back"]).await;
+    served.publish(7);
+    browser.ask(&["until", "#changes", "1/7"]).await;
+    assert_eq!(browser.ask(&["violations"]).await, serde_json::json!([]));
+    served.end().await;
+}
+
+#[tokio::test]
+async fn every_stop_of_the_tab_key_is_seen() {
+    let (served, receiver) = (serve(0).await, Receiver::start().await);
+    receiver.answer(422);
+    let configuration = configuration(&served.url).webhook(&receiver.url());
+    let mut daemon = peers::Daemon::start(&configuration).await;
+    daemon.ready().await;
+    served.publish(7);
+    peers::wait::until("the dead letter is shown", async || {
+        let text = daemon.get("/dead-letters").await?.1;
+        text.contains("answered 422").then_some(())
+    })
+    .await;
+    let mut browser = Browser::start().await;
+    for (path, stops) in [
+        ("/", 12),
+        ("/devices", 15),
+        ("/dead-letters", 11),
+        ("/event/2", 10),
+    ] {
+        for width in ["1440", "360"] {
+            let url = format!("http://{}{path}", daemon.http());
+            browser.ask(&["open", &url, "en", "light", width]).await;
+            let tabs = browser.ask(&["tabs"]).await;
+            assert_eq!(tabs["bare"], serde_json::json!([]), "{path} {width}");
+            assert!(
+                tabs["count"].as_u64() >= Some(stops - 3),
+                "{path} {width}: {tabs}"
+            );
+        }
+    }
+    served.end().await;
+}
+
+#[tokio::test]
+async fn a_page_that_slept_or_whose_clock_is_wrong_says_nothing_false() {
+    let (served, receiver) = (serve(0).await, Receiver::start().await);
+    let daemon = with_devices(&served, 20).await;
+    let mut browser = Browser::start().await;
+    let url = format!("http://{}/", daemon.http());
+    browser
+        .ask(&["open", &url, "en", "light", "1440", "86400"])
+        .await;
+    served.publish(7);
+    browser.ask(&["until", "#changes", "1/7"]).await;
+    // A day and more would stand there.
+    let age = browser.ask(&["text", "#path time.age"]).await;
+    let age = age.as_str().unwrap();
+    assert!(age.ends_with(" s") || age.ends_with(" min"), "{age}");
+    let gone = browser.ask(&["sleeps", "8"]).await;
+    assert_eq!(gone, false, "it says that the daemon is gone");
+    drop(receiver);
     served.end().await;
 }

@@ -14,7 +14,7 @@ async fn message_with(server: &mut Server, id: usize, header: &str) {
 }
 
 fn guarantee(lab: &Lab) -> String {
-    lab.status.profile().guarantees["map-1"].clone()
+    lab.status.profile().guarantees["map-1"].to_string()
 }
 
 #[tokio::test]
@@ -53,7 +53,7 @@ async fn the_highest_count_is_kept_and_changes_the_guarantee_for_the_connections
     };
     let decoders = decoders(&settings.topics);
     lab.handle.reload(settings, decoders);
-    lab.until(|status| status.profile().guarantees["map-1"] != limited)
+    lab.until(|status| status.profile().guarantees["map-1"].en != limited)
         .await;
     let unsubscribe = server.frame().await;
     assert!(unsubscribe.starts_with("UNSUBSCRIBE\nid:map-1\n"));
@@ -134,7 +134,11 @@ async fn a_queue_that_is_declared_otherwise_has_its_own_guarantee_at_once() {
     );
     // The old one is still being left.
     with(&[("x-queue-type", "quorum")]);
-    lab.until(|status| !status.profile().guarantees["map-1"].contains("it expires"))
-        .await;
+    lab.until(|status| {
+        !status.profile().guarantees["map-1"]
+            .en
+            .contains("it expires")
+    })
+    .await;
     assert!(!lab.status.leaving().is_empty());
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 use jiff::Timestamp;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
-use sqlx::{Arguments, AssertSqlSafe, Row};
+use sqlx::{Arguments, AssertSqlSafe, Connection, Row};
 
 use super::connect::{CONNECT_TIMEOUT, connect};
 use super::failure::{Failure, bounded, code};
@@ -100,6 +100,12 @@ impl PostgresReader {
     /// Whether the user may not read the zone, as far as that was tried.
     pub(in crate::sinks::history) fn is_zone_denied(&self) -> bool {
         self.is_zone_denied
+    }
+
+    /// Takes leave of the server.
+    pub(in crate::sinks::history) async fn close(self) {
+        // Whether it hears of it does not matter any more than its rows do.
+        let _ = self.connection.close().await;
     }
 
     /// The name of the zone of its days; `None`, too, where the user may not read it.

@@ -19,7 +19,7 @@ const VIEWS: &str = "SELECT count(*) FROM sqlite_schema WHERE type = 'view' AND 
      ('status_event', 'device_current', 'state_interval', 'fault_episode', 'state_daily', 'coverage_gap')";
 const VIEWS_COUNT: i64 = 6;
 /// A statement's time is looked at each time SQLite has made this number of steps, some 0.1 ms.
-pub(super) const STEPS: i32 = 10_000;
+const STEPS: i32 = 10_000;
 
 /// SQLite's code of a file that it cannot open.
 const CANTOPEN: i32 = 14;
@@ -67,7 +67,7 @@ impl SqliteReader {
         if File::open(path).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied) {
             return Err(Unread::Denied);
         }
-        let mut connection = connect(path, BUSY_TIMEOUT).await?;
+        let mut connection = connect(path).await?;
         let views: i64 = sqlx::query_scalar(VIEWS).fetch_one(&mut connection).await?;
         match views {
             VIEWS_COUNT => Ok(SqliteReader { connection }),
@@ -114,29 +114,23 @@ impl SqliteReader {
     }
 }
 
-/// A connection that cannot write, and waits that long for who holds the file. In a folder that we
-/// may not write to there is no `-shm`, which readers share with a writer. Where there is no `-wal`
-/// either, nobody writes the file.
-pub(super) async fn connect(path: &Path, busy: Duration) -> Result<SqliteConnection, sqlx::Error> {
-    let opened = opened(path.to_owned(), false, busy).await;
-    match opened {
+/// A connection that cannot write. In a folder that we may not write to there is no `-shm`, which
+/// readers share with a writer. Where there is no `-wal` either, nobody writes the file.
+async fn connect(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
+    match opened(path.to_owned(), false).await {
         Err(error) if primary_code(&error) == Some(CANTOPEN) && !beside(path, "-wal").exists() => {
-            self::opened(path.to_owned(), true, busy).await
+            opened(path.to_owned(), true).await
         }
         opened => opened,
     }
 }
 
-async fn opened(
-    path: PathBuf,
-    immutable: bool,
-    busy: Duration,
-) -> Result<SqliteConnection, sqlx::Error> {
+async fn opened(path: PathBuf, immutable: bool) -> Result<SqliteConnection, sqlx::Error> {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .read_only(true)
         .immutable(immutable)
-        .busy_timeout(busy)
+        .busy_timeout(BUSY_TIMEOUT)
         .thread_name(|_| "history-reader".to_owned())
         .pragma("query_only", "1")
         .disable_statement_logging();

@@ -7,8 +7,7 @@ use crate::source::broker::kind::ALL;
 #[test]
 fn a_list_reads_as_a_sentence() {
     let check = |items: &[&str], expected: &str| {
-        let items: Vec<String> = items.iter().map(|item| (*item).to_owned()).collect();
-        assert_eq!(listed(&items, "or"), expected);
+        assert_eq!(listed(items, "or"), expected);
     };
     check(&[], "");
     check(&["a"], "a");
@@ -140,7 +139,12 @@ fn advice_that_is_followed_leads_to_a_better_line_until_there_is_none() {
 fn steps(broker: Broker, mut topic: Topic, seen: Seen) -> usize {
     for step in 0..=3 {
         let promise = broker.facts().promise(&topic, seen);
-        let line = broker.guarantee(&topic, seen, WhenFull::Pause);
+        let said = broker.guarantee(&topic, seen, WhenFull::Pause);
+        let line = said.to_string();
+        assert!(
+            !said.zh.is_ascii() && said.zh.contains("；请") == line.contains("; "),
+            "{said:?}"
+        );
         let dropping = ["x-message-ttl", "x-max-length", "x-expires"];
         let shown = seen != Seen::default()
             || broker == Broker::RabbitMq
@@ -161,7 +165,8 @@ fn steps(broker: Broker, mut topic: Topic, seen: Seen) -> usize {
         let better = broker.facts().promise(&next, seen);
         assert!(
             better.strength() > promise.strength(),
-            "{broker:?} {topic:?}: {line}, and then: {better}"
+            "{broker:?} {topic:?}: {line}, and then: {:?}",
+            better.words()
         );
         topic = next;
     }
@@ -172,8 +177,11 @@ fn steps(broker: Broker, mut topic: Topic, seen: Seen) -> usize {
 fn a_journal_that_evicts_leaves_no_topic_the_promise_that_nothing_is_lost() {
     let queue = |ack| Topic::sample("t", "/queue/a", ack, &[]);
     let lines = |topic: &Topic, seen| {
-        [WhenFull::Pause, WhenFull::DropOldest]
-            .map(|when_full| Broker::RabbitMq.guarantee(topic, seen, when_full))
+        [WhenFull::Pause, WhenFull::DropOldest].map(|when_full| {
+            Broker::RabbitMq
+                .guarantee(topic, seen, when_full)
+                .to_string()
+        })
     };
     let counted = Seen {
         delivery_count: 2,
