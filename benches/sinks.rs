@@ -1,4 +1,4 @@
-//! Messages a second into each sink, in batches of a thousand, and the latency of single ones.
+//! Messages a second into each sink, in batches of four thousand, and the latency of single ones.
 //! `cargo bench --bench sinks` prints a line for each; mosquitto and PostgreSQL are started for it,
 //! with their own defaults for syncing, which takes root.
 
@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 const JOURNAL: Uuid = Uuid::from_u128(0x1234_5678_9abc_def0_1234_5678_9abc_def0);
 
-const BATCH: i64 = 1000;
+const BATCH: i64 = 4000;
 /// As many as a large customer has.
 const DEVICES: usize = 5000;
 const LATENCIES: i64 = 1000;

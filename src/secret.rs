@@ -4,6 +4,7 @@
 mod beginning;
 mod redaction;
 mod spellings;
+mod unescaped;
 
 use std::fmt;
 

@@ -309,7 +309,8 @@ CREATE FUNCTION bridge_month(at timestamptz) RETURNS integer
         + extract(month FROM at AT TIME ZONE ''UTC'')::integer - 1';
 COMMENT ON FUNCTION bridge_month IS 'Year * 12 + month of the year in UTC, less 1: that of profile and payload.';
 
--- The catalog says which partitions there are, whoever made them. It writes a time as the session would.
+-- The catalog says which partitions there are, whoever made them. It writes a time as the session would. A DEFAULT
+-- partition, which somebody else has made, has no times.
 CREATE FUNCTION bridge_partitions() RETURNS TABLE (parent text, name text, since timestamptz, until timestamptz)
     LANGUAGE sql STABLE SET timezone = 'UTC' SET datestyle = 'ISO, MDY' AS $$
     SELECT
@@ -328,12 +329,13 @@ CREATE FUNCTION bridge_partitions() RETURNS TABLE (parent text, name text, since
     CROSS JOIN LATERAL regexp_match(
         pg_get_expr(c.relpartbound, c.oid), 'FROM \(''?(\d[^'')]*)''?\) TO \(''?(\d[^'')]*)''?\)'
     ) AS b (bound)
-    WHERE b.bound IS NOT NULL
+    WHERE b.bound IS NOT NULL OR pg_get_expr(c.relpartbound, c.oid) = 'DEFAULT'
 $$;
-COMMENT ON FUNCTION bridge_partitions IS 'The partitions of event and payload, and the times of their rows.';
+COMMENT ON FUNCTION bridge_partitions IS 'The partitions of event and payload, and the times of their rows; null: a DEFAULT partition, which is not ours.';
 
 -- Made as a table by itself, it waits for no reader once it is attached. Beyond 120 partitions a new one is a year,
--- beyond 180 a century, so that no clock makes thousands of them; none reaches into another one.
+-- beyond 180 a century, so that no clock makes thousands of them; none reaches into another one. Where a DEFAULT
+-- partition has rows of these times, they can only go there, and none is made.
 CREATE FUNCTION bridge_make_partition(day date) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET timezone = 'UTC' SET datestyle = 'ISO, MDY' AS $$
 DECLARE
@@ -354,7 +356,7 @@ BEGIN
     at := day::timestamptz;
     FOREACH of IN ARRAY ARRAY['event', 'payload'] LOOP
         SELECT
-            count(*), bool_or(p.since <= at AND p.until > at), max(p.until) FILTER (WHERE p.until <= at),
+            count(p.since), bool_or(p.since <= at AND p.until > at), max(p.until) FILTER (WHERE p.until <= at),
             min(p.since) FILTER (WHERE p.since > at)
         INTO made, is_there, before, behind FROM bridge_partitions() AS p WHERE p.parent = of;
         CONTINUE WHEN is_there;
@@ -373,20 +375,27 @@ BEGIN
         WHILE to_regclass(quote_ident(part)) IS NOT NULL LOOP
             part := part || '_';
         END LOOP;
-        EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', part, of);
-        EXECUTE format('COMMENT ON TABLE %I IS %L', part, format('Rows of %s from %s up to %s.', of, begins, ends));
-        IF of = 'event' THEN
-            EXECUTE format('ALTER TABLE event ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', part, begins, ends);
-        ELSE
-            EXECUTE format('ALTER TABLE payload ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)',
-                part, bridge_month(begins), bridge_month(ends));
-        END IF;
+        BEGIN
+            EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', part, of);
+            EXECUTE format('COMMENT ON TABLE %I IS %L', part, format('Rows of %s from %s up to %s.', of, begins, ends));
+            IF of = 'event' THEN
+                EXECUTE format('ALTER TABLE event ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', part, begins, ends);
+            ELSE
+                EXECUTE format('ALTER TABLE payload ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)',
+                    part, bridge_month(begins), bridge_month(ends));
+            END IF;
+        EXCEPTION WHEN check_violation THEN
+            IF NOT EXISTS (SELECT FROM bridge_partitions() AS p WHERE p.parent = of AND p.since IS NULL) THEN
+                RAISE;
+            END IF;
+        END;
     END LOOP;
 END
 $$;
 COMMENT ON FUNCTION bridge_make_partition IS 'Makes the partitions of a day (UTC) where they are missing. It acts with the rights of the role that made the tables.';
 
--- One at a time. It waits for no reader: what waits here has all new statements on the table wait behind it.
+-- One at a time. It waits for no reader: what waits here has all new statements on the table wait behind it. Payloads
+-- stay while a DEFAULT partition may have their events.
 CREATE FUNCTION bridge_drop_before(day date) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER SET timezone = 'UTC' SET datestyle = 'ISO, MDY' SET lock_timeout = '25ms' AS $$
 DECLARE
@@ -404,7 +413,8 @@ BEGIN
     ELSE
         SELECT p.name INTO part FROM bridge_partitions() AS p
             WHERE p.parent = 'payload' AND p.until <= day::timestamptz AND NOT EXISTS (
-                SELECT FROM bridge_partitions() AS e WHERE e.parent = 'event' AND e.since < p.until)
+                SELECT FROM bridge_partitions() AS e
+                WHERE e.parent = 'event' AND (e.since IS NULL OR e.since < p.until))
             ORDER BY p.since LIMIT 1;
     END IF;
     IF part IS NOT NULL THEN
@@ -473,24 +483,38 @@ LEFT JOIN LATERAL (
     FROM event AS n WHERE n.sequence = d.sequence AND n.received_at = d.received_at
 ) AS e ON true;
 
--- Closed pieces, then the open one of each device.
+-- Closed pieces, then the open one of each device: certain up to the first gap since the device was heard, uncertain
+-- from there on.
 CREATE VIEW state_interval AS
 SELECT
     d.stream, d.client_id, d.device_id, s.state, s.severity, i.since, i.until, i.us / 1e6::double precision AS seconds,
     i.cause IS NULL AS certain, i.cause,
-    coalesce(i.run_since, i.since) AS run_since
+    coalesce(i.run_since, i.since) AS run_since, false AS lasting
 FROM state_interval_row AS i
 JOIN device_row AS d ON d.device_key = i.device_key
 JOIN state AS s ON s.state_key = i.state_key
 UNION ALL
 SELECT
-    d.stream, d.client_id, d.device_id, s.state, s.severity, d.piece_since, NULL,
-    seconds_between(d.piece_since, now()),
-    g.cause IS NULL, g.cause, d.run_since
+    d.stream, d.client_id, d.device_id, s.state, s.severity, d.piece_since, g.at,
+    seconds_between(d.piece_since, coalesce(g.at, now())),
+    true, NULL, d.run_since, true
 FROM device_row AS d
 JOIN topic AS t ON t.topic_key = d.topic_key
 JOIN state AS s ON s.state_key = d.state_key
 LEFT JOIN coverage AS g ON g.event_id = (
+    SELECT c.event_id FROM coverage AS c
+    WHERE c.topic = t.topic AND c.begins_gap AND c.at >= d.last_seen ORDER BY c.at LIMIT 1
+)
+WHERE g.at IS NULL OR g.at > d.piece_since
+UNION ALL
+SELECT
+    d.stream, d.client_id, d.device_id, s.state, s.severity, g.at, NULL,
+    seconds_between(g.at, now()),
+    false, g.cause, d.run_since, true
+FROM device_row AS d
+JOIN topic AS t ON t.topic_key = d.topic_key
+JOIN state AS s ON s.state_key = d.state_key
+JOIN coverage AS g ON g.event_id = (
     SELECT c.event_id FROM coverage AS c
     WHERE c.topic = t.topic AND c.begins_gap AND c.at >= d.last_seen ORDER BY c.at LIMIT 1
 );
@@ -569,7 +593,7 @@ COMMENT ON COLUMN status_event.origin IS 'The journal entry: journal and positio
 COMMENT ON COLUMN status_event.payload IS 'The JSON of the device, untouched.';
 COMMENT ON COLUMN status_event.stream IS 'The stream of the device: its topic, unless several topics bring the same statuses.';
 
-COMMENT ON VIEW state_interval IS 'The timeline of each device: closed pieces, then the open one.';
+COMMENT ON VIEW state_interval IS 'The timeline of each device: closed pieces, then the open one, in two rows where a gap has begun since the device was heard.';
 COMMENT ON COLUMN state_interval.stream IS 'The same as in status_event.';
 COMMENT ON COLUMN state_interval.client_id IS 'The same as in status_event.';
 COMMENT ON COLUMN state_interval.device_id IS 'The same as in status_event.';
@@ -581,6 +605,7 @@ COMMENT ON COLUMN state_interval.seconds IS 'How long it was, or is up to now.';
 COMMENT ON COLUMN state_interval.certain IS 'No status was missed in it, as far as is known.';
 COMMENT ON COLUMN state_interval.cause IS 'Why it is not certain.';
 COMMENT ON COLUMN state_interval.run_since IS 'Since when the device was in this state, through uncertain pieces.';
+COMMENT ON COLUMN state_interval.lasting IS 'It is the open piece of the device, which its next status may close, or the certain part of it.';
 
 COMMENT ON VIEW fault_episode IS 'The times of each device in states of the severity critical, whichever they were.';
 COMMENT ON COLUMN fault_episode.stream IS 'The same as in status_event.';

@@ -206,24 +206,38 @@ LEFT JOIN state AS s ON s.state_key = d.state_key
 LEFT JOIN event AS e ON e.sequence = d.sequence
 LEFT JOIN payload AS b ON b.payload_key = e.payload_key;
 
--- Closed pieces, then the open one of each device.
+-- Closed pieces, then the open one of each device: certain up to the first gap since the device was heard, uncertain
+-- from there on.
 CREATE VIEW state_interval AS
 SELECT
     d.stream, d.client_id, d.device_id, s.state, s.severity, i.since, i.until, i.us / 1e6 AS seconds,
     i.cause IS NULL AS certain, i.cause,
-    coalesce(i.run_since, i.since) AS run_since
+    coalesce(i.run_since, i.since) AS run_since, 0 AS lasting
 FROM state_interval_row AS i
 JOIN device_row AS d ON d.device_key = i.device_key
 JOIN state AS s ON s.state_key = i.state_key
 UNION ALL
 SELECT
-    d.stream, d.client_id, d.device_id, s.state, s.severity, d.piece_since, NULL,
-    max(0, round((julianday('now') - julianday(d.piece_since)) * 86400, 3)),
-    g.cause IS NULL, g.cause, d.run_since
+    d.stream, d.client_id, d.device_id, s.state, s.severity, d.piece_since, g.at,
+    max(0, round((coalesce(julianday(g.at), julianday('now')) - julianday(d.piece_since)) * 86400, 3)),
+    1, NULL, d.run_since, 1
 FROM device_row AS d
 JOIN topic AS t ON t.topic_key = d.topic_key
 JOIN state AS s ON s.state_key = d.state_key
 LEFT JOIN coverage AS g ON g.event_id = (
+    SELECT c.event_id FROM coverage AS c
+    WHERE c.topic = t.topic AND c.begins_gap = 1 AND c.at >= d.last_seen ORDER BY c.at LIMIT 1
+)
+WHERE g.at IS NULL OR g.at > d.piece_since
+UNION ALL
+SELECT
+    d.stream, d.client_id, d.device_id, s.state, s.severity, g.at, NULL,
+    max(0, round((julianday('now') - julianday(g.at)) * 86400, 3)),
+    0, g.cause, d.run_since, 1
+FROM device_row AS d
+JOIN topic AS t ON t.topic_key = d.topic_key
+JOIN state AS s ON s.state_key = d.state_key
+JOIN coverage AS g ON g.event_id = (
     SELECT c.event_id FROM coverage AS c
     WHERE c.topic = t.topic AND c.begins_gap = 1 AND c.at >= d.last_seen ORDER BY c.at LIMIT 1
 );

@@ -66,6 +66,7 @@ pub(super) struct Far {
     warning: Option<String>,
     by: By,
     attempt_interval: Duration,
+    flood_interval: Duration,
     batch_max: usize,
 }
 
@@ -89,6 +90,7 @@ impl Default for Far {
             warning: None,
             by: By::Them,
             attempt_interval: Duration::ZERO,
+            flood_interval: Duration::ZERO,
             batch_max: Capabilities::default().batch_max,
         }
     }
@@ -161,6 +163,7 @@ impl Sink for Fake {
         Capabilities {
             keeps_cursor: far.own.is_some(),
             attempt_interval: far.attempt_interval,
+            flood_interval: far.flood_interval,
             batch_max: far.batch_max,
             ..Capabilities::default()
         }

@@ -92,23 +92,43 @@ pub(super) async fn heard(path: &Path) -> Result<Heard, Error> {
 
 async fn read(connection: &mut SqliteConnection) -> Result<Heard, sqlx::Error> {
     const TOPICS: &str = "SELECT topic, at FROM coverage WHERE heard ORDER BY topic";
-    const PROOF: &str = "SELECT coalesce((SELECT received_at FROM (SELECT position, kind, \
-         received_at FROM entry WHERE position > heard_position ORDER BY position DESC LIMIT ?) \
-         WHERE kind IN ('status', 'undecodable') ORDER BY position DESC LIMIT 1), heard_at) \
-         FROM journal";
     let topics: Vec<(String, i64)> = sqlx::query_as(TOPICS).fetch_all(&mut *connection).await?;
     let topic = |(name, at): (String, _)| Ok((name.into(), timestamp(at)?));
-    let proven_at: Option<i64> = sqlx::query_scalar(PROOF)
-        .bind(NEWEST_ENTRIES)
-        .fetch_one(connection)
-        .await?;
     Ok(Heard {
         topics: topics
             .into_iter()
             .map(topic)
             .collect::<Result<_, sqlx::Error>>()?,
-        proven_at: proven_at.map(timestamp).transpose()?,
+        proven_at: proof(connection).await?,
     })
+}
+
+/// The last time at which the link was known to live; `None`: nothing was ever received.
+pub(super) async fn proven_at(
+    connection: &mut SqliteConnection,
+) -> Result<Option<Timestamp>, Error> {
+    proof(connection)
+        .await
+        .map_err(failed("read when the link was last known to live"))
+}
+
+async fn proof(connection: &mut SqliteConnection) -> Result<Option<Timestamp>, sqlx::Error> {
+    // What a snapshot says is of its own time: a gap that began before would not be its devices'.
+    const PROOF: &str = "WITH newest AS (SELECT position, kind, received_at FROM entry \
+             WHERE position > (SELECT heard_position FROM journal) AND kind <> 'resync' \
+             ORDER BY position DESC LIMIT ?), \
+         received AS (SELECT position, received_at FROM newest \
+             WHERE kind IN ('status', 'undecodable') ORDER BY position DESC LIMIT 1), \
+         proven AS (SELECT coalesce((SELECT position FROM received), heard_position) AS position, \
+             coalesce((SELECT received_at FROM received), heard_at) AS at FROM journal), \
+         resynced AS (SELECT max(entry.received_at) AS at FROM entry, proven \
+             WHERE entry.position > proven.position AND kind = 'resync') \
+         SELECT coalesce(max(proven.at, resynced.at), proven.at, resynced.at) FROM proven, resynced";
+    let proven_at: Option<i64> = sqlx::query_scalar(PROOF)
+        .bind(NEWEST_ENTRIES)
+        .fetch_one(connection)
+        .await?;
+    proven_at.map(timestamp).transpose()
 }
 
 #[cfg(test)]
@@ -118,8 +138,9 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::journal::{Journal, NewBatch, NewContent, NewEntry, Settings};
+    use crate::journal::{Journal, NewBatch, NewContent, NewEntry, Settings, Unchanged};
     use crate::model::CoverageCause;
+    use crate::pipeline::StatusKey;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(1_700_000_000 + second).unwrap()
@@ -138,6 +159,26 @@ mod tests {
                 serde_json::to_vec(&coverage).unwrap().into()
             }),
             content: coverage.map_or(NewContent::sample(), |_| NewContent::Coverage),
+        }
+    }
+
+    /// What a snapshot says of a device.
+    fn snapshot(device: i64, second: i64) -> NewEntry {
+        let key = StatusKey {
+            client_id: "1".to_owned(),
+            device_id: device.to_string(),
+            old_state: None,
+            new_state: format!("since {second}"),
+            event_key: None,
+            shared_hash: None,
+        };
+        NewEntry {
+            content: NewContent::Resync {
+                stream: "a".into(),
+                key,
+                unchanged: Unchanged::Confirms,
+            },
+            ..entry("a", second, None)
         }
     }
 
@@ -181,12 +222,28 @@ mod tests {
         heard(&[("a", 5)], Some(9)).await;
         append(&journal, vec![entry("a", 10, None)]).await;
         heard(&[("a", 5)], Some(10)).await;
+        // A snapshot may be taken in behind messages that are newer than it.
+        append(&journal, vec![snapshot(1, 8)]).await;
+        heard(&[("a", 5)], Some(10)).await;
+        append(
+            &journal,
+            (0..=NEWEST_ENTRIES)
+                .map(|device| snapshot(device, 9))
+                .collect(),
+        )
+        .await;
+        heard(&[("a", 5)], Some(10)).await;
+        append(&journal, vec![snapshot(3, 12)]).await;
+        heard(&[("a", 5)], Some(12)).await;
+        journal.log.link_proven(at(13)).await.unwrap();
+        append(&journal, vec![snapshot(4, 11)]).await;
+        heard(&[("a", 5)], Some(13)).await;
         // The proof outlives the entries.
         journal.cursors.register_sinks(&[]).await.unwrap();
         while journal.log.status().oldest.is_some() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        heard(&[("a", 5)], Some(10)).await;
+        heard(&[("a", 5)], Some(13)).await;
         let status = journal.log.status();
         assert_eq!((status.accepted, status.undecodable), (2, 0));
         writer.abort();

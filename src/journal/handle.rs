@@ -17,7 +17,7 @@ use super::last_states::{LastStates, Met};
 use super::lock::{Left, Mark};
 use super::log::{Log, QUEUE_BYTES_MAX};
 use super::writer::{Known, Queue, Writer};
-use super::{Error, Settings, disk, file, last_state_rows};
+use super::{Error, Settings, coverage, disk, file, last_state_rows};
 use crate::model::Position;
 
 /// Batches that may wait for a commit: enough for single entries from many callers at once.
@@ -87,6 +87,7 @@ impl Journal {
             believed_at => believed_at?,
         };
         let size = last_state_rows::size(&mut opened.connection).await?;
+        let proven_at = coverage::proven_at(&mut opened.connection).await?;
         let known = last_state_rows::newest(&mut opened.connection).await?;
         let saved = last_state_rows::position(&mut opened.connection).await?;
         let mut last_states = LastStates::new(settings, size, known, saved, state.head());
@@ -96,7 +97,7 @@ impl Journal {
             state: Arc::clone(&state),
             last_states,
             begin,
-            newest,
+            proven_at,
             believed_at,
         };
         let mut writer = Writer::new(settings.clone(), opened, known, queue, check)?;

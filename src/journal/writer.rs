@@ -88,7 +88,8 @@ pub struct Writer {
     pub(super) mark_missing: bool,
     /// When the last log line about evictions was written.
     drop_said: Option<Instant>,
-    /// When something was received last, in the log's order.
+    /// The newest proof that the link lived: what was received last in the log's order, or what was
+    /// said of it since.
     proven_at: Option<Timestamp>,
     /// The watermarks of the dead letters.
     pub(super) dlq_watch: DlqWatch,
@@ -111,8 +112,8 @@ pub(super) struct Known {
     pub(super) state: Arc<State>,
     pub(super) last_states: LastStates,
     pub(super) begin: LogStart,
-    /// When the newest entry was received.
-    pub(super) newest: Option<Timestamp>,
+    /// The last time at which the link was known to live.
+    pub(super) proven_at: Option<Timestamp>,
     /// The time that was believed last.
     pub(super) believed_at: Timestamp,
 }
@@ -144,7 +145,7 @@ impl Writer {
             state,
             last_states,
             begin,
-            newest,
+            proven_at,
             believed_at,
         } = known;
         let dlq_watch = DlqWatch::new(&settings);
@@ -166,7 +167,7 @@ impl Writer {
             wal_held: None,
             mark_missing: false,
             drop_said: None,
-            proven_at: newest,
+            proven_at,
             dlq_watch,
             expire_at: Instant::now(),
             out_of_space: false,
@@ -468,6 +469,7 @@ impl Writer {
             group,
             changed: written.changed,
         };
+        self.prove(&on_its_way);
         // It is on disk with the next sync: without it, the gap after a power cut is longer.
         match on_its_way.group.is_proof() {
             true => self.publish_one(on_its_way)?,
@@ -669,6 +671,22 @@ impl Writer {
         Ok(())
     }
 
+    /// Takes note of when the link lived, by what is written.
+    fn prove(&mut self, written: &WrittenGroup) {
+        for entry in &written.entries {
+            match entry.content.kind() {
+                kind if kind.is_received() => self.proven_at = Some(entry.received_at),
+                EntryKind::Resync => self.proven_at = self.proven_at.max(Some(entry.received_at)),
+                _ => {}
+            }
+        }
+        for QueuedCommand { command, .. } in &written.group.commands {
+            if let Command::LinkProven { at } = command {
+                self.proven_at = Some(*at);
+            }
+        }
+    }
+
     /// Takes note of a group that is written, and has it synced.
     fn wrote(&mut self, written: WrittenGroup) {
         let entries = &written.entries;
@@ -688,9 +706,6 @@ impl Writer {
             bodies + ENTRY_BYTES * entries.len() as u64,
             Ordering::Relaxed,
         );
-        let is_received = |entry: &&Entry| entry.content.kind().is_received();
-        let received = entries.iter().rfind(is_received);
-        self.proven_at = received.map(|entry| entry.received_at).or(self.proven_at);
         self.retention.wrote(entries);
         self.checkpoint.wrote(entries);
         self.checkpoint.begin(&self.settings.path);

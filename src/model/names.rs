@@ -99,6 +99,14 @@ impl Names {
         chosen
     }
 
+    /// The serial numbers of the wanted labels, in order.
+    pub fn serials_of(&self, wanted: impl Fn(&Label) -> bool) -> Vec<Arc<str>> {
+        let wanted = self.serials.iter().filter(|(_, label)| wanted(label));
+        let mut serials: Vec<Arc<str>> = wanted.map(|(serial, _)| Arc::clone(serial)).collect();
+        serials.sort_unstable();
+        serials
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.devices.len() + self.serials.len()

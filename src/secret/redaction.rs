@@ -11,7 +11,8 @@ use aho_corasick::AhoCorasick;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use super::spellings::{base64_spellings, spellings};
+use super::spellings::{base64_spellings, hex_spellings, spellings};
+use super::unescaped::Unescaped;
 
 /// A shorter value gives nothing away, and stands in many a text by chance.
 const CHARS_MIN: usize = 4;
@@ -274,8 +275,9 @@ impl Matcher {
                 patterns.push(spelling);
                 words.push(is_short || within == Within::Words);
             }
-            // What stands beside it in base64 is no word.
-            for spelling in base64_spellings(value) {
+            // What stands beside it in base64 or in digits is no word.
+            let encoded = base64_spellings(value).into_iter();
+            for spelling in encoded.chain(hex_spellings(value)) {
                 patterns.push(spelling);
                 words.push(false);
             }
@@ -295,10 +297,17 @@ impl Matcher {
         let Some(automaton) = &self.automaton else {
             return Cow::Borrowed(text);
         };
-        let mut secrets = self.found(automaton, text).into_iter().peekable();
-        if secrets.peek().is_none() {
+        let mut secrets = self.found(automaton, text.as_bytes());
+        // Any character may be escaped, also one that needs it not.
+        if let Some(unescaped) = Unescaped::of(text) {
+            let found = self.found(automaton, &unescaped.bytes);
+            secrets.extend(found.iter().map(|secret| unescaped.place(secret)));
+        }
+        if secrets.is_empty() {
             return Cow::Borrowed(text);
         }
+        // One may begin within another, or within what is none.
+        secrets.sort_unstable_by_key(|secret| secret.start);
         let mut redacted = String::new();
         let mut done = 0;
         for secret in secrets {
@@ -313,30 +322,27 @@ impl Matcher {
         Cow::Owned(redacted)
     }
 
-    /// Where secrets stand, in the order of their beginnings. One may begin within another, or
-    /// within what is none.
-    fn found(&self, automaton: &AhoCorasick, text: &str) -> Vec<Range<usize>> {
+    /// Where secrets stand.
+    fn found(&self, automaton: &AhoCorasick, text: &[u8]) -> Vec<Range<usize>> {
         let found = automaton.find_overlapping_iter(text).filter(|found| {
             let counts_as_word_only = self.words[found.pattern().as_usize()];
             !counts_as_word_only || is_word(text, found.start(), found.end())
         });
-        let mut secrets: Vec<Range<usize>> = found.map(|found| found.range()).collect();
-        secrets.sort_unstable_by_key(|secret| secret.start);
-        secrets
+        found.map(|found| found.range()).collect()
     }
 }
 
 /// Chinese has no blanks between its words: only ASCII's letters and digits go on with one.
-fn is_word(text: &str, start: usize, end: usize) -> bool {
-    let goes_on = |c: char| c.is_ascii_alphanumeric();
+fn is_word(text: &[u8], start: usize, end: usize) -> bool {
+    let goes_on = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
     let (before, behind) = (&text[..start], &text[end..]);
-    let begins = !before.ends_with(goes_on) || ends_with_escape(before);
-    begins && !behind.starts_with(goes_on)
+    let begins = !goes_on(before.last()) || ends_with_escape(before);
+    begins && !goes_on(behind.first())
 }
 
 /// Whether the last characters are one that is escaped, such as `%3A` or `\n`.
-fn ends_with_escape(text: &str) -> bool {
-    let mut last = text.bytes().rev();
+fn ends_with_escape(text: &[u8]) -> bool {
+    let mut last = text.iter().rev().copied();
     let (third, second, first) = (last.next(), last.next(), last.next());
     let is_hex = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_hexdigit());
     let is_percent = first == Some(b'%') && is_hex(second) && is_hex(third);
@@ -369,6 +375,37 @@ mod tests {
         check(&both, Anything, "hunter2+x+more", "…");
         let basic = "Basic bGFiOmh1bnRlcjIreA==";
         check(&["hunter2+x"], Anything, basic, "Basic bGFiOm…A==");
+    }
+
+    #[test]
+    fn a_secret_is_masked_in_digits_and_whichever_of_its_characters_are_escaped() {
+        use Within::{Anything, Words};
+        for (text, expected) in [
+            ("key 68756e746572322b78!", "key …!"),
+            ("key 00:68756E746572322B7800", "key 00:…00"),
+            (
+                r"a \u0068\u0075\u006e\u0074\u0065\u0072\u0032\u002b\u0078 b",
+                "a … b",
+            ),
+            (r"a \u0068unte\u0072\u0032\u002Bx b \u0041", r"a … b \u0041"),
+            (r"a \\u0068unte\\u0072\\u0032\\u002Bx b", "a … b"),
+            (r"\x68unter2+x h%75nter2%2bx &#104;unter2+x", "… … …"),
+            ("故hunter2+x%41", "故…%41"),
+        ] {
+            check(&["hunter2+x"], Anything, text, expected);
+        }
+        check(
+            &["operator"],
+            Words,
+            r"\u006fperator co\u006fperator",
+            r"… co\u006fperator",
+        );
+        check(
+            &["密码一二三四五六"],
+            Anything,
+            r"x\u5bc6\u7801一二三四\u4E94六y",
+            "x…y",
+        );
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! How a secret may stand in a text: as it is, or as a URL, a JSON text, HTML, a STOMP header or
-//! base64 has it.
+//! How a secret may stand in a text: as it is, or as a URL, a JSON text, HTML, a STOMP header,
+//! base64 or hexadecimal digits have it.
 
 use std::collections::BTreeSet;
 
@@ -53,7 +53,7 @@ const USERINFO: &AsciiSet = &QUERY
 /// Characters of base64 that are as random as the secret: fewer stand in a text by chance.
 const BASE64_CHARS_MIN: usize = 8;
 
-/// The secret in each spelling, but for base64.
+/// The secret in each spelling, but for base64 and hexadecimal digits.
 pub(super) fn spellings(secret: &str) -> BTreeSet<String> {
     let mut all = BTreeSet::from([secret.to_owned()]);
     for set in [NON_ALPHANUMERIC, UNRESERVED, COMPONENT, QUERY, USERINFO] {
@@ -74,6 +74,12 @@ pub(super) fn spellings(secret: &str) -> BTreeSet<String> {
 /// The secret's part of a base64 text, wherever the secret begins in it.
 pub(super) fn base64_spellings(secret: &str) -> BTreeSet<String> {
     (0..3).flat_map(|offset| base64(secret, offset)).collect()
+}
+
+/// The secret's bytes as hexadecimal digits.
+pub(super) fn hex_spellings(secret: &str) -> [String; 2] {
+    let lower: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+    [lower.to_ascii_uppercase(), lower]
 }
 
 /// `%2B` as some write it.

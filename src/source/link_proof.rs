@@ -1,7 +1,9 @@
 //! When the server was last heard, and when to write that to the journal. It takes the time.
 //!
 //! A received message is proof by itself. If only signs of life come, the last of them is written
-//! now and then. So a start after a crash knows until when the topics were heard.
+//! now and then. So a start after a crash knows until when the topics were heard. A snapshot tells
+//! the states of its time: the gap after a crash begins no earlier, or the devices would seem to be
+//! heard since.
 
 use std::time::{Duration, Instant};
 
@@ -15,6 +17,8 @@ const INTERVAL: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct LinkProof {
     last_byte: Timestamp,
+    /// The time of the newest snapshot.
+    snapshot: Timestamp,
     /// The newest one that the journal has, or is being given.
     kept: Timestamp,
     kept_since: Instant,
@@ -25,6 +29,7 @@ impl LinkProof {
     pub(super) fn new(at: Timestamp, now: Instant) -> LinkProof {
         LinkProof {
             last_byte: at,
+            snapshot: Timestamp::MIN,
             kept: at,
             kept_since: now,
         }
@@ -35,6 +40,16 @@ impl LinkProof {
         self.last_byte = at;
     }
 
+    /// A snapshot of that time is taken in.
+    pub(super) fn snapshot(&mut self, at: Timestamp) {
+        self.snapshot = at;
+    }
+
+    /// What the journal is to have.
+    fn newest(&self) -> Timestamp {
+        self.last_byte.max(self.snapshot)
+    }
+
     /// When something last came.
     pub(super) fn last_byte(&self) -> Timestamp {
         self.last_byte
@@ -42,15 +57,15 @@ impl LinkProof {
 
     /// A commit carries received messages.
     pub(super) fn carried(&mut self, now: Instant) {
-        (self.kept, self.kept_since) = (self.last_byte, now);
+        (self.kept, self.kept_since) = (self.newest(), now);
     }
 
     /// The proof to write to the journal now; `None`: the journal has it, or got one lately.
     pub(super) fn take(&mut self, now: Instant) -> Option<Timestamp> {
-        let due = self.last_byte != self.kept && self.kept_since + INTERVAL <= now;
+        let due = self.newest() != self.kept && self.kept_since + INTERVAL <= now;
         due.then(|| {
             self.carried(now);
-            self.last_byte
+            self.kept
         })
     }
 }
@@ -76,5 +91,19 @@ mod tests {
         assert_eq!(proof.take(start + 69 * second), None);
         assert_eq!(proof.take(start + 70 * second), Some(at + 61 * second));
         assert_eq!(proof.last_byte(), at + 61 * second);
+    }
+
+    #[test]
+    fn a_snapshot_on_a_quiet_link_moves_the_proof_and_not_the_last_byte() {
+        let (start, at) = (Instant::now(), Timestamp::UNIX_EPOCH);
+        let second = Duration::from_secs(1);
+        let mut proof = LinkProof::new(at, start);
+        proof.snapshot(at + 60 * second);
+        assert_eq!(proof.take(start + 60 * second), Some(at + 60 * second));
+        assert_eq!(proof.last_byte(), at);
+        proof.heard(at + 50 * second);
+        assert_eq!(proof.take(start + 99 * second), None, "it never goes back");
+        proof.heard(at + 70 * second);
+        assert_eq!(proof.take(start + 70 * second), Some(at + 70 * second));
     }
 }

@@ -108,6 +108,85 @@ fn columns(csv: &str, names: &[&str]) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn the_state_before_has_the_name_that_the_other_states_have() {
+    let said = |position, word: &str, state: &str, before: Option<&str>| {
+        Event::from(StatusEvent {
+            new_state: word.to_owned(),
+            old_state: before.map(str::to_owned),
+            ..status(JOURNAL, position, "7", state)
+        })
+    };
+    let events = [
+        said(1, "正常", "normal", None),
+        said(2, "故障", "fault", Some("正常")),
+        said(3, "离线", "offline", Some("无名")),
+    ];
+    for database in Database::both().await {
+        let mut sink = start(database.settings(None));
+        sink.open(JOURNAL).await.unwrap();
+        sink.attempt(batch(&events)).await.unwrap();
+        sink.close().await;
+        let folder = configured(&database);
+        let table = answer(folder.path(), "events");
+        let cells: Vec<Vec<&str>> = table
+            .lines()
+            .map(|line| line.split_whitespace().collect())
+            .collect();
+        for (state, before) in [("fault", "normal"), ("offline", "无名")] {
+            let pair = |line: &&Vec<&str>| line.windows(2).any(|pair| pair == [state, before]);
+            assert!(cells.iter().any(|line| pair(&line)), "{table}");
+        }
+        // Other programs get what was sent.
+        let csv = answer(folder.path(), "events --format csv");
+        let sent = columns(&csv, &["old_state", "state"]);
+        assert_eq!(sent[1], "正常 fault", "{csv}");
+    }
+}
+
+#[tokio::test]
+async fn a_gap_that_lasts_takes_from_availability_what_it_lasts_and_no_more() {
+    let now = jiff::Timestamp::now();
+    let hours_ago = |hours| now - jiff::SignedDuration::from_hours(hours);
+    let normal = StatusEvent {
+        severity: Severity::Ok,
+        new_state: "normal".to_owned(),
+        received_at: hours_ago(24 * 90),
+        ..status(JOURNAL, 2, "7", "normal")
+    };
+    let heard = |position, hours, cause| {
+        let at = hours_ago(hours).to_string();
+        Event::from(coverage(JOURNAL, position, "map-1", &at, cause))
+    };
+    let events = [
+        heard(1, 24 * 90, None),
+        normal.into(),
+        heard(3, 1, Some(CoverageCause::ConnectionLost)),
+    ];
+    for database in Database::both().await {
+        let mut sink = start(database.settings(None));
+        sink.open(JOURNAL).await.unwrap();
+        sink.attempt(batch(&events)).await.unwrap();
+        sink.idle().await.unwrap();
+        sink.close().await;
+        let folder = configured(&database);
+        let json = answer(folder.path(), "availability --since 3d --format json");
+        let row: serde_json::Value = serde_json::from_str(json.trim()).unwrap();
+        let seconds = |name: &str| row[name].as_f64().unwrap();
+        let uncertain = seconds("uncertain_seconds");
+        assert!((3600.0..3700.0).contains(&uncertain), "{row}");
+        assert!(seconds("available_seconds") > 2.0 * 86_400.0, "{row}");
+        assert_eq!(row["percent"], 100.0, "{row}");
+        // As two rows: three months of it are certain.
+        let certain = "state_interval WHERE certain AND lasting AND until IS NOT NULL \
+                       AND seconds > 89 * 86400";
+        assert_eq!(database.count(certain).await, 1, "{}", database.url());
+        let uncertain = "state_interval WHERE NOT certain AND lasting AND until IS NULL \
+                         AND cause = 'connection_lost' AND seconds BETWEEN 3600 AND 3700";
+        assert_eq!(database.count(uncertain).await, 1, "{}", database.url());
+    }
+}
+
+#[tokio::test]
 async fn both_databases_answer_the_same() {
     let [sqlite, postgres] = Database::both().await;
     let folders = [told(&sqlite).await, told(&postgres).await];

@@ -259,8 +259,18 @@ const DEFINITION: &str = "\
         FROM spanned WHERE fault_since IS NOT NULL \
         GROUP BY device_key, fault, fault_since HAVING count(next_at) = count(*)), \
     lasting AS ( \
-        SELECT device_key, min(at) AS since, state, run_since, fault_since FROM spanned \
-        GROUP BY device_key, piece, state, run_since, fault_since HAVING count(next_at) < count(*)) ";
+        SELECT device_key, min(at) AS since, state, run_since, fault_since, max(at) AS heard, \
+            max(topic_key) FILTER (WHERE next_at IS NULL) AS topic_key FROM spanned \
+        GROUP BY device_key, piece, state, run_since, fault_since HAVING count(next_at) < count(*)), \
+    heard AS ( \
+        SELECT l.*, (SELECT min(g.since) FROM coverage_gap AS g JOIN topic AS t ON t.topic = g.topic \
+            WHERE t.topic_key = l.topic_key AND g.since >= l.heard) AS gap_at FROM lasting AS l), \
+    timeline AS ( \
+        SELECT device_key, since, until, state, kind, run_since, 'closed' AS part FROM piece \
+        UNION ALL SELECT device_key, since, gap_at, state, 'certain', run_since, 'lasting' \
+            FROM heard WHERE gap_at IS NULL OR since < gap_at \
+        UNION ALL SELECT device_key, gap_at, NULL, state, 'uncertain', run_since, 'lasting' \
+            FROM heard WHERE gap_at IS NOT NULL) ";
 
 /// Rows as texts that both databases write alike, in an order of their own.
 async fn rows(
@@ -306,6 +316,16 @@ const LASTING: [(&str, bool); 5] = [
     ("run_since", true),
     ("fault_since", true),
 ];
+/// As users see it.
+const TIMELINE: [(&str, bool); 7] = [
+    ("device_key", false),
+    ("since", true),
+    ("until", true),
+    ("state", false),
+    ("kind", false),
+    ("run_since", true),
+    ("part", false),
+];
 const DAY: [(&str, bool); 5] = [
     ("day", false),
     ("device_key", false),
@@ -324,6 +344,11 @@ const KEPT_EPISODES: &str = "(SELECT device_key, coalesce(fault_since, since) AS
     FROM state_interval_row WHERE ends_fault) AS kept";
 const KEPT_LASTING: &str = "(SELECT device_key, piece_since AS since, s.state, run_since, \
     fault_since FROM device_row AS d JOIN state AS s ON s.state_key = d.state_key) AS kept";
+const KEPT_TIMELINE: &str = "(SELECT d.device_key, since, until, state, \
+    i.run_since, CASE WHEN certain THEN 'certain' ELSE 'uncertain' END AS kind, \
+    CASE WHEN lasting THEN 'lasting' ELSE 'closed' END AS part \
+    FROM state_interval AS i JOIN device_row AS d ON d.stream = i.stream \
+        AND d.client_id = i.client_id AND d.device_id = i.device_id) AS kept";
 const KEPT_DAYS: &str = "(SELECT day, device_key, state_key, (certain_us + 500000) / 1000000 AS certain, \
     (uncertain_us + 500000) / 1000000 AS uncertain FROM state_daily_row \
     WHERE certain_us >= 500000 OR uncertain_us >= 500000) AS kept";
@@ -350,12 +375,13 @@ const DAYS: &str = "\
             sum(CASE WHEN certain THEN 0 ELSE seconds END) AS uncertain \
         FROM part WHERE seconds > 0 GROUP BY 1, 2, 3) ";
 
-async fn holds(database: &Database, seed: u64) -> Vec<String> {
+pub(crate) async fn holds(database: &Database, seed: u64) -> Vec<String> {
     let mut told = Vec::new();
     for (columns, kept, defined) in [
         (&PIECE[..], KEPT_PIECES, "piece"),
         (&EPISODE[..], KEPT_EPISODES, "episode"),
         (&LASTING[..], KEPT_LASTING, "lasting"),
+        (&TIMELINE[..], KEPT_TIMELINE, "timeline"),
     ] {
         let kept = rows(database, columns, kept, "").await;
         let defined_rows = rows(database, columns, defined, DEFINITION).await;

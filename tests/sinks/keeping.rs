@@ -102,6 +102,29 @@ async fn days_are_those_of_the_zone_up_to_midnight_and_of_another_one_where_it_c
 }
 
 #[tokio::test]
+async fn a_day_of_25_hours_has_them_in_both_databases() {
+    // Berlin has 02:30 twice on the 26th.
+    let begins: Timestamp = "2025-10-24T23:00:00Z".parse().unwrap();
+    let events = [
+        at(1, "normal", begins),
+        at(2, "fault", begins + SignedDuration::from_hours(24 + 2)),
+        at(3, "normal", begins + 3 * DAY),
+    ];
+    for database in Database::both().await {
+        let mut sink = open(in_zone(&database, "Europe/Berlin", None)).await;
+        sink.attempt(batch(&events)).await.unwrap();
+        sink.close().await;
+        let berlin = [
+            "2025-10-25 normal 82800 0 0",
+            "2025-10-26 fault 79200 0 1",
+            "2025-10-26 normal 10800 0 0",
+            "2025-10-27 fault 86400 0 0",
+        ];
+        assert_eq!(days(&database).await[..4], berlin, "{}", database.url());
+    }
+}
+
+#[tokio::test]
 async fn another_zone_costs_a_start_nothing_and_the_days_before_go_in_pieces() {
     const MANY: usize = 5000;
     let begins: Timestamp = "2026-03-28T22:00:00Z".parse().unwrap();

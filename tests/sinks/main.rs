@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 mod asked;
+mod backup;
+mod bad_input;
 mod bodies;
 mod coverage;
 mod events;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use stomp_bridge::model::{Position, StatusEvent};
-use stomp_bridge::sinks::{Batch, Reason, Settings, Sink};
+use stomp_bridge::sinks::{Batch, Reason, Settings, Sink, probe};
 
 use crate::events::{JOURNAL, batch, event, events, start, status};
 use crate::history::Database;
@@ -208,6 +208,14 @@ async fn what_is_older_than_the_oldest_partition_gets_no_row_and_is_counted() {
     assert_eq!(database.count("status_event").await, 1);
     let counted = setting(&database, "statuses_too_old").await;
     assert_eq!(counted, [Some("4".to_owned())]);
+    // An operator sees it, and so does who asks what became of one of them.
+    let warning = sink.warning().unwrap_or_default();
+    assert!(
+        warning.contains("4 statuses have got no row: they are older than"),
+        "{warning}"
+    );
+    let answer = sink.answer().unwrap_or_default();
+    assert_eq!(answer, "1 row stored, 4 older than the kept rows");
     // The device is known by it all the same.
     let fresh = "SELECT state || ' ' || last_seen::date FROM device_current \
                  WHERE device_id = 'fresh' AND payload IS NULL";
@@ -222,6 +230,68 @@ async fn what_is_older_than_the_oldest_partition_gets_no_row_and_is_counted() {
         sink.attempt(again).await.unwrap();
     }
     assert_eq!(database.count("status_event").await, 1);
+}
+
+#[tokio::test]
+async fn a_default_partition_that_somebody_has_made_is_named_and_statuses_are_stored() {
+    const RETENTION: Option<Duration> = Some(Duration::from_secs(100 * 86_400));
+    let now = Timestamp::now();
+    let soon = now + SignedDuration::from_hours(24 * 70);
+    let later = now + SignedDuration::from_hours(24 * 140);
+    for more in FEW_AND_MANY {
+        let database = Database::postgres().await;
+        let mut sink = open(kept_for(&database, RETENTION)).await;
+        sink.attempt(batch(&[at(1, now)])).await.unwrap();
+        assert_eq!(sink.warning(), None);
+        // Rows of somebody's own, one of them of a time that has no partition yet.
+        database
+            .execute(&format!(
+                "CREATE TABLE \"Rest\" PARTITION OF event DEFAULT; \
+                 INSERT INTO event (sequence, position, received_at, journal_key, device_key, topic_key, \
+                     state_key, profile_key, changed, missed_transition, payload) \
+                 SELECT -1, -1, '{soon}', journal_key, device_key, topic_key, state_key, profile_key, \
+                     false, false, '{{}}' FROM event LIMIT 1"
+            ))
+            .await;
+        for again in [false, true] {
+            if again {
+                // It is said at the start, too.
+                sink.close().await;
+                sink = open(kept_for(&database, RETENTION)).await;
+            } else {
+                let given = (2..4 + more).map(|position| at(position, soon));
+                let given: Vec<StatusEvent> = given.chain([at(4 + more, later)]).collect();
+                assert_eq!(sink.attempt(batch(&given)).await, Ok(()));
+            }
+            let warning = sink.warning().unwrap_or_default();
+            for part in [
+                "Rest is a DEFAULT partition, which the daemon has not made",
+                "ALTER TABLE event DETACH PARTITION \"Rest\"",
+            ] {
+                assert!(warning.contains(part), "{warning}");
+            }
+        }
+        let found = probe(kept_for(&database, RETENTION)).await.unwrap();
+        assert!(found.contains("but Rest is a DEFAULT partition"), "{found}");
+        // What has a partition of its own goes there.
+        assert_eq!(database.count("\"Rest\"").await, 3 + more as usize);
+        assert_eq!(database.count("status_event").await, 5 + more as usize);
+        let of_later = format!(
+            "bridge_partitions() WHERE parent = 'event' AND since <= '{later}' AND until > '{later}'"
+        );
+        assert_eq!(database.count(&of_later).await, 1);
+        // Nothing is stored twice, and what was done is seen without a restart.
+        let again: Vec<StatusEvent> = (2..4 + more).map(|position| at(position, soon)).collect();
+        sink.attempt(batch(&again)).await.unwrap();
+        assert_eq!(database.count("status_event").await, 5 + more as usize);
+        database
+            .execute("ALTER TABLE event DETACH PARTITION \"Rest\"; DROP TABLE \"Rest\"")
+            .await;
+        let mut sink = open(kept_for(&database, RETENTION)).await;
+        assert_eq!(sink.warning(), None);
+        sink.attempt(batch(&[at(5 + more, soon)])).await.unwrap();
+        assert_eq!(database.count("status_event").await, 3);
+    }
 }
 
 #[tokio::test]

@@ -51,6 +51,36 @@ async fn pieces(database: &Database) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn two_snapshots_of_a_quiet_link_tell_how_long_a_fault_lasted() {
+    use Severity::{Critical, Ok};
+    let events: Vec<Event> = vec![
+        heard(1, "00:00", None),
+        snapshot(said(2, "00:01", "1", "normal", Ok)).into(),
+        snapshot(said(3, "00:02", "1", "fault", Critical)).into(),
+        snapshot(said(4, "00:03", "1", "normal", Ok)).into(),
+        // The link is lost, and the gap begins with the newest snapshot.
+        heard(5, "00:03", Some(CoverageCause::ConnectionLost)),
+    ];
+    for database in Database::both().await {
+        let mut sink = start(database.settings(None));
+        sink.open(JOURNAL).await.unwrap();
+        sink.attempt(batch(&events)).await.unwrap();
+        assert_eq!(
+            pieces(&database).await,
+            [
+                "1 normal 00:01 00:02 certain",
+                "1 fault 00:02 00:03 certain",
+                "1 normal 00:03 now connection_lost",
+            ],
+            "{}",
+            database.url()
+        );
+        let episode = "fault_episode WHERE seconds = 60 AND certain AND uncertain_seconds = 0";
+        assert_eq!(database.count(episode).await, 1, "{}", database.url());
+    }
+}
+
+#[tokio::test]
 async fn a_snapshot_ends_the_uncertainty_of_the_devices_that_it_has() {
     use Severity::{Critical, Ok};
     let before: Vec<Event> = vec![
@@ -80,7 +110,8 @@ async fn a_snapshot_ends_the_uncertainty_of_the_devices_that_it_has() {
                 "1 fault 01:00 02:00 certain",
                 "1 fault 02:00 03:00 connection_lost",
                 "1 fault 03:00 now certain",
-                "2 fault 01:00 now connection_lost",
+                "2 fault 01:00 02:00 certain",
+                "2 fault 02:00 now connection_lost",
                 "3 fault 01:00 02:00 certain",
                 "3 fault 02:00 03:00 connection_lost",
                 "3 normal 03:00 now certain",

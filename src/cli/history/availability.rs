@@ -348,18 +348,10 @@ async fn bars(
     Ok(bars)
 }
 
-/// Adds a piece. One that lasts is certain up to the first gap since its device was heard.
+/// Adds a piece.
 fn add_piece(bar: &mut Bar, row: &Row<'_>) {
-    let Some(since) = row.time("since") else {
-        return;
-    };
-    let (severity, until) = (row.severity(), row.time("until"));
-    match row.time("certain_until") {
-        Some(gap) => {
-            bar.add(severity, true, since, Some(gap));
-            bar.add(severity, false, gap, until);
-        }
-        None => bar.add(severity, row.is("certain"), since, until),
+    if let Some(since) = row.time("since") {
+        bar.add(row.severity(), row.is("certain"), since, row.time("until"));
     }
 }
 

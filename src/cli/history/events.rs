@@ -50,6 +50,9 @@ pub(super) async fn events(args: &EventsArgs) -> anyhow::Result<()> {
     args.device
         .narrow(&mut history, &mut filter, Serials::Asked)
         .await?;
+    if args.output.format() == Format::Table {
+        history.labels.learn_states(&mut history.reader).await;
+    }
     if args.follow {
         return follow(&mut history, filter, &args.output).await;
     }
@@ -92,7 +95,7 @@ fn row(row: &Row<'_>, view: &View<'_>) -> Vec<Cell> {
         device_cell(row),
         name,
         Cell::of(row.severity(), row.text("state")),
-        Cell::text(row.text("old_state")),
+        Cell::text(view.labels.state(row.text("old_state"))),
         Cell::text(note),
         group,
         Cell::text(row.text("topic")),

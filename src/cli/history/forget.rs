@@ -27,7 +27,7 @@ const WAIT: Duration = Duration::from_millis(100);
 pub(super) struct ForgetArgs {
     #[command(flatten)]
     target: Target,
-    /// The device: its client and its id as in 1/7, or a name from [names].
+    /// The device: its client and its id as in 1/7, or a name from [names], also of a serial number.
     #[arg(long, value_name = "DEVICE")]
     device: String,
     /// Only the device of this stream.
@@ -42,9 +42,16 @@ pub(super) struct ForgetArgs {
 struct Known {
     histories: Vec<InHistory>,
     last_states: Vec<ForgottenDevice>,
-    /// By sink.
-    dead_letters: BTreeMap<String, Vec<Position>>,
+    dead_letters: DeadLetters,
     kept: Kept,
+}
+
+/// The dead letters of a device.
+#[derive(Debug, Default)]
+struct DeadLetters {
+    by_sink: BTreeMap<String, Vec<Position>>,
+    /// Client and device of them.
+    devices: BTreeSet<(String, String)>,
 }
 
 struct InHistory {
@@ -54,13 +61,14 @@ struct InHistory {
 }
 
 pub(super) async fn forget(args: &ForgetArgs) -> anyhow::Result<ExitCode> {
-    let names = args.target.names();
-    let device = Device::meant(&args.device, args.stream.as_deref(), names.as_ref())?;
     let readings = Readings::of(&args.target);
     if let Some(problem) = &readings.problem {
         bail!("the configuration has to say what the journal's entries mean: {problem}");
     }
     let mut reader = args.target.reader().await?;
+    let stream = args.stream.as_deref();
+    let by = (&args.target, &readings);
+    let device = Device::meant(&args.device, stream, by, &mut reader).await?;
     let mut known = Known::of(&args.target, &readings, &mut reader, &device).await?;
     let names = known.names();
     match names.as_slice() {
@@ -78,6 +86,8 @@ pub(super) async fn forget(args: &ForgetArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     known.wait(&mut reader).await?;
+    // What has waited may have been rejected meanwhile.
+    known.dead_letters = DeadLetters::of(&readings, &mut reader, &device).await?;
     known.forget(&args.target).await?;
     say!(
         "device {} is forgotten: its next status is that of a new device",
@@ -120,7 +130,7 @@ impl Known {
         Ok(Known {
             histories,
             last_states,
-            dead_letters: dead_letters(readings, reader, device).await?,
+            dead_letters: DeadLetters::of(readings, reader, device).await?,
             kept: readings.kept(reader, device).await?,
         })
     }
@@ -132,7 +142,9 @@ impl Known {
         let last = self.last_states.iter();
         let last = last.map(|it| (&*it.client_id, &*it.device_id));
         // Of two devices, `a/b` of `c` and `b` of `c/a`, the names look the same.
-        let devices: BTreeSet<(&str, &str)> = stored.chain(last).collect();
+        let letters = self.dead_letters.devices.iter();
+        let letters = letters.map(|(client, device)| (&**client, &**device));
+        let devices: BTreeSet<(&str, &str)> = stored.chain(last).chain(letters).collect();
         let names = devices.into_iter();
         names
             .map(|(client, device)| harmless(&format!("{client}/{device}")))
@@ -152,7 +164,7 @@ impl Known {
             let rows = format!("{statuses} statuses, {intervals} intervals, its days and itself");
             [format!("  {}", history.sink), rows]
         });
-        let letters = self.dead_letters.iter().map(|(sink, positions)| {
+        let letters = self.dead_letters.by_sink.iter().map(|(sink, positions)| {
             [
                 format!("  {sink}"),
                 format!("{} dead letters", positions.len()),
@@ -215,7 +227,7 @@ impl Known {
         target
             .carry_out(&AdminCommand::ForgetDevices { devices })
             .await?;
-        for (sink, positions) in &self.dead_letters {
+        for (sink, positions) in &self.dead_letters.by_sink {
             let (sink, which) = (sink.clone(), Which::Positions(positions.clone()));
             target
                 .carry_out(&AdminCommand::Drop { sink, which })
@@ -225,18 +237,22 @@ impl Known {
     }
 }
 
-/// The dead letters of a device, by sink.
-async fn dead_letters(
-    readings: &Readings,
-    reader: &mut Reader,
-    device: &Device,
-) -> anyhow::Result<BTreeMap<String, Vec<Position>>> {
-    let mut found: BTreeMap<String, Vec<Position>> = BTreeMap::new();
-    for letter in reader.dead_letters().await? {
-        let entry = reader.dead_letter(&letter.sink, letter.position).await?;
-        if entry.is_some_and(|entry| readings.is_of(&entry, device)) {
-            found.entry(letter.sink).or_default().push(letter.position);
+impl DeadLetters {
+    /// Those of every sink.
+    async fn of(
+        readings: &Readings,
+        reader: &mut Reader,
+        device: &Device,
+    ) -> anyhow::Result<DeadLetters> {
+        let mut found = DeadLetters::default();
+        for letter in reader.dead_letters().await? {
+            let entry = reader.dead_letter(&letter.sink, letter.position).await?;
+            if let Some(key) = entry.and_then(|entry| readings.key_of(&entry, device)) {
+                let of_sink = found.by_sink.entry(letter.sink).or_default();
+                of_sink.push(letter.position);
+                found.devices.insert(key);
+            }
         }
+        Ok(found)
     }
-    Ok(found)
 }

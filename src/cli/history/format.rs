@@ -1,5 +1,5 @@
 //! Answers for other programs: CSV by RFC 4180, one JSON object a line, and GeoJSON by RFC 7946.
-//! Times are UTC. Nothing is kept in memory.
+//! Times are UTC. A spreadsheet takes no text of CSV for a formula. Nothing is kept in memory.
 
 use std::io::{IsTerminal, stdout};
 
@@ -132,12 +132,12 @@ fn csv(row: &Row<'_>, labels: &Labels) -> String {
         .pairs()
         .map(|(name, value)| match value {
             Value::Number(number) => rounded(name, *number).to_string(),
-            value => quoted(&text(value)),
+            value => cell(&text(value)),
         })
         .collect();
     if row.value("device_id").is_some() && !labels.are_absent() {
         let label = labels.of_row(row).cloned().unwrap_or_default();
-        cells.extend([label.name, label.group].map(|text| quoted(text.as_deref().unwrap_or(""))));
+        cells.extend([label.name, label.group].map(|text| cell(text.as_deref().unwrap_or(""))));
     }
     cells.join(",")
 }
@@ -163,6 +163,25 @@ fn rounded(name: &str, number: f64) -> f64 {
     } else {
         number
     }
+}
+
+/// What a spreadsheet takes for the beginning of a formula; that of Chinese and Japanese has the wide
+/// characters, too.
+const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
+
+/// A text in CSV: what a spreadsheet would take for a formula has a `'` before it, as OWASP advises
+/// against "CSV injection". A number is none.
+fn cell(text: &str) -> String {
+    match text.starts_with(FORMULA) && !is_number(text) {
+        true => quoted(&format!("'{text}")),
+        false => quoted(text),
+    }
+}
+
+/// Whether a text is a number with or without a sign; infinity is none.
+fn is_number(text: &str) -> bool {
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    digits.starts_with(|first: char| first.is_ascii_digit()) && digits.parse::<f64>().is_ok()
 }
 
 /// Section 2: a field with a comma, a quote or a line end stands in quotes, and quotes are doubled.
@@ -276,6 +295,37 @@ mod tests {
         });
         let expected = r#"{"device_id":"a,\"b\"\r\n故障","payload":{"x":1},"seconds":null}"#;
         assert_eq!(object, expected);
+    }
+
+    #[test]
+    fn no_text_of_csv_is_a_formula_and_numbers_stay_numbers() {
+        for (text, expected) in [
+            ("=1+1", "'=1+1"),
+            ("=HYPERLINK(\"x\",1)", "\"'=HYPERLINK(\"\"x\"\",1)\""),
+            ("+cmd|' /C calc'!A0", "'+cmd|' /C calc'!A0"),
+            ("-1+2", "'-1+2"),
+            ("@SUM(A1)", "'@SUM(A1)"),
+            ("\t=1", "'\t=1"),
+            ("\r=1", "\"'\r=1\""),
+            ("＝1", "'＝1"),
+            ("-inf", "'-inf"),
+            ("-", "'-"),
+            ("-7", "-7"),
+            ("+86.5e3", "+86.5e3"),
+            ("'=1", "'=1"),
+            ("1=1", "1=1"),
+            ("故障", "故障"),
+            ("", ""),
+        ] {
+            assert_eq!(cell(text), expected, "{text}");
+        }
+        let values = [
+            Value::Text("=1".to_owned()),
+            Value::Null,
+            Value::Number(-1.5),
+        ];
+        let row = Row::new(FIELDS, &values);
+        assert_eq!(csv(&row, &Labels::default()), "'=1,,-1.5");
     }
 
     #[test]

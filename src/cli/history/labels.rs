@@ -1,5 +1,5 @@
-//! What the devices of a history are called. A view that has no serial numbers still gets the names
-//! that go by them.
+//! What the devices of a history are called, and their states. A view that has no serial numbers
+//! still gets the names that go by them.
 
 use std::collections::HashMap;
 
@@ -14,6 +14,8 @@ pub(super) struct Labels {
     names: Option<Names>,
     /// The devices that are named by their serial numbers.
     by_serial: HashMap<DeviceKey, Label>,
+    /// The names of words that platforms send for states.
+    states: HashMap<String, String>,
 }
 
 impl Labels {
@@ -35,7 +37,27 @@ impl Labels {
                 .each(&question, &Filter::default(), None, &mut each)
                 .await?;
         }
-        Ok(Labels { names, by_serial })
+        Ok(Labels {
+            names,
+            by_serial,
+            states: HashMap::new(),
+        })
+    }
+
+    /// Learns what the history's vocabulary calls each word. Who may not read that sees the words.
+    pub(super) async fn learn_states(&mut self, reader: &mut Reader) {
+        let question = Question::Words;
+        let rows = reader.rows(&question, &Filter::default(), None).await;
+        let pair = |values: &Vec<_>| {
+            let row = Row::new(question.fields(), values);
+            (row.text("word").to_owned(), row.text("state").to_owned())
+        };
+        self.states = rows.unwrap_or_default().iter().map(pair).collect();
+    }
+
+    /// The name of the state that a word stands for.
+    pub(super) fn state<'t>(&'t self, word: &'t str) -> &'t str {
+        self.states.get(word).map_or(word, String::as_str)
     }
 
     /// There are none.

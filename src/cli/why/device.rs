@@ -1,8 +1,8 @@
 //! Which device a person means: `1/7`, `7` of whichever client, or a name.
 
-use anyhow::bail;
+use std::sync::Arc;
 
-use crate::model::{Names, device_key};
+use crate::model::{Label, Names, device_key};
 
 /// A device as it is written on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,33 +11,48 @@ pub(in crate::cli) struct Device {
     text: String,
     /// The devices of that name, where it is one: client and device.
     named: Vec<(String, String)>,
+    /// The serial numbers of that name, whose devices are not looked up yet.
+    serials: Vec<Arc<str>>,
     /// The name of its stream, where only that one is meant.
     pub(in crate::cli) stream: Option<String>,
 }
 
 impl Device {
-    /// The one that a text means: a name of `[names]`, else ids.
-    ///
-    /// # Errors
-    /// `[names]` gives the name to a serial number.
-    pub(in crate::cli) fn meant(
-        text: &str,
-        stream: Option<&str>,
-        names: Option<&Names>,
-    ) -> anyhow::Result<Device> {
-        let named = |names: &Names| names.chosen(|label| label.name.as_deref() == Some(text));
-        let named = names.and_then(named);
-        if named.as_ref().is_some_and(Vec::is_empty) {
-            bail!(
-                "[names] gives the name {text} to a serial number: say client and device, such as \
-                 1/7; `stomp-bridge history devices` shows them"
-            );
-        }
-        Ok(Device {
+    /// The one that a text means: a name of `[names]`, else ids. The devices of serial numbers are
+    /// to be [found](super::serial) first.
+    pub(super) fn written(text: &str, stream: Option<&str>, names: Option<&Names>) -> Device {
+        let is_named = |label: &Label| label.name.as_deref() == Some(text);
+        let named = names.and_then(|names| names.chosen(is_named));
+        let serials = names.map(|names| names.serials_of(is_named));
+        Device {
             text: text.to_owned(),
             named: named.unwrap_or_default(),
+            serials: serials.unwrap_or_default(),
             stream: stream.map(str::to_owned),
-        })
+        }
+    }
+
+    /// As it was written.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The serial numbers whose devices are to be found.
+    pub(super) fn serials(&self) -> &[Arc<str>] {
+        &self.serials
+    }
+
+    /// The same, with these devices of its serial numbers.
+    pub(super) fn with(mut self, devices: Vec<(String, String)>) -> Device {
+        self.named.extend(devices);
+        self.named.sort_unstable();
+        self.named.dedup();
+        self
+    }
+
+    /// Whether it is a name of which no device is known.
+    pub(super) fn is_nobody(&self) -> bool {
+        self.named.is_empty() && !self.serials.is_empty()
     }
 
     /// The texts that it is found by: each `client/device`, or an id alone.
@@ -89,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_device_is_named_with_its_client_or_alone() {
-        let device = |text, stream| Device::meant(text, stream, None).unwrap();
+        let device = |text, stream| Device::written(text, stream, None);
         for (text, stream, client, id, expected) in [
             ("1/7", None, "1", "7", true),
             ("1/7", None, "2", "7", false),
@@ -108,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_its_devices_and_one_of_a_serial_number_says_so() {
+    fn a_name_is_its_devices_and_those_of_its_serial_numbers() {
         let label = |name: &str| Label {
             name: Some(name.into()),
             group: None,
@@ -116,18 +131,21 @@ mod tests {
         let mut names = Names::default();
         names.add(Named::Device("1/7"), label("pump"));
         names.add(Named::Serial("sn"), label("fan"));
-        let pump = Device::meant("pump", None, Some(&names)).unwrap();
+        let pump = Device::written("pump", None, Some(&names));
         assert!(pump.is("s", "1", "7") && !pump.is("s", "2", "7"));
         assert_eq!(pump.texts(), ["1/7"]);
-        let other = Device::meant("2/7", None, Some(&names)).unwrap();
-        assert!(other.is("s", "2", "7"));
-        let error = Device::meant("fan", None, Some(&names)).unwrap_err();
-        assert!(error.to_string().contains("serial number"), "{error}");
+        let other = Device::written("2/7", None, Some(&names));
+        assert!(other.is("s", "2", "7") && other.serials().is_empty());
+        let fan = Device::written("fan", None, Some(&names));
+        assert_eq!(fan.serials(), [Arc::from("sn")]);
+        let fan = fan.with(vec![("2".to_owned(), "9".to_owned())]);
+        assert!(fan.is("s", "2", "9") && !fan.is("s", "1", "7"));
+        assert_eq!(fan.texts(), ["2/9"]);
     }
 
     #[test]
     fn an_id_may_hold_a_slash() {
-        let ids = |text| Device::meant(text, None, None).unwrap().ids();
+        let ids = |text| Device::written(text, None, None).ids();
         let pair = |client: &str, device: &str| (client.to_owned(), device.to_owned());
         assert_eq!(ids("1/7"), Some(vec![pair("1", "7")]));
         let both = vec![pair("a", "b/c"), pair("a/b", "c")];

@@ -12,7 +12,7 @@ use crate::cli::target::Target;
 use crate::config::Reading;
 use crate::delivery::decoder_of;
 use crate::journal::{Entry, EntryContent, Reader};
-use crate::model::Position;
+use crate::model::{Origin, Position};
 use crate::pipeline::{Decoder, Mapping, States};
 
 /// What is read at once.
@@ -102,6 +102,15 @@ impl Readings {
 
     /// Whether an entry is a status of a device.
     pub(in crate::cli) fn is_of(&self, entry: &Entry, device: &Device) -> bool {
+        self.key_of(entry, device).is_some()
+    }
+
+    /// Client and device of an entry that is a status of a device.
+    pub(in crate::cli) fn key_of(
+        &self,
+        entry: &Entry,
+        device: &Device,
+    ) -> Option<(String, String)> {
         let unknown;
         let decoder = match self.decoders.get(&entry.topic) {
             Some(decoder) => decoder,
@@ -111,7 +120,46 @@ impl Readings {
             }
         };
         let key = decoder_of(decoder, &entry.content).status_key(&entry.body);
-        key.is_ok_and(|key| device.is(decoder.stream(), &key.client_id, &key.device_id))
+        let key = key.ok()?;
+        let is_it = device.is(decoder.stream(), &key.client_id, &key.device_id);
+        is_it.then_some((key.client_id, key.device_id))
+    }
+
+    /// Client and device of the newest status that has a serial number.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub(super) async fn of_serial(
+        &self,
+        reader: &mut Reader,
+        serial: &str,
+        stream: Option<&str>,
+    ) -> anyhow::Result<Option<(String, String)>> {
+        let began = Instant::now();
+        let journal = reader.id().await?;
+        let mut before = Position(reader.newest().await?.0.saturating_add(1));
+        let oldest = reader.read_after(Position::START, 1, 1).await?;
+        let oldest = oldest.first().map(|entry| entry.position);
+        while oldest.is_some_and(|oldest| before > oldest) && began.elapsed() <= SEARCH_MAX {
+            let page = reader.statuses_before(before, Timestamp::MAX, POSITIONS_MAX, BYTES_MAX);
+            let page = page.await?;
+            for entry in page.entries {
+                let position = entry.position;
+                let decoder = self.decoder(&entry.topic);
+                let decoder = decoder_of(&decoder, &entry.content);
+                let origin = Origin { journal, position };
+                let status = decoder.event(&entry.body, origin, entry.received_at, None);
+                let status = status.ok().filter(|status| {
+                    stream.is_none_or(|stream| *status.stream == *stream)
+                        && status.serial.as_deref() == Some(serial)
+                });
+                if let Some(status) = status {
+                    return Ok(Some((status.client_id, status.device_id)));
+                }
+            }
+            before = page.reached;
+        }
+        Ok(None)
     }
 
     /// The newest status of a device that was received at or before a time and is no repeat.

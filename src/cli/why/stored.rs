@@ -17,7 +17,10 @@ use crate::sinks::history::reader::Reader;
 /// How long a history may take, from connecting to its answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Rows of one device within a microsecond.
+/// The newest events.
+const EVENTS: Question = Question::Events(Order::Newest);
+
+/// Rows of one device within a microsecond, or devices of one serial number.
 const ROWS_MAX: usize = 100;
 
 /// What a history says of an event.
@@ -55,7 +58,7 @@ pub(super) async fn look_up(history: &HistoryPlace, status: &StatusEvent) -> InH
         until: just_after(status.received_at),
         ..Filter::default()
     };
-    match ask(history, &filter, ROWS_MAX).await {
+    match ask(history, &EVENTS, &filter, ROWS_MAX).await {
         Err(why) => InHistory::Unknown(why),
         Ok(rows) => {
             let mut rows = rows.iter().map(Row);
@@ -81,15 +84,41 @@ pub(super) async fn newest(
         until: just_after(until),
         ..Filter::default()
     };
-    let rows = ask(history, &filter, 1).await?;
+    let rows = ask(history, &EVENTS, &filter, 1).await?;
     let stored = rows
         .first()
         .and_then(|row| stored(&history.name, &Row(row)));
     Ok(stored)
 }
 
+/// Client and device of those that have a serial number now.
+///
+/// # Errors
+/// Why the history does not answer.
+pub(super) async fn of_serial(
+    history: &HistoryPlace,
+    serial: &str,
+    stream: Option<&str>,
+) -> Result<Vec<(String, String)>, String> {
+    let filter = Filter {
+        serial: Some(serial.to_owned()),
+        stream: stream.map(str::to_owned),
+        ..Filter::default()
+    };
+    let question = Question::Devices;
+    let rows = ask(history, &question, &filter, ROWS_MAX).await?;
+    let column = |row: &[Value], name: &str| {
+        let mut columns = question.fields().iter().zip(row);
+        let found = columns.find(|(field, _)| field.name == name);
+        found.map_or(String::new(), |(_, value)| value.text().to_owned())
+    };
+    let ids = |row: &Vec<Value>| (column(row, "client_id"), column(row, "device_id"));
+    Ok(rows.iter().map(ids).collect())
+}
+
 async fn ask(
     history: &HistoryPlace,
+    question: &Question,
     filter: &Filter,
     limit: usize,
 ) -> Result<Vec<Vec<Value>>, String> {
@@ -97,8 +126,7 @@ async fn ask(
     let asked = async {
         let mut reader = Reader::open(store).await?;
         reader.set_limit(PATIENCE);
-        let question = Question::Events(Order::Newest);
-        reader.rows(&question, filter, Some(limit)).await
+        reader.rows(question, filter, Some(limit)).await
     };
     match timeout(PATIENCE, asked).await {
         Ok(rows) => rows.map_err(|error| error.to_string()),
@@ -126,8 +154,10 @@ struct Row<'a>(&'a Vec<Value>);
 
 impl Row<'_> {
     fn value(&self, name: &str) -> Option<&Value> {
-        let fields = Question::Events(Order::Newest).fields();
-        let index = fields.iter().position(|field| field.name == name)?;
+        let index = EVENTS
+            .fields()
+            .iter()
+            .position(|field| field.name == name)?;
         self.0.get(index)
     }
 
@@ -199,7 +229,7 @@ mod tests {
 
     #[test]
     fn one_device_is_found_by_an_index() {
-        let device = |text| Device::meant(text, None, None).unwrap();
+        let device = |text| Device::written(text, None, None);
         let one = |client: Option<&str>, device: &str| Devices::One {
             client_id: client.map(str::to_owned),
             device_id: device.to_owned(),

@@ -33,7 +33,7 @@ pub(super) fn text(
         let gone = "no longer in the journal";
         row(
             "kept",
-            format!("{gone}; the history {sink} has it as row {sequence}"),
+            format!("{gone}; sink {sink} has it as row {sequence}"),
         );
     }
     row("topic", topic(status));

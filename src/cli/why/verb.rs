@@ -42,9 +42,10 @@ pub(in crate::cli) async fn why(args: &WhyArgs) -> anyhow::Result<ExitCode> {
         Some(text) => time(text, Timestamp::now(), &readings.zone())?,
         None => Timestamp::MAX,
     };
-    let names = args.target.names();
-    let device = Device::meant(&args.device, args.stream.as_deref(), names.as_ref())?;
     let mut reader = args.target.reader().await?;
+    let stream = args.stream.as_deref();
+    let by = (&args.target, &readings);
+    let device = Device::meant(&args.device, stream, by, &mut reader).await?;
     let search = readings.find(&mut reader, &device, until).await?;
     let way = match search {
         Search::Found(found) => follow(&args.target, &readings, &mut reader, *found).await?,
@@ -82,11 +83,7 @@ impl WhyArgs {
                     };
                     newest = found.filter(is_newer).or(newest);
                 }
-                Err(why) => tell!(
-                    "the history {} was not asked: {}",
-                    history.name,
-                    one_line(&why)
-                ),
+                Err(why) => tell!("sink {} was not asked: {}", history.name, one_line(&why)),
             }
         }
         newest

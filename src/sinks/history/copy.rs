@@ -73,7 +73,8 @@ fn key_bytes(key: i64) -> [u8; 4] {
     i32::try_from(key).unwrap_or(i32::MAX).to_be_bytes()
 }
 
-fn date(day: Date) -> [u8; 4] {
+/// A date as Postgres has it.
+pub(super) fn date(day: Date) -> [u8; 4] {
     let days = EPOCH_DAY.until(day).map_or(0, |span| span.get_days());
     days.to_be_bytes()
 }
@@ -91,6 +92,7 @@ fn value(piece: &mut Vec<u8>, value: Option<impl AsRef<[u8]>>) {
     piece.extend(bytes);
 }
 
-fn timestamptz(time: Timestamp) -> [u8; 8] {
+/// A time as Postgres has it.
+pub(super) fn timestamptz(time: Timestamp) -> [u8; 8] {
     (time.as_microsecond() - EPOCH_MICROSECONDS).to_be_bytes()
 }

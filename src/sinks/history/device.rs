@@ -1,6 +1,7 @@
 //! A device as a history knows it: its newest status, what seldom changes of it, and the piece of
 //! its timeline that is open.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -9,11 +10,18 @@ use super::timeline::{Fault, Open, State};
 use crate::model::{Coordinates, Place, Severity, StatusEvent, Via};
 
 /// What tells a device from all others.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct DeviceId {
     pub(super) stream: Arc<str>,
     pub(super) client_id: String,
     pub(super) device_id: String,
+}
+
+/// As its parts: a status has the same hash.
+impl Hash for DeviceId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&*self.stream, &*self.client_id, &*self.device_id).hash(state);
+    }
 }
 
 impl DeviceId {
@@ -24,6 +32,16 @@ impl DeviceId {
             client_id: status.client_id.clone(),
             device_id: status.device_id.clone(),
         }
+    }
+
+    /// What that of a status consists of.
+    pub(super) fn parts(status: &StatusEvent) -> (&str, &str, &str) {
+        (&status.stream, &status.client_id, &status.device_id)
+    }
+
+    /// Whether it is that of a status.
+    pub(super) fn is_of(&self, status: &StatusEvent) -> bool {
+        (&*self.stream, &*self.client_id, &*self.device_id) == DeviceId::parts(status)
     }
 }
 
@@ -83,7 +101,7 @@ pub(super) struct Swept {
 #[derive(Debug, Clone)]
 pub(super) struct Device {
     pub(super) key: i64,
-    pub(super) id: DeviceId,
+    pub(super) id: Arc<DeviceId>,
     pub(super) topic_key: i64,
     pub(super) journal_key: i64,
     pub(super) position: i64,
@@ -198,11 +216,11 @@ impl DeviceText {
         };
         Some(Device {
             key: self.device_key,
-            id: DeviceId {
+            id: Arc::new(DeviceId {
                 stream: self.stream.into(),
                 client_id: self.client_id,
                 device_id: self.device_id,
-            },
+            }),
             topic_key: self.topic_key,
             journal_key: self.journal_key,
             position: self.position,

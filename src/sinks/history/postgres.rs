@@ -62,7 +62,7 @@ use super::capabilities::CAPABILITIES;
 use super::newest::stored_newest;
 use super::recorder::Recorder;
 use super::retention::{PIECE_ROWS, Pruned, Retention, TEND_MAX};
-use super::rows::rows_stored;
+use super::too_old::TooOld;
 use super::upkeep::{Before, Stepped, Upkeep};
 use crate::model::{Event, Position};
 use crate::secret::{Lifetime, Secret, protect_url};
@@ -171,6 +171,8 @@ pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
         unmade: None,
         undeleted: None,
         untended: None,
+        problem_told: None,
+        too_old: TooOld::default(),
         answer: None,
     };
     Ok(Built {
@@ -212,6 +214,9 @@ struct PostgresHistory {
     undeleted: Option<String>,
     /// Why the upkeep does not go on.
     untended: Option<String>,
+    /// What the log has said of the partitions.
+    problem_told: Option<String>,
+    too_old: TooOld,
     /// What the last attempt has stored.
     answer: Option<String>,
 }
@@ -254,9 +259,10 @@ impl Sink for PostgresHistory {
                 self.way,
             );
             match bounded(STORE_TIMEOUT, stored).await {
-                Ok((next, rows)) => {
+                Ok((next, stored)) => {
                     self.way = next;
-                    self.answer = Some(rows_stored(rows, batch.events.len()));
+                    self.answer = Some(stored.text());
+                    self.too_old.add(stored.too_old, Instant::now());
                     let newest = batch.events.last().map(Event::received_at);
                     match self.tend(&mut connection, newest).await {
                         Ok(()) => self.connection = Some(connection),
@@ -304,7 +310,12 @@ impl Sink for PostgresHistory {
 
     fn warning(&self) -> Option<String> {
         let warnings = [&self.undeleted, &self.unmade, &self.untended];
-        let warnings: Vec<&str> = warnings.into_iter().flatten().map(String::as_str).collect();
+        let warnings = warnings.into_iter().flatten().map(String::as_str);
+        let too_old = self.too_old.warning(Instant::now());
+        let warnings: Vec<&str> = warnings
+            .chain(self.partitions.problem())
+            .chain(too_old.as_deref())
+            .collect();
         (!warnings.is_empty()).then(|| warnings.join("; "))
     }
 
@@ -335,12 +346,14 @@ impl PostgresHistory {
         let migration = migrate(&mut connection, &self.session, self.schema.as_deref());
         bounded(MIGRATE_TIMEOUT, migration).await?;
         let (session, name, zone) = (&self.session, &self.name, self.recorder.zone());
-        let partitions = &self.partitions;
+        let partitions = &mut self.partitions;
         let stored = bounded(CONNECT_TIMEOUT, async {
             let mut transaction = session.begin(&mut connection).await?;
             let stored = stored(&mut transaction, name, journal).await?;
             set_zone(&mut transaction, &zone).await?;
             partitions.set_unit(&mut transaction).await?;
+            partitions.forget();
+            partitions.load(&mut transaction).await?;
             transaction.commit().await?;
             Ok::<_, sqlx::Error>(stored)
         })
@@ -350,9 +363,18 @@ impl PostgresHistory {
             .set_reference(Instant::now(), stored.believed_at, received_at);
         self.newest = stored.newest.and_then(stored_newest);
         self.recorder.forget();
-        self.partitions.forget();
         self.upkeep = Upkeep::default();
+        self.warn_of_problem();
         Ok((connection, stored.cursor.map(Position)))
+    }
+
+    /// Once for each problem.
+    fn warn_of_problem(&mut self) {
+        let problem = self.partitions.problem();
+        if let Some(problem) = problem.filter(|it| self.problem_told.as_deref() != Some(it)) {
+            warn!(sink = self.name, "{problem}");
+        }
+        self.problem_told = problem.map(str::to_owned);
     }
 
     /// Once for each encoding.
@@ -527,6 +549,8 @@ impl PostgresHistory {
             return Ok(());
         }
         self.next_making = Some(now + LOOK_INTERVAL);
+        // Somebody may have made or dropped one since.
+        self.partitions.forget();
         let Some(time) = self.retention.believed(now, Timestamp::now()) else {
             return Ok(());
         };
@@ -537,7 +561,10 @@ impl PostgresHistory {
             end(transaction, made).await
         };
         match bounded(UPKEEP_TIMEOUT, made).await {
-            Ok(()) => self.unmade = None,
+            Ok(()) => {
+                self.unmade = None;
+                self.warn_of_problem();
+            }
             Err(failure) => {
                 self.partitions.forget();
                 let error = self.warn_that("no partition was made ahead", &failure);

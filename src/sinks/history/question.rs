@@ -1,5 +1,5 @@
-//! What a person asks a history, as one statement for each database. It reads the promised views
-//! alone. A question never changes a row.
+//! What a person asks a history, as one statement for each database. It reads the promised views,
+//! and the table of the words for states. A question never changes a row.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -165,6 +165,8 @@ pub enum Question {
     Gaps,
     /// The timeline of devices, in order.
     Intervals,
+    /// The words for states with their names, the newest meaning of a word last.
+    Words,
     /// How long devices were well.
     Availability(Days, By),
 }
@@ -253,6 +255,8 @@ const EVENTS: &[Field] = &[
 
 const SEQUENCES: &[Field] = &[field("first", Kind::Integer), field("last", Kind::Integer)];
 
+const WORDS: &[Field] = &[field("word", Kind::Text), field("state", Kind::Text)];
+
 const FAULTS: &[Field] = &[
     field("stream", Kind::Text),
     field("client_id", Kind::Text),
@@ -282,17 +286,7 @@ const INTERVALS: &[Field] = &[
     field("since", Kind::Time),
     field("until", Kind::Time),
     field("certain", Kind::Boolean),
-    field(CERTAIN_UNTIL, Kind::Time),
 ];
-
-/// Of a piece that lasts: the first gap since its device was heard.
-const CERTAIN_UNTIL: &str = "certain_until";
-const GAP_SINCE_HEARD: &str = "CASE WHEN until IS NULL AND NOT certain THEN ( \
-     SELECT min(g.since) FROM device_current AS d JOIN coverage_gap AS g \
-         ON g.topic = d.topic AND g.since >= d.last_seen \
-     WHERE d.stream = state_interval.stream AND d.client_id = state_interval.client_id \
-         AND d.device_id = state_interval.device_id \
-     ) END";
 
 const BY_DEVICE: &[Field] = &[
     field("stream", Kind::Text),
@@ -325,6 +319,7 @@ impl Question {
             Question::Devices => DEVICES,
             Question::Events(_) | Question::EventsBetween(..) => EVENTS,
             Question::Sequences => SEQUENCES,
+            Question::Words => WORDS,
             Question::Faults => FAULTS,
             Question::Gaps => GAPS,
             Question::Intervals => INTERVALS,
@@ -380,6 +375,7 @@ impl Question {
                 let from = format!("(SELECT {first} AS first, {last} AS last) AS ends");
                 (from, "1".to_owned())
             }
+            Question::Words => ("state".to_owned(), "state_key".to_owned()),
             Question::Faults => {
                 asked.of_device(filter);
                 asked.equals("state", &filter.state);
@@ -599,7 +595,6 @@ impl Asked {
     }
 
     /// The states that last, as rows of `state_daily`: from midnight on they are not in it yet.
-    /// They are certain up to the first gap since their devices were heard.
     fn lasting(
         &mut self,
         day: Date,
@@ -609,23 +604,20 @@ impl Asked {
     ) -> String {
         let (day, midnight, now) = (self.date(day), self.time(midnight), self.time(now));
         self.of_device(filter);
-        self.conditions
-            .push(format!("until IS NULL AND since < {now}"));
+        self.conditions.push(format!("lasting AND since < {now}"));
         let conditions = std::mem::take(&mut self.conditions).join(" AND ");
         let (least, most) = self.dialect.least_and_most();
-        let gap = format!(
-            "coalesce((SELECT min(g.since) FROM coverage_gap AS g \
-             WHERE g.topic = d.topic AND g.since >= d.last_seen), {now})"
-        );
         let pieces = format!(
-            "SELECT stream, client_id, device_id, i.severity, {most}(i.since, {midnight}) AS begins, \
-             {least}({gap}, {now}) AS gap \
-             FROM state_interval AS i JOIN device_current AS d USING (stream, client_id, device_id) \
-             WHERE {conditions}"
+            "SELECT stream, client_id, device_id, severity, certain, \
+             {most}(since, {midnight}) AS begins, {least}(coalesce(until, {now}), {now}) AS ends \
+             FROM state_interval WHERE {conditions}"
         );
-        let later = format!("{most}(begins, gap)");
-        let certain = self.dialect.seconds("begins", &later);
-        let uncertain = self.dialect.seconds(&later, &now);
+        // A gap that began before midnight leaves nothing certain.
+        let lasted = self
+            .dialect
+            .seconds("begins", &format!("{most}(begins, ends)"));
+        let of = |certain: &str| format!("CASE WHEN {certain} THEN {lasted} ELSE 0 END");
+        let (certain, uncertain) = (of("certain"), of("NOT certain"));
         format!(
             "SELECT {day} AS day, stream, client_id, device_id, severity, {certain}, {uncertain}, 0 \
              FROM ({pieces}) AS pieces"
@@ -665,10 +657,7 @@ impl Dialect {
     /// A column so that both databases give the same. It has no name of its own: Postgres would
     /// order by that and not by the view's column.
     fn read(self, field: Field) -> String {
-        let name = match field.name {
-            CERTAIN_UNTIL => GAP_SINCE_HEARD,
-            name => name,
-        };
+        let name = field.name;
         match (self, field.kind) {
             (Dialect::Sqlite, Kind::Number) => format!("CAST({name} AS REAL)"),
             (Dialect::Postgres, Kind::Text) => format!("{name}::text"),

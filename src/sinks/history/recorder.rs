@@ -16,15 +16,14 @@ use sha2::{Digest as _, Sha256};
 
 use super::daily::{Counted, DailyKey, Days, Sign, Stay};
 use super::device::{Device, DeviceId, Profile, ProfileRow, Swept};
+use super::devices::Devices;
 use super::gaps::{Begins, Gaps, Heard, gaps_of};
 use super::tables::{CoverageRow, Digest, EventRow, Named, PayloadRow, PieceRow, StateRow, own_id};
 use super::timeline::{Gap, Met, Open, Piece, State};
-use super::times::storable;
+use super::times::{Months, storable};
 use crate::model::{CoverageEvent, StatusEvent};
 use crate::sinks::Reason;
 
-/// Devices that are held in memory, some hundred bytes each; others are looked up again.
-const DEVICES_MAX: usize = 16_384;
 /// Words of states.
 const WORDS_MAX: usize = 10_000;
 /// Payloads that were seen lately, 16 bytes of each.
@@ -95,7 +94,7 @@ pub(super) struct Recording {
     pub(super) events: Vec<EventRow>,
     pub(super) pieces: Vec<PieceRow>,
     /// Devices whose timeline is to be made again, from the event that is the earliest.
-    pub(super) late: HashMap<DeviceId, Timestamp>,
+    pub(super) late: HashMap<Arc<DeviceId>, Timestamp>,
     /// Statuses without a row, since they are older than what the history keeps.
     pub(super) too_old: u64,
 }
@@ -167,6 +166,7 @@ struct Journal {
 /// See the module.
 pub(super) struct Recorder {
     days: Days,
+    months: Months,
     version: Option<i64>,
     journals: HashMap<String, Journal>,
     topics: HashMap<Arc<str>, i64>,
@@ -177,8 +177,7 @@ pub(super) struct Recorder {
     recounted_below: i64,
     /// Older statuses get no row.
     floor: Option<Timestamp>,
-    devices: LruCache<DeviceId, Device>,
-    dirty: HashSet<DeviceId>,
+    devices: Devices,
     words: LruCache<String, Vec<State>>,
     payloads: LruCache<(i64, Digest), Seen>,
     /// Of the batch at hand, in its order.
@@ -190,6 +189,7 @@ impl Recorder {
     pub(super) fn new(zone: TimeZone) -> Recorder {
         Recorder {
             days: Days::of(zone),
+            months: Months::default(),
             version: None,
             journals: HashMap::new(),
             topics: HashMap::new(),
@@ -199,8 +199,7 @@ impl Recorder {
             last: Keys::default(),
             recounted_below: i64::MAX,
             floor: None,
-            devices: LruCache::new(DEVICES_MAX),
-            dirty: HashSet::new(),
+            devices: Devices::new(),
             words: LruCache::new(WORDS_MAX),
             payloads: LruCache::new(PAYLOADS_MAX),
             digests: Vec::new(),
@@ -211,7 +210,6 @@ impl Recorder {
     pub(super) fn forget(&mut self) {
         self.version = None;
         self.devices.clear();
-        self.dirty.clear();
         self.words.clear();
         self.payloads.clear();
         self.heard.clear();
@@ -397,16 +395,15 @@ impl Recorder {
                 *times = (times.0.min(at), times.1.max(at));
             }
             wanted.ids.extend(own_id(status).map(str::to_owned));
-            let id = DeviceId::of(status);
-            if self.devices.get(&id).is_none() {
-                devices.insert(id);
+            if !self.devices.has(status) {
+                devices.insert(DeviceId::of(status));
             }
             if self.words.get(status.new_state.as_str()).is_none() {
                 words.insert(status.new_state.as_str());
             }
             let payload = status.payload.get().as_bytes();
             let digest = (payload.len() <= PAYLOAD_BYTES_MAX)
-                .then(|| (month(status.received_at), digest(payload)));
+                .then(|| (self.months.month(status.received_at), digest(payload)));
             if let Some(digest) = digest
                 && self.payloads.get(&digest).is_none()
             {
@@ -428,7 +425,7 @@ impl Recorder {
         reason: Reason,
     ) -> Recording {
         for device in found.devices.drain(..) {
-            self.devices.insert(device.id.clone(), device);
+            self.devices.hold(device);
         }
         for (word, state) in found.states.drain(..) {
             self.states_of(&word).push(state);
@@ -438,14 +435,19 @@ impl Recorder {
         }
         let digests = std::mem::take(&mut self.digests);
         let mut recording = Recording::default();
+        // Then none of them is there twice.
+        let are_in_order = statuses.is_sorted_by(|a, b| a.position < b.position);
         for (status, digest) in statuses.iter().zip(&digests) {
             if self.floor.is_some() && storable(Some(status.received_at)).is_none() {
                 recording.too_old += 1;
                 continue;
             }
             let journal = self.journal(status, &mut recording);
-            let is_new = found.positions.insert((journal, status.position.0))
-                && own_id(status).is_none_or(|id| found.ids.insert(id.to_owned()));
+            let origin = (journal, status.position.0);
+            let is_new = match are_in_order {
+                true => !found.positions.contains(&origin),
+                false => found.positions.insert(origin),
+            } && own_id(status).is_none_or(|id| found.ids.insert(id.to_owned()));
             if is_new {
                 self.status(status, journal, *digest, reason, &mut recording);
             }
@@ -471,9 +473,7 @@ impl Recorder {
         let payload_key = digest
             .filter(|_| !is_too_old)
             .and_then(|digest| self.payload(status, digest, recording));
-        let id = DeviceId::of(status);
-        self.dirty.insert(id.clone());
-        let month = month(status.received_at);
+        let month = self.months.month(status.received_at);
         let received_at = whole(status.received_at);
         let met = |at| Met {
             at,
@@ -492,7 +492,7 @@ impl Recorder {
             payload_key,
             status: Arc::clone(status),
         };
-        let Some(device) = self.devices.get_mut(&id) else {
+        let Some(device) = self.devices.change(status) else {
             self.last.device += 1;
             self.last.profile += 1;
             let profile = profile_row(self.last.profile, month, status, None);
@@ -502,7 +502,7 @@ impl Recorder {
             recording.event(row, floor);
             let device = Device {
                 key: self.last.device,
-                id: id.clone(),
+                id: Arc::new(DeviceId::of(status)),
                 topic_key,
                 journal_key,
                 position: status.position.0,
@@ -513,7 +513,8 @@ impl Recorder {
                 open: Open::first(&met(received_at)),
                 swept: None,
             };
-            self.devices.insert(id, device);
+            self.devices.hold(device);
+            self.devices.change(status);
             return;
         };
         row.device_key = device.key;
@@ -556,7 +557,8 @@ impl Recorder {
             if is_too_old {
                 return;
             }
-            let earliest = recording.late.entry(id).or_insert(placed_at);
+            let late = recording.late.entry(Arc::clone(&device.id));
+            let earliest = late.or_insert(placed_at);
             *earliest = placed_at.min(*earliest);
             return;
         }
@@ -688,7 +690,7 @@ impl Recorder {
 
     /// The key of a device that was looked up for the batch at hand.
     pub(super) fn key_of(&mut self, id: &DeviceId) -> Option<i64> {
-        Some(self.devices.get(id)?.key)
+        Some(self.devices.get_mut(id)?.key)
     }
 
     /// Makes the pieces of a device again: `kept` are its events from a time on, in order, that of
@@ -702,7 +704,7 @@ impl Recorder {
         from_first: bool,
     ) -> Rebuilt {
         let mut rebuilt = Rebuilt::default();
-        let (Some(device), [first, rest @ ..]) = (self.devices.get_mut(id), kept) else {
+        let (Some(device), [first, rest @ ..]) = (self.devices.change_id(id), kept) else {
             return rebuilt;
         };
         let begins = first.met.at;
@@ -794,7 +796,6 @@ impl Recorder {
                 device.profile.profile = None;
             }
         }
-        self.dirty.insert(id.clone());
         rebuilt
     }
 
@@ -815,10 +816,8 @@ impl Recorder {
     /// counted of them before no longer.
     pub(super) fn sweep(&mut self, devices: Vec<Device>, until: Timestamp) {
         for found in devices {
-            let id = found.id.clone();
-            if self.devices.get(&id).is_none() {
-                self.devices.insert(id.clone(), found);
-            }
+            let id = Arc::clone(&found.id);
+            self.devices.hold_unless_held(found);
             let Some(device) = self.devices.get_mut(&id) else {
                 continue;
             };
@@ -837,17 +836,15 @@ impl Recorder {
             };
             count_swept(&mut self.days, Sign::Add, stay, swept);
             device.swept = Some(swept);
-            self.dirty.insert(id);
+            self.devices.change_id(&id);
         }
     }
 
     /// Counts the closed pieces of a device, which no day has yet. Its open piece is counted by the
     /// next sweep.
     pub(super) fn recount(&mut self, found: Device, pieces: &[Piece]) {
-        let id = found.id.clone();
-        if self.devices.get(&id).is_none() {
-            self.devices.insert(id.clone(), found);
-        }
+        let id = Arc::clone(&found.id);
+        self.devices.hold_unless_held(found);
         let Some(device) = self.devices.get_mut(&id) else {
             return;
         };
@@ -860,7 +857,7 @@ impl Recorder {
         enter(&mut self.days, Sign::Add, device, entered);
         self.recounted_below = device.key + 1;
         if device.swept.take().is_some() {
-            self.dirty.insert(id);
+            self.devices.change_id(&id);
         }
     }
 
@@ -876,13 +873,7 @@ impl Recorder {
 
     /// The devices that are not as the history has them.
     pub(super) fn take_devices(&mut self) -> Vec<Device> {
-        let dirty = std::mem::take(&mut self.dirty);
-        let mut devices: Vec<Device> = dirty
-            .iter()
-            .filter_map(|id| self.devices.get(id).cloned())
-            .collect();
-        devices.sort_unstable_by_key(|device| device.key);
-        devices
+        self.devices.take_changed()
     }
 
     /// What is to be added to the days.
@@ -961,12 +952,6 @@ fn just_before(time: Timestamp) -> Timestamp {
 /// Whole microseconds, as the tables have them.
 fn whole(time: Timestamp) -> Timestamp {
     Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time)
-}
-
-/// Year * 12 + month of the year, in UTC.
-pub(super) fn month(time: Timestamp) -> i64 {
-    let date = time.to_zoned(TimeZone::UTC).date();
-    i64::from(date.year()) * 12 + i64::from(date.month()) - 1
 }
 
 fn digest(payload: &[u8]) -> Digest {

@@ -27,15 +27,37 @@ impl Rows<'_> {
     }
 }
 
-/// What a proof of delivery says: events that were stored before have no new rows.
-pub(super) fn rows_stored(rows: usize, events: usize) -> String {
-    let new = match rows {
-        1 => "1 row stored".to_owned(),
-        rows => format!("{rows} rows stored"),
-    };
-    match events.saturating_sub(rows) {
-        0 => new,
-        before => format!("{new}, {before} stored before"),
+/// What became of the events of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RowsStored {
+    /// New rows.
+    pub(super) rows: usize,
+    /// Statuses without a row, since they are older than what the history keeps.
+    pub(super) too_old: u64,
+    /// All of them: what has no new row, and is not too old, was stored before.
+    pub(super) events: usize,
+}
+
+impl RowsStored {
+    /// What a proof of delivery says.
+    pub(super) fn text(&self) -> String {
+        let mut text = match self.rows {
+            1 => "1 row stored".to_owned(),
+            rows => format!("{rows} rows stored"),
+        };
+        let too_old = usize::try_from(self.too_old).unwrap_or(usize::MAX);
+        let before = self
+            .events
+            .saturating_sub(self.rows.saturating_add(too_old));
+        for (count, what) in [
+            (before, "stored before"),
+            (too_old, "older than the kept rows"),
+        ] {
+            if count > 0 {
+                text += &format!(", {count} {what}");
+            }
+        }
+        text
     }
 }
 
@@ -44,13 +66,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_stored_before_is_no_new_row() {
-        for (rows, events, expected) in [
-            (1, 1, "1 row stored"),
-            (7, 7, "7 rows stored"),
-            (0, 2, "0 rows stored, 2 stored before"),
+    fn what_was_stored_before_or_is_too_old_is_no_new_row() {
+        for (rows, too_old, events, expected) in [
+            (1, 0, 1, "1 row stored"),
+            (7, 0, 7, "7 rows stored"),
+            (0, 0, 2, "0 rows stored, 2 stored before"),
+            (0, 1, 1, "0 rows stored, 1 older than the kept rows"),
+            (
+                1,
+                2,
+                6,
+                "1 row stored, 3 stored before, 2 older than the kept rows",
+            ),
         ] {
-            assert_eq!(rows_stored(rows, events), expected);
+            let stored = RowsStored {
+                rows,
+                too_old,
+                events,
+            };
+            assert_eq!(stored.text(), expected);
         }
     }
 }

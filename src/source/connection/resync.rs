@@ -54,7 +54,8 @@ impl Connection<'_> {
 
     /// Takes a part of a snapshot in.
     pub(super) fn take_part(&mut self) {
-        if let Some(part) = self.resyncs.part(self.proof.last_byte()) {
+        if let Some(part) = self.resyncs.part() {
+            self.proof.snapshot(part.at);
             let topic = part.topic.clone();
             let skipped = self.intake.take_snapshot(part);
             let live = self.intake.live();

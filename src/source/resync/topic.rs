@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::error::ResyncError;
 use super::snapshot::{Snapshot, SnapshotStatus};
@@ -19,9 +19,6 @@ use crate::source::resync_settings::Resync;
 
 /// The waits after failures: the first one and the longest.
 const WAITS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(300)];
-
-/// A link that has been quiet for longer proves nothing of the time of a snapshot.
-const PROOF_MAX: SignedDuration = SignedDuration::from_secs(60);
 
 /// One topic with its snapshots.
 #[derive(Debug)]
@@ -204,23 +201,17 @@ impl TopicResync {
         (wait, is_news)
     }
 
-    /// The next statuses to take in, and the time that they are of: `last_byte` is the last sign of
-    /// life of the link. A gap that turns out later begins after it, so that it comes after these.
+    /// The next statuses to take in, and the time that they are of: that of the request, however
+    /// quiet the link is. What they say was so then, and a gap that turns out later begins no earlier.
     pub(super) fn part(
         &mut self,
         count: usize,
-        last_byte: Timestamp,
     ) -> Option<(Timestamp, Unchanged, Vec<SnapshotStatus>)> {
         let Stage::Taking(taking) = &mut self.stage else {
             return None;
         };
-        let oldest = taking.began.saturating_sub(PROOF_MAX);
-        let oldest = oldest.unwrap_or(taking.began);
-        let at = taking
-            .began
-            .min(last_byte)
-            .max(oldest)
-            .max(self.heard_since);
+        // A clock that was set back places none in the gap before.
+        let at = taking.began.max(self.heard_since);
         let unchanged = match self.owes {
             true => Unchanged::Confirms,
             false => Unchanged::Dropped,
@@ -302,21 +293,15 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_is_of_its_request_and_no_later_than_the_last_sign_of_life() {
+    fn a_snapshot_is_of_its_request_and_of_no_gap_before_it() {
         let now = Instant::now();
-        for (heard_since, last_byte, expected) in [
-            (0, 200, 100),
-            (0, 95, 95),
-            (0, 20, 40),
-            (70, 20, 70),
-            (101, 20, 101),
-        ] {
+        for (heard_since, expected) in [(0, 100), (70, 100), (101, 101)] {
             let mut topic = topic(None);
             topic.heard(at(heard_since), now);
             topic.asks(at(100));
             assert_eq!(topic.answered(snapshot(1), now), None);
-            let (of, ..) = topic.part(9, at(last_byte)).unwrap();
-            assert_eq!(of, at(expected), "{heard_since} {last_byte}");
+            let (of, ..) = topic.part(9).unwrap();
+            assert_eq!(of, at(expected), "{heard_since}");
         }
     }
 
@@ -333,7 +318,7 @@ mod tests {
                 assert_eq!(topic.due(), None);
                 topic.answered(snapshot(3), now);
                 for (part, is_last) in [(2, false), (1, true)] {
-                    let (_, how, statuses) = topic.part(2, at(1)).unwrap();
+                    let (_, how, statuses) = topic.part(2).unwrap();
                     assert_eq!((how, statuses.len()), (unchanged, part));
                     assert_eq!(topic.skipped(1, now), is_last);
                 }
@@ -371,7 +356,7 @@ mod tests {
         assert_eq!(topic.due(), due);
         topic.asks(at(1));
         topic.answered(snapshot(0), now);
-        let (_, unchanged, _) = topic.part(9, at(1)).unwrap();
+        let (_, unchanged, _) = topic.part(9).unwrap();
         assert_eq!(unchanged, Unchanged::Confirms);
         assert!(topic.skipped(0, now), "an empty one is one, too");
         assert_eq!((topic.due(), topic.report.failures), (None, 0));

@@ -274,11 +274,11 @@ impl Resyncs {
         self.takes
     }
 
-    /// The next part of a snapshot; `last_byte` is the last sign of life of the link.
-    pub(in crate::source) fn part(&mut self, last_byte: Timestamp) -> Option<Part> {
+    /// The next part of a snapshot.
+    pub(in crate::source) fn part(&mut self) -> Option<Part> {
         let mut topics = self.topics.iter_mut();
         let (name, topic) = topics.find(|(_, topic)| topic.takes())?;
-        let (at, unchanged, statuses) = topic.part(PART_MAX, last_byte)?;
+        let (at, unchanged, statuses) = topic.part(PART_MAX)?;
         Some(Part {
             topic: Arc::clone(name),
             stream: Arc::clone(topic.decoder.stream()),

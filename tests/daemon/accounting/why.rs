@@ -42,7 +42,8 @@ async fn an_event_is_followed_to_what_each_sink_has_answered() {
     let configuration = configuration.webhook_with(&receiver.url(), when);
     let folder = tempfile::tempdir().unwrap();
     let names = folder.path().join("names.csv");
-    std::fs::write(&names, "device,name\n1/3,泵站\n").unwrap();
+    let lines = "device,serial,name\n1/3,,泵站\n,s-2,二号\n,s-9,九号\n";
+    std::fs::write(&names, lines).unwrap();
     let names = format!("file = \"{}\"\n", names.display());
     let configuration = configuration.table("names", &names);
     let mut daemon = Daemon::start(&configuration).await;
@@ -76,7 +77,7 @@ async fn an_event_is_followed_to_what_each_sink_has_answered() {
 
     let said = done(&daemon, &["why", "1/2"]).await;
     for part in [
-        "device 1/2 (s-2): normal -> fault, times of Asia/Shanghai",
+        "device 1/2 (s-2), 二号: normal -> fault, times of Asia/Shanghai",
         "fault (critical), sent as 故障, changed",
         "HTTP 204",
         "of status_event",
@@ -91,6 +92,23 @@ async fn an_event_is_followed_to_what_each_sink_has_answered() {
     let output = cli(&daemon, &["history", "forget", "--device", "泵站"]).await;
     let said = text(&output.stdout);
     assert!(said.contains("device 1/3 would be forgotten"), "{said}");
+    // A name of a serial number.
+    let said = done(&daemon, &["why", "二号"]).await;
+    assert!(
+        said.contains("device 1/2 (s-2), 二号: normal -> fault"),
+        "{said}"
+    );
+    let output = cli(&daemon, &["history", "forget", "--device", "二号"]).await;
+    let said = text(&output.stdout);
+    assert!(said.contains("device 1/2 would be forgotten"), "{said}");
+    for verb in [
+        &["why", "九号"][..],
+        &["history", "forget", "--device", "九号"],
+    ] {
+        let said = text(&cli(&daemon, verb).await.stderr);
+        let expected = "gives the name 九号 to the serial number s-9, which no device has";
+        assert!(said.contains(expected), "{said}");
+    }
     for (arguments, part) in [
         (&["why", "1/9"][..], "device 1/9 was never seen"),
         (
@@ -143,7 +161,7 @@ async fn an_event_that_left_the_journal_is_found_in_a_history() {
     assert!(positions(&daemon).await.is_empty());
     let said = done(&daemon, &["why", "2"]).await;
     assert!(
-        said.contains("no longer in the journal; the history history has it"),
+        said.contains("no longer in the journal; sink history has it as row"),
         "{said}"
     );
     assert!(said.contains("confirmed"), "its proof is kept: {said}");
@@ -259,6 +277,32 @@ async fn a_forgotten_device_is_gone_everywhere_and_begins_anew() {
     source.publish(status(2, "正常", "正常"));
     both(&daemon, &postgres, 2, &[(false, false)]).await;
     both(&daemon, &postgres, 3, &[(true, false)]).await;
+    stop(&mut daemon).await;
+}
+
+#[tokio::test]
+async fn a_serial_number_without_a_history_is_found_in_the_journal_and_its_dead_letters_go() {
+    let (source, receiver) = (Source::start().await, Receiver::start().await);
+    receiver.answer(422);
+    let folder = tempfile::tempdir().unwrap();
+    let names = folder.path().join("names.csv");
+    std::fs::write(&names, "serial,name\ns-2,二号\n").unwrap();
+    let names = format!("file = \"{}\"\n", names.display());
+    let configuration = source.configuration().webhook(&receiver.url());
+    let configuration = configuration.table("names", &names);
+    let mut daemon = Daemon::start(&configuration).await;
+    daemon.ready().await;
+    for device in [2, 3, 2] {
+        source.publish(status(device, "正常", "故障"));
+    }
+    passed(&daemon, "oncall", 3, 3).await;
+    let said = done(&daemon, &["why", "二号"]).await;
+    assert!(said.contains("device 1/2 (s-2), 二号"), "{said}");
+    let forget = ["history", "forget", "--device", "二号", "--yes"];
+    let said = done(&daemon, &forget).await;
+    assert!(said.contains("2 dead letters"), "{said}");
+    let letters = asked(&daemon, &["dlq", "list", "oncall"]).await;
+    assert_eq!(letters.as_array().unwrap().len(), 1, "{letters}");
     stop(&mut daemon).await;
 }
 

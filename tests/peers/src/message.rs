@@ -103,13 +103,14 @@ pub fn status(sequence: usize, bytes: usize) -> Vec<u8> {
     body
 }
 
-/// The detail of the address holds the place of the sequence number and the padding up to `bytes`.
+/// The note holds the place of the sequence number and the padding up to `bytes`. All else of a
+/// device stays as it is, as its address does.
 fn unnumbered(slot: usize, bytes: usize) -> String {
     const STATES: [&str; 3] = ["正常", "故障", "离线"];
     let device = slot % DEVICES;
-    let whole = |detail: &str| {
+    let whole = |note: &str| {
         format!(
-            r#"{{"clientId":1,"deviceId":{},"sn":"52239807398045018{:015x}","address":{{"id":63,"clientId":0,"province":"江苏省","city":"盐城市","district":"射阳县","detail":"{detail}","coordinateSysm":"baidu","latitude":33.77227409420624,"longitude":120.33282601179727,"createTime":"2020-12-09 11:16:16","updateTime":"2020-12-09 11:16:16"}},"oldState":"{}","newState":"{}"}}"#,
+            r#"{{"clientId":1,"deviceId":{},"sn":"52239807398045018{:015x}","address":{{"id":63,"clientId":0,"province":"江苏省","city":"盐城市","district":"射阳县","detail":"人民政府","coordinateSysm":"baidu","latitude":33.77227409420624,"longitude":120.33282601179727,"createTime":"2020-12-09 11:16:16","updateTime":"2020-12-09 11:16:16"}},"oldState":"{}","newState":"{}","note":"{note}"}}"#,
             1_000 + device,
             // Never nine zeros in a row, which is where the sequence number goes.
             0x111_1111_1111_1111_u64 + device as u64,

@@ -194,7 +194,8 @@ async fn after_a_gap_a_snapshot_confirms_what_we_knew_and_what_differs_is_an_eve
         .iter()
         .rfind(|entry| entry.content == EntryContent::Coverage);
     for entry in &resynced {
-        assert_eq!(entry.received_at, coverage(heard.unwrap()).at);
+        assert!(entry.received_at >= coverage(heard.unwrap()).at);
+        assert_eq!(entry.received_at, resynced[0].received_at);
         assert!(entry.received_at > began);
         assert_eq!(&*entry.topic, "map-1");
     }
@@ -497,6 +498,62 @@ async fn between_gaps_only_what_differs_is_an_event() {
         "resync after 故障",
     ];
     lab.says(&said).await;
+}
+
+#[tokio::test]
+async fn on_a_quiet_link_each_snapshot_is_of_its_own_request_and_a_gap_begins_no_earlier() {
+    let (lab, rest) = (Lab::new(AckMode::Auto).await, Rest::bind().await);
+    lab.resyncs_by(Some(Resync {
+        every: Some(Duration::from_millis(10)),
+        ..rest.resync()
+    }));
+    let server = lab.accept_session("0,0").await;
+    let mut bounds = Vec::new();
+    for (number, body) in [NORMAL, FAULT, NORMAL].into_iter().enumerate() {
+        // The next request begins once the answer before is taken in.
+        let not_before = Timestamp::now();
+        lab.resynced(number as u64).await;
+        let asked = rest.asked().await;
+        bounds.push((not_before, Timestamp::now()));
+        asked.answer(OK, body).await;
+    }
+    lab.resynced(3).await;
+    let resynced = |log: &[Entry]| -> Vec<Timestamp> {
+        let resynced = log
+            .iter()
+            .filter(|entry| entry.content.kind() == EntryKind::Resync);
+        resynced.map(|entry| entry.received_at).collect()
+    };
+    let journaled = async {
+        while resynced(&lab.log().await).len() < 3 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    within(journaled).await;
+    let times = resynced(&lab.log().await);
+    let whole = |at: Timestamp| Timestamp::from_microsecond(at.as_microsecond()).unwrap();
+    for (at, (not_before, not_after)) in times.iter().zip(&bounds).skip(1) {
+        assert!(
+            (whole(*not_before)..=*not_after).contains(at),
+            "{at} of {times:?}, not within {bounds:?}"
+        );
+    }
+    // A crash now would be a gap from then on.
+    let left = lab.journal.log.heard().await.unwrap();
+    assert!(left.proven_at >= Some(times[2]), "{left:?}");
+    drop(server);
+    let lost = async {
+        loop {
+            let log = lab.log().await;
+            let newest = log.iter().filter(|it| it.content == EntryContent::Coverage);
+            match newest.last().map(coverage) {
+                Some(last) if !last.heard => break last,
+                _ => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
+    };
+    let lost = within(lost).await;
+    assert!(lost.at >= times[2], "{lost:?} begins before {times:?}");
 }
 
 #[tokio::test]

@@ -1,11 +1,16 @@
 //! INSERTs of many rows, column by column.
 
 use jiff::Timestamp;
-use sqlx::AssertSqlSafe;
-use sqlx::postgres::PgConnection;
+use jiff::civil::Date;
+use sqlx::encode::IsNull;
+use sqlx::error::BoxDynError;
+use sqlx::postgres::types::Oid;
+use sqlx::postgres::{PgArgumentBuffer, PgConnection, PgHasArrayType, PgTypeInfo};
+use sqlx::{AssertSqlSafe, Encode, Postgres, Type};
 
 use super::session::query;
 use crate::pipeline::portable;
+use crate::sinks::history::copy::{date, timestamptz};
 use crate::sinks::history::tables::{Cell, Table};
 use crate::sinks::history::times::storable;
 
@@ -28,12 +33,10 @@ pub(super) async fn insert<Row>(
             Cell::Number(read) => query.bind(rows.map(read).collect::<Vec<_>>()),
             Cell::Bytes(read) => query.bind(rows.map(read).collect::<Vec<_>>()),
             Cell::Time(read) => {
-                let texts = rows.map(|row| storable(read(row)).map(text_time));
-                query.bind(texts.collect::<Vec<_>>())
+                let times = rows.map(|row| storable(read(row)).map(Instant));
+                query.bind(times.collect::<Vec<_>>())
             }
-            Cell::Day(read) => {
-                query.bind(rows.map(|row| read(row).to_string()).collect::<Vec<_>>())
-            }
+            Cell::Day(read) => query.bind(rows.map(|row| Day(read(row))).collect::<Vec<_>>()),
             Cell::Json(read) => {
                 let texts = rows.map(|row| read(row).map(portable));
                 query.bind(texts.collect::<Vec<_>>())
@@ -43,8 +46,7 @@ pub(super) async fn insert<Row>(
     query.execute(connection).await.map(drop)
 }
 
-/// An INSERT that takes an array for each column. Times and JSON travel as texts, so that no
-/// further crate has to know them.
+/// An INSERT that takes an array for each column. JSON travels as texts.
 fn statement<Row>(table: &Table<Row>) -> String {
     let names = table.column_names();
     let mut arrays = Vec::with_capacity(table.columns.len());
@@ -56,8 +58,8 @@ fn statement<Row>(table: &Table<Row>) -> String {
             Cell::Flag(_) => ("boolean", ""),
             Cell::Number(_) => ("double precision", ""),
             Cell::Bytes(_) => ("bytea", ""),
-            Cell::Time(_) => ("text", "::timestamptz"),
-            Cell::Day(_) => ("text", "::date"),
+            Cell::Time(_) => ("timestamptz", ""),
+            Cell::Day(_) => ("date", ""),
             Cell::Json(_) => ("text", "::json"),
         };
         arrays.push(format!("${number}::{array}[]"));
@@ -75,4 +77,55 @@ fn statement<Row>(table: &Table<Row>) -> String {
 /// Whole microseconds, as timestamptz has them.
 pub(super) fn text_time(time: Timestamp) -> String {
     format!("{time:.6}")
+}
+
+/// A timestamptz in its binary form: the server would parse a text, which takes it longer than all
+/// else with it. sqlx writes those of other crates only.
+#[derive(Debug, Clone, Copy)]
+struct Instant(Timestamp);
+
+/// A date, likewise.
+#[derive(Debug, Clone, Copy)]
+struct Day(Date);
+
+/// The keys of these types in `pg_type`, which are the same everywhere.
+const TIMESTAMPTZ: [Oid; 2] = [Oid(1184), Oid(1185)];
+const DATE: [Oid; 2] = [Oid(1082), Oid(1182)];
+
+impl Type<Postgres> for Instant {
+    fn type_info() -> PgTypeInfo {
+        PgTypeInfo::with_oid(TIMESTAMPTZ[0])
+    }
+}
+
+impl PgHasArrayType for Instant {
+    fn array_type_info() -> PgTypeInfo {
+        PgTypeInfo::with_oid(TIMESTAMPTZ[1])
+    }
+}
+
+impl Encode<'_, Postgres> for Instant {
+    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        buffer.extend(timestamptz(self.0));
+        Ok(IsNull::No)
+    }
+}
+
+impl Type<Postgres> for Day {
+    fn type_info() -> PgTypeInfo {
+        PgTypeInfo::with_oid(DATE[0])
+    }
+}
+
+impl PgHasArrayType for Day {
+    fn array_type_info() -> PgTypeInfo {
+        PgTypeInfo::with_oid(DATE[1])
+    }
+}
+
+impl Encode<'_, Postgres> for Day {
+    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        buffer.extend(date(self.0));
+        Ok(IsNull::No)
+    }
 }

@@ -1,6 +1,7 @@
 //! The partitions of `event` and `payload`: which there are, and what becomes of them. It reads and
 //! asks; the functions of the database act, with the rights of the role that made the tables.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use sqlx::postgres::PgConnection;
 
 use super::insert::text_time;
-use super::session::{Session, end, query, query_as, query_scalar};
+use super::session::{Session, end, query, query_as, query_scalar, quoted};
 use crate::model::Event;
 
 /// A shorter retention has days: a month would outlive it by too much.
@@ -58,9 +59,14 @@ type Times = Range<i64>;
 struct Known {
     event: Vec<Times>,
     payload: Vec<Times>,
+    /// DEFAULT partitions, which somebody else has made: the table and the name.
+    defaults: Vec<(String, String)>,
     /// Where the newest partition ended that was dropped.
     floor: Option<Timestamp>,
 }
+
+/// Days that are remembered to be in a DEFAULT partition.
+const DAYS_MAX: usize = 1000;
 
 /// The partitions of a history, as far as they are known. Another daemon, or a person, may have made
 /// or dropped some since: then a row finds none, and they are to be read again.
@@ -68,6 +74,10 @@ struct Known {
 pub(super) struct Partitions {
     unit: Unit,
     known: Option<Known>,
+    /// Days of which no partition can be made: a DEFAULT partition has rows of them.
+    in_default: BTreeSet<Date>,
+    /// What is wrong with the tables, as it was known last.
+    problem: Option<String>,
 }
 
 impl Partitions {
@@ -76,7 +86,14 @@ impl Partitions {
         Partitions {
             unit: Unit::of(retention),
             known: None,
+            in_default: BTreeSet::new(),
+            problem: None,
         }
+    }
+
+    /// What somebody should mend, although rows are stored.
+    pub(super) fn problem(&self) -> Option<&str> {
+        self.problem.as_deref()
     }
 
     /// What is known may be wrong.
@@ -106,6 +123,10 @@ impl Partitions {
             None => read(connection).await?,
         };
         let floor = known.floor.map_or(FIRST, |floor| floor.max(FIRST));
+        if known.defaults.is_empty() {
+            self.in_default.clear();
+        }
+        self.problem = problem_of(&known.defaults);
         self.known = Some(known);
         Ok(floor)
     }
@@ -142,9 +163,28 @@ impl Partitions {
     ) -> Result<(), sqlx::Error> {
         self.load(connection).await?;
         if self.lacks(at) {
-            make(connection, day(at)).await?;
-            self.forget();
-            self.load(connection).await?;
+            self.make_day(connection, day(at)).await?;
+        }
+        Ok(())
+    }
+
+    async fn make_day(
+        &mut self,
+        connection: &mut PgConnection,
+        day: Date,
+    ) -> Result<(), sqlx::Error> {
+        make(connection, day).await?;
+        self.forget();
+        self.load(connection).await?;
+        let has_default = |known: &Known| !known.defaults.is_empty();
+        let begins = day.to_zoned(TimeZone::UTC).map(|begins| begins.timestamp());
+        if self.known.as_ref().is_some_and(has_default)
+            && begins.is_ok_and(|begins| !self.has(begins))
+        {
+            if self.in_default.len() >= DAYS_MAX {
+                self.in_default.clear();
+            }
+            self.in_default.insert(day);
         }
         Ok(())
     }
@@ -173,13 +213,15 @@ impl Partitions {
         days: &[Date],
     ) -> Result<(), sqlx::Error> {
         for day in days {
-            make(connection, *day).await?;
+            self.make_day(connection, *day).await?;
         }
-        self.forget();
-        self.load(connection).await.map(drop)
+        Ok(())
     }
 
     fn has(&self, at: Timestamp) -> bool {
+        if !self.in_default.is_empty() && self.in_default.contains(&day(at)) {
+            return true;
+        }
         let at = at.as_microsecond();
         // Most rows are of the newest.
         let has = |times: &[Times]| times.iter().rev().any(|times| times.contains(&at));
@@ -197,7 +239,7 @@ impl Partitions {
 
     /// Whether a partition of `payload` is past that time, and no event refers to it.
     pub(super) fn has_payloads_before(&self, before: Timestamp) -> bool {
-        let Some(known) = &self.known else {
+        let Some(known) = self.known.as_ref().filter(|it| it.defaults.is_empty()) else {
             return false;
         };
         let events = known.event.first().map_or(i64::MAX, |times| times.start);
@@ -207,6 +249,30 @@ impl Partitions {
             .first()
             .is_some_and(|times| times.end <= until)
     }
+}
+
+/// That there are DEFAULT partitions, what follows, and what to do.
+fn problem_of(defaults: &[(String, String)]) -> Option<String> {
+    if defaults.is_empty() {
+        return None;
+    }
+    let names: Vec<&str> = defaults.iter().map(|(_, name)| &**name).collect();
+    let detach = |(table, name): &(String, String)| {
+        format!("ALTER TABLE {table} DETACH PARTITION {}", quoted(name))
+    };
+    let detach: Vec<String> = defaults.iter().map(detach).collect();
+    Some(format!(
+        "{} is a DEFAULT partition, which the daemon has not made: no retention deletes its rows, \
+         and while it has rows of a time, none is made for that time; keep them elsewhere, delete \
+         them there, and run {}",
+        names.join(", "),
+        detach.join("; ")
+    ))
+}
+
+/// Says what somebody should mend, if anything; it changes nothing.
+pub(super) async fn problem(connection: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
+    Ok(problem_of(&read(connection).await?.defaults))
 }
 
 /// How many rows there are in a partition.
@@ -262,10 +328,13 @@ async fn make(connection: &mut PgConnection, day: Date) -> Result<(), sqlx::Erro
         .map(drop)
 }
 
+/// Parent, name, and its times in microseconds.
+type Listed = (String, String, Option<i64>, Option<i64>);
+
 async fn read(connection: &mut PgConnection) -> Result<Known, sqlx::Error> {
-    let sql = "SELECT parent, (extract(epoch FROM since) * 1000000)::bigint, \
+    let sql = "SELECT parent, name, (extract(epoch FROM since) * 1000000)::bigint, \
                (extract(epoch FROM until) * 1000000)::bigint FROM bridge_partitions() ORDER BY since";
-    let rows: Vec<(String, i64, i64)> = query_as(sql).fetch_all(&mut *connection).await?;
+    let rows: Vec<Listed> = query_as(sql).fetch_all(&mut *connection).await?;
     let floor: Option<String> =
         query_scalar("SELECT value FROM history_setting WHERE name = 'statuses_since'")
             .fetch_optional(connection)
@@ -274,10 +343,11 @@ async fn read(connection: &mut PgConnection) -> Result<Known, sqlx::Error> {
         floor: floor.and_then(|day| midnight(&day)),
         ..Known::default()
     };
-    for (parent, since, until) in rows {
-        match parent.as_str() {
-            "event" => known.event.push(since..until),
-            _ => known.payload.push(since..until),
+    for (parent, name, since, until) in rows {
+        match (parent.as_str(), since.zip(until)) {
+            (_, None) => known.defaults.push((parent, name)),
+            ("event", Some((since, until))) => known.event.push(since..until),
+            (_, Some((since, until))) => known.payload.push(since..until),
         }
     }
     Ok(known)
@@ -329,7 +399,7 @@ mod tests {
         partitions.known = Some(Known {
             event: vec![november.clone()],
             payload: vec![november.clone()],
-            floor: None,
+            ..Known::default()
         });
         assert_eq!(partitions.missing_ahead(at("2026-11-23T23:59:59Z")), []);
         let december = jiff::civil::date(2026, 12, 3);
@@ -347,7 +417,7 @@ mod tests {
         partitions.known = Some(Known {
             event: vec![first.clone(), second],
             payload: vec![times("2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z")],
-            floor: None,
+            ..Known::default()
         });
         assert_eq!(
             partitions.oldest_before(at("2026-11-29T23:59:59.999999Z")),
@@ -361,6 +431,14 @@ mod tests {
         assert!(!partitions.has_payloads_before(december));
         partitions.known.as_mut().unwrap().event.clear();
         assert!(partitions.has_payloads_before(december));
+        let defaults = vec![("event".to_owned(), "others".to_owned())];
+        let known = partitions.known.as_mut().unwrap();
+        let before = std::mem::replace(&mut known.defaults, defaults);
+        assert!(
+            !partitions.has_payloads_before(december),
+            "it may have their events"
+        );
+        partitions.known.as_mut().unwrap().defaults = before;
         assert!(!partitions.has_payloads_before(at("2026-11-30T00:00:00Z")));
     }
 

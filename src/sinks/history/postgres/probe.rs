@@ -5,6 +5,7 @@ use sqlx::postgres::PgConnection;
 use super::connect::{CONNECT_TIMEOUT, connect};
 use super::failure::{Failure, bounded};
 use super::migrations::is_complete;
+use super::partitions;
 use super::server::Server;
 use super::session::{Session, query_as};
 
@@ -29,10 +30,17 @@ async fn tables(
     session: &Session,
     schema: Option<&str>,
 ) -> Result<String, Failure> {
-    if is_complete(connection, session).await? {
-        return Ok("its tables are those of this version".to_owned());
-    }
+    let is_complete = is_complete(connection, session).await?;
     let mut transaction = session.begin(connection).await?;
+    if is_complete {
+        let problem = partitions::problem(&mut transaction).await?;
+        transaction.commit().await?;
+        let tables = "its tables are those of this version";
+        return Ok(match problem {
+            Some(problem) => format!("{tables}, but {problem}"),
+            None => tables.to_owned(),
+        });
+    }
     let (in_schema, in_database): (Option<bool>, bool) = query_as(MAY_MAKE)
         .bind(schema.map(str::to_owned))
         .fetch_one(&mut *transaction)

@@ -12,15 +12,15 @@ use crate::faults::{self, Failpoint};
 use crate::sinks::Batch;
 use crate::sinks::history::copy::copy;
 use crate::sinks::history::recorder::{Covered, Recorder, Recording};
-use crate::sinks::history::rows::Rows;
-use crate::sinks::history::tables::{self, EventRow, own_id};
+use crate::sinks::history::rows::{Rows, RowsStored};
+use crate::sinks::history::tables::{self, EventRow, Table, own_id};
 
-/// Fewer events go by INSERT, one message to the server: COPY takes several. sqlx 0.9.0 does not
+/// Fewer rows go by INSERT, one message to the server: COPY takes several. sqlx 0.9.0 does not
 /// set TCP_NODELAY. So our kernel holds the last, short one until the server's has acknowledged the
 /// one before, up to 40 ms later.
-const COPY_EVENTS_MIN: usize = 500;
+const COPY_ROWS_MIN: usize = 500;
 
-/// How the events of a batch come into `event`.
+/// How the many rows of a batch come into tables that only get new ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
     /// COPY for many rows: the server needs half as much processor time. It parses no times, takes
@@ -31,15 +31,15 @@ pub(super) enum Way {
 }
 
 /// One transaction; another one by INSERT where COPY is not the way, or where somebody has dropped a
-/// partition. Gives the way for the next batch, and how many of the events are new rows. `batch`: of
-/// the sink of this name.
+/// partition. Gives the way for the next batch, and what became of the events. `batch`: of the sink
+/// of this name.
 pub(super) async fn store(
     connection: &mut PgConnection,
     session: &Session,
     memory: (&mut Recorder, &mut Partitions),
     batch: (&str, Batch<'_>),
     way: Way,
-) -> Result<(Way, usize), sqlx::Error> {
+) -> Result<(Way, RowsStored), sqlx::Error> {
     let (recorder, partitions) = memory;
     match transact(connection, session, (recorder, partitions), batch, way).await {
         Err(error) if way == Way::Copy && only_insert_can(&error) => {
@@ -64,7 +64,7 @@ async fn transact(
     (recorder, partitions): (&mut Recorder, &mut Partitions),
     batch: (&str, Batch<'_>),
     way: Way,
-) -> Result<usize, sqlx::Error> {
+) -> Result<RowsStored, sqlx::Error> {
     partitions
         .make_for(connection, session, batch.1.events)
         .await?;
@@ -94,13 +94,13 @@ fn forget(recorder: &mut Recorder, partitions: &mut Partitions) {
     partitions.forget();
 }
 
-/// Stores the rows and the cursor. Gives how many of the events are new rows.
+/// Stores the rows and the cursor.
 async fn fill(
     transaction: &mut PgConnection,
     (recorder, partitions): (&mut Recorder, &mut Partitions),
     (sink, batch): (&str, Batch<'_>),
     way: Way,
-) -> Result<usize, sqlx::Error> {
+) -> Result<RowsStored, sqlx::Error> {
     take_turn(transaction, recorder).await?;
     recorder.set_floor(partitions.load(transaction).await?);
     let rows = Rows::of(batch.events);
@@ -113,8 +113,9 @@ async fn fill(
     let found = look_up::found(transaction, wanted).await?;
     let recording = recorder.record(&rows.statuses, found, batch.reason);
     stored_rows += recording.events.len();
-    if recording.too_old > 0 {
-        let statuses = recording.too_old;
+    let too_old = recording.too_old;
+    if too_old > 0 {
+        let statuses = too_old;
         warn!(
             sink,
             statuses, "statuses older than the retention have got no row"
@@ -133,7 +134,11 @@ async fn fill(
     .bind(batch.through.0)
     .execute(transaction)
     .await?;
-    Ok(stored_rows)
+    Ok(RowsStored {
+        rows: stored_rows,
+        too_old,
+        events: batch.events.len(),
+    })
 }
 
 /// One transaction at a time writes. Where another daemon has written since, the recorder begins
@@ -220,18 +225,13 @@ async fn write(
     insert(connection, &tables::JOURNAL, &recording.journals).await?;
     insert(connection, &tables::TOPIC, &recording.topics).await?;
     insert(connection, &tables::STATE, &recording.states).await?;
-    insert(connection, &tables::PROFILE, &recording.profiles).await?;
-    insert(connection, &tables::PAYLOAD, &recording.payloads).await?;
-    match way {
-        Way::Copy if recording.events.len() >= COPY_EVENTS_MIN => {
-            copy(connection, &tables::EVENT, &recording.events).await?;
-        }
-        _ => insert(connection, &tables::EVENT, &recording.events).await?,
-    }
+    add(connection, &tables::PROFILE, &recording.profiles, way).await?;
+    add(connection, &tables::PAYLOAD, &recording.payloads, way).await?;
+    add(connection, &tables::EVENT, &recording.events, way).await?;
     let has_key = |row: &&EventRow| own_id(&row.status).is_some();
     let keys: Vec<EventRow> = recording.events.iter().filter(has_key).cloned().collect();
     insert(connection, &tables::EVENT_KEY, &keys).await?;
-    insert(connection, &tables::PIECE, &recording.pieces).await?;
+    add(connection, &tables::PIECE, &recording.pieces, way).await?;
     for (id, late) in recording.late {
         let Some(device) = recorder.key_of(&id) else {
             continue;
@@ -252,6 +252,19 @@ async fn write(
         insert(connection, &tables::PIECE, &rebuilt.add).await?;
     }
     write_devices(connection, recorder).await
+}
+
+/// Rows that the table does not have.
+async fn add<Row>(
+    connection: &mut PgConnection,
+    table: &Table<Row>,
+    rows: &[Row],
+    way: Way,
+) -> Result<(), sqlx::Error> {
+    match way {
+        Way::Copy if rows.len() >= COPY_ROWS_MIN => copy(connection, table, rows).await,
+        _ => insert(connection, table, rows).await,
+    }
 }
 
 /// The devices as they are now, and what is to be added to their days.

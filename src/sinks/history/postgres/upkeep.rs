@@ -174,14 +174,15 @@ async fn delete(
     Ok(Some(round.after(deleted, last)))
 }
 
-/// Profiles of months whose events are gone.
+/// Profiles of months whose events are gone. Nobody knows which a DEFAULT partition has.
 async fn delete_profiles(
     transaction: &mut PgConnection,
     recorder: &mut Recorder,
 ) -> Result<Option<Round>, sqlx::Error> {
     let sql = "DELETE FROM profile WHERE profile_key IN ( \
              SELECT profile_key FROM profile AS p WHERE month < ( \
-                 SELECT bridge_month(min(since)) FROM bridge_partitions() WHERE parent = 'event') \
+                 SELECT CASE WHEN count(*) = count(since) THEN bridge_month(min(since)) END \
+                 FROM bridge_partitions() WHERE parent = 'event') \
              AND NOT EXISTS (SELECT 1 FROM device_row AS d WHERE d.profile_key = p.profile_key) \
              LIMIT $1)";
     let deleted = query(sql)

@@ -12,7 +12,7 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use sqlx::{Arguments, AssertSqlSafe, Executor, Sqlite};
 
 use crate::sinks::history::tables::{Cell, Table};
-use crate::sinks::history::times::storable;
+use crate::sinks::history::times::{TimeTexts, storable};
 
 /// Rows of the INSERTs: SQLite takes 32,766 values in one, and each size is prepared once; a
 /// hundred rows at once cost hardly more than a thousand do.
@@ -87,6 +87,7 @@ struct Words {
     words: HashSet<Arc<str>>,
     /// Statuses that came together have one time.
     last: Option<(Timestamp, Arc<str>)>,
+    texts: TimeTexts,
 }
 
 impl Words {
@@ -103,7 +104,7 @@ impl Words {
         match &self.last {
             Some((last, text)) if *last == time => Arc::clone(text),
             _ => {
-                let text: Arc<str> = text_time(time).into();
+                let text: Arc<str> = self.texts.text(time).into();
                 self.last = Some((time, Arc::clone(&text)));
                 text
             }

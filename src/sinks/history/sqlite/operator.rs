@@ -6,12 +6,13 @@ use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Row};
 
+use super::backup;
 use super::insert::text_time;
 use super::reader::{SqliteReader, Unread};
 use super::{BUSY_TIMEOUT, DELETE_OLD};
@@ -24,6 +25,7 @@ const COPY_MODE: u32 = 0o600;
 #[derive(Debug)]
 pub(in crate::sinks::history) struct SqliteOperator {
     connection: SqliteConnection,
+    path: PathBuf,
 }
 
 impl SqliteOperator {
@@ -39,7 +41,10 @@ impl SqliteOperator {
             .disable_statement_logging()
             .connect()
             .await?;
-        Ok(SqliteOperator { connection })
+        Ok(SqliteOperator {
+            connection,
+            path: path.to_owned(),
+        })
     }
 
     /// The devices of a name, with what is kept of each.
@@ -185,7 +190,7 @@ impl SqliteOperator {
     }
 
     /// Copies the history as it is at one moment to a file that is not there yet. The daemon writes
-    /// on meanwhile; SQLite keeps what it writes beside the file until the copy is done.
+    /// on meanwhile.
     pub(in crate::sinks::history) async fn back_up(&mut self, to: &Path) -> io::Result<u64> {
         // `:memory:` and `file:…` mean something else to SQLite.
         let to = &std::path::absolute(to)?;
@@ -200,10 +205,7 @@ impl SqliteOperator {
             .mode(COPY_MODE)
             .open(to)?;
         let copied = async {
-            let copied = sqlx::query("VACUUM INTO ?")
-                .bind(name.to_owned())
-                .execute(&mut self.connection)
-                .await;
+            let copied = backup::copy(&self.path, name).await;
             copied.map_err(io::Error::other)?;
             file.sync_all()?;
             let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());

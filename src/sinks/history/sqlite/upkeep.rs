@@ -7,8 +7,9 @@ use sqlx::sqlite::SqliteConnection;
 use super::insert::text_time;
 use super::look_up;
 use super::store::{begin, write_devices};
-use crate::sinks::history::recorder::{Recorder, month};
+use crate::sinks::history::recorder::Recorder;
 use crate::sinks::history::retention::PIECE_ROWS;
+use crate::sinks::history::times::Months;
 use crate::sinks::history::upkeep::{
     Before, RECOUNT_DEVICES, Round, SWEEP_DEVICES, Stepped, Upkeep, Work,
 };
@@ -188,7 +189,7 @@ async fn delete_months(
                  SELECT 1 FROM device_row AS d WHERE d.profile_key = p.profile_key) LIMIT ?2)",
     ] {
         deleted += sqlx::query(query)
-            .bind(month(first))
+            .bind(Months::default().month(first))
             .bind(PIECE_ROWS)
             .execute(&mut *connection)
             .await?
