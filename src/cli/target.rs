@@ -318,6 +318,12 @@ impl Target {
             Ok(Some(access)) => return Ok(Daemon::of(access, self.http)),
             // Another user's.
             Err(_) => true,
+            // Whoever listens at its address has another journal.
+            Ok(None) if self.http.is_none() && place.journal.exists() => bail!(
+                "no stomp-bridge runs on the journal {}: start it with `stomp-bridge run`, or name \
+                 the address of another daemon with --http",
+                place.journal.display()
+            ),
             Ok(None) => false,
         };
         let http = self.http.or(place.listen).ok_or_else(|| {

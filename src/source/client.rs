@@ -197,7 +197,8 @@ impl Client {
             }
             if let Some(error) = self.closed.take() {
                 self.end(error)?;
-                continue;
+                // The answer to our DISCONNECT. A session that had failed before has none.
+                return self.session.poll()?.ok_or_else(ended_before);
             }
             let watch = &mut self.watch;
             self.writer
@@ -271,8 +272,13 @@ impl Client {
     /// most. Messages that still come are dropped.
     ///
     /// # Errors
-    /// The connection broke before the server had answered: the last frames may be lost.
+    /// The connection broke before the server had answered, or had ended before: the last frames may
+    /// be lost.
     pub async fn disconnect(mut self) -> Result<Farewell, ClientError> {
+        if self.session.has_ended() {
+            self.writer.close().await;
+            return Err(ended_before());
+        }
         self.session.disconnect(clock::now());
         let farewell = loop {
             match self.next().await {
@@ -284,4 +290,9 @@ impl Client {
         self.writer.close().await;
         farewell
     }
+}
+
+fn ended_before() -> ClientError {
+    let unfinished_bytes = 0;
+    SessionError::Closed { unfinished_bytes }.into()
 }

@@ -380,7 +380,8 @@ impl Session {
         outcome
     }
 
-    fn has_ended(&self) -> bool {
+    /// It has failed, or DISCONNECT is answered: no event follows.
+    pub fn has_ended(&self) -> bool {
         matches!(self.phase, Phase::Failed { .. } | Phase::Over)
     }
 

@@ -401,8 +401,8 @@ pub(super) fn todo(
         }
         Fact::Undecodable { .. } => whole(lang.t(
             "They are kept as they came: correct the topic's mapping, reload, then redrive them by \
-             `stomp-bridge dlq redrive --undecodable`.",
-            "原文已保留：修正主题的映射并重载，然后执行 `stomp-bridge dlq redrive --undecodable`。",
+             `stomp-bridge dlq redrive --undecodable --all`.",
+            "原文已保留：修正主题的映射并重载，然后执行 `stomp-bridge dlq redrive --undecodable --all`。",
         )),
         Fact::ReloadRejected(rejected) => one("", problems(rejected, lang), lang.t(
             "The configuration before it is in force. Correct the file and reload.",
