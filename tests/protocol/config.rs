@@ -1,6 +1,7 @@
 //! Configurations as people write them, right and wrong, and their problems.
 
 mod conditions;
+mod reference;
 mod resyncs;
 mod schema;
 mod signins;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::architecture::{collect, production};
+use crate::pages;
 
 /// Subcommands of the command line, and the word in use.
 const VERBS: &[(&str, &str)] = &[("dead", "dlq"), ("ls", "list"), ("renew", "reset-id")];
@@ -445,9 +446,10 @@ fn migrations() -> Vec<(String, String)> {
 
 /// What users read. CHANGELOG.md is not among them: it names old words beside the new ones.
 fn documents() -> Vec<(String, String)> {
-    let mut documents: Vec<(String, String)> = files("", ".md");
-    documents.retain(|(path, _)| path != "CHANGELOG.md");
-    documents.extend(files("docs", ".md"));
+    let is_read =
+        |path: &String| path.starts_with("docs/") || !path.contains('/') && path != "CHANGELOG.md";
+    let pages = pages::all().into_iter().filter(is_read);
+    let mut documents: Vec<(String, String)> = pages.filter_map(|path| read(&path)).collect();
     documents.extend(read("config.toml"));
     documents.extend(examples());
     assert!(documents.len() > 8);
