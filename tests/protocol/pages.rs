@@ -76,6 +76,21 @@ pub(crate) fn blocks(page: &str, language: &str) -> Vec<Block> {
     blocks
 }
 
+/// A page without its blocks of code; its lines stay where they are.
+pub(crate) fn prose(text: &str) -> String {
+    let mut in_code = false;
+    let mut prose = String::with_capacity(text.len());
+    for line in text.lines() {
+        let is_fence = line.trim_start().starts_with("```");
+        if !is_fence && !in_code {
+            prose += line;
+        }
+        in_code ^= is_fence;
+        prose.push('\n');
+    }
+    prose
+}
+
 /// Loads a configuration as if it stood in a file, with a value for each secret that it names.
 pub(crate) fn loads(file: &Path, text: &str) -> Result<Plan, Problems> {
     let names = text.split("secret('").skip(1).map(|rest| {

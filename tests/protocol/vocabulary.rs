@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::architecture::{collect, production};
+use crate::log_lines;
 use crate::pages;
 
 /// Subcommands of the command line, and the word in use.
@@ -362,6 +363,7 @@ fn readme_quotes_log_lines_as_they_are() {
 #[test]
 fn documents_show_commands_that_exist() {
     let (verbs, _) = help();
+    let log_lines = log_lines::all();
     let mut shown = 0;
     for (place, text) in documents() {
         // A command in prose may go on in the next line.
@@ -386,6 +388,10 @@ fn documents_show_commands_that_exist() {
                 let is_verb = named.first().is_some_and(|name| {
                     name.len() > 2 && name.bytes().all(|byte| byte.is_ascii_lowercase())
                 });
+                let quoted = format!("stomp-bridge {}", command.trim());
+                if log_lines.iter().any(|line| line.message == quoted) {
+                    continue;
+                }
                 assert!(
                     !is_verb,
                     "{place}: there is no `stomp-bridge {}`",
@@ -611,7 +617,7 @@ fn debug_placeholders(literal: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Rust code without its comments and literals, and its string literals with their lines.
-fn lexed(text: &str) -> (String, Vec<(usize, String)>) {
+pub(crate) fn lexed(text: &str) -> (String, Vec<(usize, String)>) {
     let (mut code, mut literals) = (String::new(), Vec::new());
     let mut rest = text;
     let mut line = 1;
