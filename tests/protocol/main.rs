@@ -14,6 +14,7 @@ mod log_lines;
 mod mistakes;
 mod operations;
 mod pages;
+mod recipes;
 mod rules;
 mod script;
 mod session;
