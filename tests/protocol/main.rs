@@ -10,6 +10,7 @@ mod codec;
 mod config;
 mod decode;
 mod fuzz;
+mod links;
 mod log_lines;
 mod mistakes;
 mod operations;
