@@ -1,7 +1,7 @@
 //! The configuration as a JSON Schema (2020-12), for editors: made from the types that read it.
 
 use schemars::generate::SchemaSettings;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::masking::MARK;
 use super::schema::Root;
@@ -18,16 +18,43 @@ pub fn json_schema() -> Value {
     schema
 }
 
-/// Takes out what only we understand: what is masked, and numbers' sizes in Rust's words.
+/// Takes out what only we understand: what is masked, numbers' sizes in Rust's words, and null, which
+/// TOML does not have. A description is one line: its lines were ours.
 fn clean(schema: &mut Value) {
     match schema {
         Value::Object(keywords) => {
             keywords.remove(MARK);
             keywords.retain(|name, value| name != "format" || !is_number_format(value));
+            keywords.retain(|name, value| name != "default" || !value.is_null());
+            if let Some(Value::String(description)) = keywords.get_mut("description") {
+                *description = description.replace('\n', " ");
+            }
+            without_null(keywords);
             keywords.values_mut().for_each(clean);
         }
         Value::Array(schemas) => schemas.iter_mut().for_each(clean),
         _ => {}
+    }
+}
+
+/// `["string", "null"]` is `"string"`, and one of several types without null is that type.
+fn without_null(keywords: &mut Map<String, Value>) {
+    if let Some(Value::Array(types)) = keywords.get_mut("type") {
+        types.retain(|name| name != "null");
+        if let [only] = &types[..] {
+            keywords["type"] = only.clone();
+        }
+    }
+    let Some(Value::Array(types)) = keywords.get_mut("anyOf") else {
+        return;
+    };
+    types.retain(|schema| schema["type"] != "null");
+    if let [Value::Object(only)] = &types[..] {
+        let only = only.clone();
+        keywords.remove("anyOf");
+        for (name, value) in only {
+            keywords.entry(name).or_insert(value);
+        }
     }
 }
 
@@ -62,5 +89,6 @@ mod tests {
             !text.contains(MARK) && !text.contains("int64") && !text.contains("uint"),
             "{text}"
         );
+        assert!(!text.contains("null\""), "{text}");
     }
 }

@@ -10,54 +10,110 @@ use std::time::Duration;
 
 use figment::value::Value;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
 use super::units::{
     Each, List, Mode, MqttProtocol, Plain, Rate, Retention, SecretTable, Size, Span, UrlText,
 };
 use crate::model::Severity;
+use crate::pipeline::Field;
 use crate::secret::Secret;
 use crate::sinks::history::sqlite;
 use crate::sinks::mqtt::MAX_INFLIGHT;
 
 /// The whole.
-#[derive(Deserialize, JsonSchema, Default)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Root {
+    /// The server: where it is, how the daemon signs in, and how it comes back.
     pub(super) source: Source,
+    /// One table for each topic. The table's name is the STOMP subscription id.
     pub(super) topics: BTreeMap<String, Topic>,
+    /// What the platform's words for a state mean. 正常, 故障 and 离线 are known unless they stand
+    /// here, too.
     pub(super) states: BTreeMap<String, State>,
+    /// Files of secrets, beside the configuration.
     #[schemars(with = "BTreeMap<String, SecretFileForm>")]
     pub(super) secrets: BTreeMap<String, SecretFile>,
+    /// Where every status is kept until each sink has it.
     pub(super) journal: Journal,
-    /// Their tables have a shape by their `type`: who has read that reads the rest.
+    /// One table for each sink. Its `type` says which keys it may have.
     #[schemars(with = "BTreeMap<String, AnySink>")]
     pub(super) sinks: Option<Value>,
     pub(super) names: Names,
+    /// Health, metrics and the status page.
     pub(super) http: Http,
+    /// Messages, and what is to become of them; `stomp-bridge config test` runs them.
     pub(super) tests: Vec<Test>,
-    pub(super) watch: Option<Plain<bool>>,
-    pub(super) ready_timeout: Option<Span>,
+    /// `true`: a changed file is applied at once, as by SIGHUP.
+    pub(super) watch: Plain<bool>,
+    /// How long `systemctl start` waits for the first subscription; at most `1h`. Then the daemon
+    /// counts as started, and goes on trying.
+    pub(super) ready_timeout: Span,
+}
+
+impl Default for Root {
+    fn default() -> Root {
+        Root {
+            source: Source::default(),
+            topics: BTreeMap::new(),
+            states: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            journal: Journal::default(),
+            sinks: None,
+            names: Names::default(),
+            http: Http::default(),
+            tests: Vec::new(),
+            // Off: an editor may save a half-written file.
+            watch: Plain(false),
+            // Most servers answer within seconds, and a machine that boots is not held up by one
+            // that is away.
+            ready_timeout: Span(Duration::from_secs(30)),
+        }
+    }
 }
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Source {
+    /// Required. The server's address. `http` and `https` mean SockJS, `ws` and `wss` WebSocket,
+    /// `stomp` TCP, `stomps` TLS. Several addresses are tried in turn. Its query may have
+    /// `{{ signin.x }}`.
     pub(super) url: List<UrlText>,
+    /// CONNECT's `login`. It may have `{{ secret('x') }}` and `{{ signin.x }}`.
     pub(super) login: Option<Secret>,
+    /// CONNECT's `passcode`, such as `"{{ secret('passcode') }}"`. It stands in place of
+    /// `passcode_file`.
     pub(super) passcode: Option<Secret>,
+    /// A file with the passcode, beside the configuration.
     pub(super) passcode_file: Option<PathBuf>,
+    /// CONNECT's `host`: RabbitMQ's virtual host. The other servers accept any.
     pub(super) host: String,
+    /// Headers of CONNECT and of every HTTP request to the server, such as
+    /// `{ Authorization = "Bearer {{ signin.token }}" }`.
     pub(super) headers: BTreeMap<String, Secret>,
+    /// The interval of STOMP's heart-beats, both ways. `0s`: off; WebSocket's pings and SockJS's
+    /// own heart-beats then notice a dead link.
     pub(super) heartbeat: Span,
+    /// A topic without a message for this time is `silent`: the daemon is not ready, and the log
+    /// warns. Over TCP, where the server sends no heart-beats, the daemon reconnects after this
+    /// time without a byte. `0s`: off.
     pub(super) silence: Span,
+    /// How `\` is written in login, passcode and host. `doubled`: RabbitMQ reads it as an escape.
+    /// By default `plain`.
     pub(super) connect_backslashes: Option<ConnectBackslashes>,
+    /// Longer frames go in pieces of this size, for Spring's buffers. `0`: whole.
     pub(super) websocket_split: Size,
+    /// The longest body. Of a longer one the journal keeps the beginning as undecodable; the
+    /// messages after it go on.
     pub(super) max_body: Size,
+    /// Files for `stomps`, `wss` and `https`. The system's authorities are always trusted.
     pub(super) tls: Tls,
+    /// The waits between attempts to connect, with full jitter.
     pub(super) reconnect: Reconnect,
+    /// An HTTP sign-in before every connection; by default there is none.
     pub(super) signin: Option<Signin>,
 }
 
@@ -86,7 +142,7 @@ impl Default for Source {
     }
 }
 
-#[derive(Deserialize, JsonSchema, Clone, Copy, PartialEq, Eq)]
+#[derive(Deserialize, Serialize, JsonSchema, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum ConnectBackslashes {
     Plain,
@@ -97,14 +153,29 @@ pub(super) enum ConnectBackslashes {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Signin {
+    /// Required, unless there are `steps`. Where the request goes. Redirects are not followed. It
+    /// may have `{{ secret('x') }}`.
     pub(super) url: Option<UrlText>,
+    /// By default `POST`.
     pub(super) method: Option<SigninMethod>,
+    /// A body of JSON. Its texts may have `{{ secret('x') }}`. Without `json` and `form` the
+    /// request has no body.
     pub(super) json: Option<SecretTable>,
+    /// A form in place of `json`. Its texts may have `{{ secret('x') }}`.
     pub(super) form: Option<SecretTable>,
+    /// Headers of this request.
     pub(super) headers: BTreeMap<String, Secret>,
+    /// What the answer must be: `status` and JSON pointers, each with a value or a list of values.
+    /// Otherwise the answer's words are the error. By default any status from 200 to 299 will do.
     pub(super) expect: Option<Map<String, Json>>,
+    /// Names, and where their values stand in the answer. `{{ signin.NAME }}` may then stand in the
+    /// source's url (its query), login, passcode and headers, and in a topic's destination, headers
+    /// and resync.
     pub(super) extract: BTreeMap<String, Extracted>,
+    /// Several requests in place of one, at most 10. Each has the keys of this table but `steps`
+    /// and `timeout`. A later one may use what earlier ones have extracted.
     pub(super) steps: Vec<SigninStep>,
+    /// Of the whole sign-in.
     pub(super) timeout: Span,
 }
 
@@ -128,12 +199,20 @@ impl Default for Signin {
 #[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct SigninStep {
+    /// Required. Where the request goes. Redirects are not followed. It may have
+    /// `{{ secret('x') }}` and `{{ signin.x }}` of earlier steps.
     pub(super) url: Option<UrlText>,
+    /// By default `POST`.
     pub(super) method: Option<SigninMethod>,
+    /// A body of JSON. Its texts may have `{{ secret('x') }}` and `{{ signin.x }}`.
     pub(super) json: Option<SecretTable>,
+    /// A form in place of `json`.
     pub(super) form: Option<SecretTable>,
+    /// Headers of this request.
     pub(super) headers: BTreeMap<String, Secret>,
+    /// What the answer must be, as in `[source.signin]`.
     pub(super) expect: Option<Map<String, Json>>,
+    /// Names, and where their values stand in the answer.
     pub(super) extract: BTreeMap<String, Extracted>,
 }
 
@@ -159,7 +238,7 @@ pub(super) enum ExtractedPart {
     Text(bool),
 }
 
-#[derive(Deserialize, JsonSchema, Default, Clone, Copy)]
+#[derive(Deserialize, Serialize, JsonSchema, Default, Clone, Copy)]
 #[serde(rename_all = "UPPERCASE")]
 pub(super) enum SigninMethod {
     Get,
@@ -170,16 +249,25 @@ pub(super) enum SigninMethod {
 #[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Tls {
+    /// Authorities (PEM). Or a server's own certificate, which is then trusted as it is: for its
+    /// names, until its end. With CA:TRUE, or of version 1, it is an authority as well.
     pub(super) ca_file: Option<PathBuf>,
+    /// The client's certificate (PEM), with `key_file`.
     pub(super) cert_file: Option<PathBuf>,
+    /// The key of `cert_file` (PEM).
     pub(super) key_file: Option<PathBuf>,
 }
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Reconnect {
+    /// The first wait. Each further one is up to twice as long.
     pub(super) initial: Span,
+    /// The longest wait. By default `60s` where the server keeps every topic's messages meanwhile,
+    /// else `5s`.
     pub(super) max: Option<Span>,
+    /// After this number of attempts in a row that did not become live the process ends. By default
+    /// there is no bound.
     pub(super) attempts: Option<Plain<u32>>,
 }
 
@@ -196,19 +284,44 @@ impl Default for Reconnect {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Topic {
+    /// Required. The name of the queue or topic at the server, such as `/topic/state/1` or
+    /// `/queue/alarms`. It may have `{{ signin.x }}`, and the variables of `for`.
     pub(super) destination: Option<String>,
+    /// A name that several topics share which bring the same statuses. By default each topic is one
+    /// by itself.
     pub(super) stream: Option<String>,
+    /// Makes many topics of one table: variables, each with a range or a list of values. There may
+    /// be 10,000 topics in all.
     pub(super) r#for: Option<BTreeMap<String, Each>>,
+    /// How messages are acknowledged. `client-individual`: each one once it is on disk. `client`:
+    /// an ACK covers all older ones. `auto`: the server waits for no ACK.
     pub(super) ack: Ack,
-    /// `source.silence` where absent.
+    /// `source.silence` for this topic; `0s`: off.
     pub(super) silence: Option<Span>,
+    /// Headers of SUBSCRIBE, such as `{ "prefetch-count" = "1000" }`. Unless a prefetch is named,
+    /// it is 256 where messages are acknowledged. `x-delivery-limit` says which limit a policy of
+    /// RabbitMQ sets.
     pub(super) headers: BTreeMap<String, Secret>,
+    /// Where the parts of a status stand in the message, as JSON pointers. The defaults read the
+    /// reference platform's message.
+    #[schemars(schema_with = "topic_fields")]
     pub(super) fields: BTreeMap<String, FieldValue>,
+    /// JSON pointers that make a status unique, such as `["/eventId"]`: a redelivered status is
+    /// then stored once.
     pub(super) event_key: List,
+    /// A JSON pointer to the statuses in a body. By default the body is a status or an array of
+    /// them.
     pub(super) items: Option<String>,
+    /// Objects that are no status, by the message's own names, such as `type == 'heartbeat'`. They
+    /// are dropped and counted.
     pub(super) ignore: Option<String>,
+    /// The charset of bodies whose message names none, or ISO-8859-1 or US-ASCII: a name of the
+    /// Encoding Standard, such as `gb18030`. By default UTF-8.
     pub(super) encoding: Option<String>,
+    /// The zone of times in messages that name none.
     pub(super) timezone: String,
+    /// A snapshot of all devices of the topic, which is asked for after each time in which it was
+    /// not heard. By default there is none.
     pub(super) resync: Option<Resync>,
 }
 
@@ -216,18 +329,31 @@ pub(super) struct Topic {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Resync {
+    /// Required. The platform's REST interface that says the state of every device. Its query may
+    /// have `{{ signin.x }}`.
     pub(super) url: Option<UrlText>,
-    /// GET, unless there is a body.
+    /// By default `GET`; with `json` or `form` it is `POST`.
     pub(super) method: Option<SigninMethod>,
+    /// A body of JSON. Its texts may have `{{ signin.x }}` and `{{ secret('x') }}`.
     pub(super) json: Option<SecretTable>,
+    /// A form in place of `json`.
     pub(super) form: Option<SecretTable>,
+    /// Headers of this request, such as `{ Authorization = "Bearer {{ signin.token }}" }`.
     pub(super) headers: BTreeMap<String, Secret>,
+    /// What a good answer says, as in `[source.signin]`. By default any status from 200 to 299.
     pub(super) expect: Option<Map<String, Json>>,
-    /// `source.tls` where absent.
+    /// Files for `https`. By default those of `[source.tls]`.
     pub(super) tls: Option<Tls>,
+    /// Of the whole request. `source.max_body` is the longest answer.
     pub(super) timeout: Span,
+    /// Asks also while the topic is heard, at this interval. By default it does not.
     pub(super) every: Option<Span>,
+    /// A JSON pointer to the statuses in the answer. By default the body is a status or an array of
+    /// them.
     pub(super) items: Option<String>,
+    /// JSON pointers within a status of the snapshot, where they are not those of the topic's
+    /// `fields`.
+    #[schemars(schema_with = "snapshot_fields")]
     pub(super) fields: BTreeMap<String, FieldValue>,
 }
 
@@ -250,6 +376,29 @@ impl Default for Resync {
     }
 }
 
+/// The keys of a topic's `fields`.
+fn topic_fields(generator: &mut SchemaGenerator) -> Schema {
+    fields(generator, Field::default_pointer)
+}
+
+/// The same of a snapshot: the default is what the topic has.
+fn snapshot_fields(generator: &mut SchemaGenerator) -> Schema {
+    fields(generator, |_| None)
+}
+
+fn fields(generator: &mut SchemaGenerator, default: fn(Field) -> Option<&'static str>) -> Schema {
+    let key = |field: Field| {
+        let mut value = generator.subschema_for::<FieldValue>();
+        value.insert("description".to_owned(), field.about().into());
+        if let Some(pointer) = default(field) {
+            value.insert("default".to_owned(), pointer.into());
+        }
+        (field.name().to_owned(), value.to_value())
+    };
+    let keys: Map<String, Json> = Field::ALL.into_iter().map(key).collect();
+    json_schema!({ "type": "object", "properties": keys, "additionalProperties": false })
+}
+
 /// Where a field's value stands in a status, or the value itself.
 #[derive(Deserialize, JsonSchema)]
 #[serde(
@@ -264,6 +413,7 @@ pub(super) enum FieldValue {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Constant {
+    /// The value.
     pub(super) r#const: Scalar,
 }
 
@@ -311,7 +461,7 @@ impl Default for Topic {
     }
 }
 
-#[derive(Deserialize, JsonSchema, Default, Clone, Copy)]
+#[derive(Deserialize, Serialize, JsonSchema, Default, Clone, Copy)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Ack {
     #[default]
@@ -323,8 +473,9 @@ pub(super) enum Ack {
 #[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct State {
-    /// The word itself where absent.
+    /// What the state is called in events. By default the word itself.
     pub(super) name: Option<String>,
+    /// How much the state matters.
     #[schemars(with = "String", extend("enum" = Severity::ALL.map(Severity::as_str)))]
     pub(super) severity: Severity,
 }
@@ -354,6 +505,7 @@ enum SecretFileForm {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct SecretFileTable {
+    /// The file, beside the configuration. Line breaks at its end do not count.
     file: PathBuf,
 }
 
@@ -370,14 +522,28 @@ impl From<SecretFileForm> for SecretFile {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Journal {
+    /// The file. A relative path lies under `$STATE_DIRECTORY` where systemd sets it, else beside
+    /// the configuration.
     pub(super) path: PathBuf,
+    /// The most that its entries take; at least `1MiB`. The journal also leaves 32 MiB of its disk
+    /// free. What a server has sent by its prefetch is journaled even beyond this.
     pub(super) max_bytes: Size,
+    /// `pause`: the server is read no more, and nothing that was read is lost. `drop_oldest`: the
+    /// oldest entries are evicted, and counted.
     pub(super) when_full: WhenFull,
+    /// Delivered entries stay this long for replay, within `max_bytes`.
     pub(super) keep: Span,
+    /// Under load, what came within this time is read, journaled and delivered together. `0ms`: at
+    /// once, with more CPU. At most `1s`.
     pub(super) commit_interval: Span,
+    /// The most devices whose last state is known. Beyond it the one that was not heard for longest
+    /// is forgotten.
     pub(super) devices_max: Plain<u32>,
+    /// The most that the dead letters of each sink take, beside the entries.
     pub(super) dlq_max_bytes: Size,
+    /// Dead letters are dropped after this time.
     pub(super) dlq_keep: Retention,
+    /// `pause`: the sink stops until there is room. `drop_oldest`: its oldest dead letters go.
     pub(super) dlq_when_full: WhenFull,
 }
 
@@ -398,7 +564,7 @@ impl Default for Journal {
     }
 }
 
-#[derive(Deserialize, JsonSchema, Default, Clone, Copy)]
+#[derive(Deserialize, Serialize, JsonSchema, Default, Clone, Copy)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum WhenFull {
     #[default]
@@ -410,16 +576,26 @@ pub(super) enum WhenFull {
 #[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Names {
+    /// UTF-8, beside the configuration. Its first line names the columns: `device` (client/device,
+    /// such as 1/7) or `serial`, `name` and `group`. It is read again at a reload.
     pub(super) file: Option<PathBuf>,
 }
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Http {
+    /// Address and port of /healthz, /readyz, /metrics, /status and the status page. Beyond
+    /// loopback it wants `token` and `tls`, or `insecure = true`.
     pub(super) listen: String,
+    /// Host names that requests may have, beside localhost and the address. Another name is refused
+    /// (DNS rebinding).
     pub(super) hosts: List,
+    /// What /metrics, /status, the page and the reasons of /readyz need, as `Authorization: Bearer`
+    /// or by a browser's sign-in. At least 16 characters. By default none.
     pub(super) token: Option<Secret>,
+    /// The server's certificate: HTTPS. It is read again where the files change.
     pub(super) tls: HttpTls,
+    /// `true`: listen beyond loopback also without token and TLS.
     pub(super) insecure: Plain<bool>,
 }
 
@@ -427,7 +603,9 @@ pub(super) struct Http {
 #[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct HttpTls {
+    /// The certificate, with those that lead to its authority (PEM).
     pub(super) cert_file: Option<PathBuf>,
+    /// The key of `cert_file` (PEM).
     pub(super) key_file: Option<PathBuf>,
 }
 
@@ -445,7 +623,7 @@ impl Default for Http {
 }
 
 /// Where a sink begins that is new.
-#[derive(Deserialize, JsonSchema, Clone, Copy)]
+#[derive(Deserialize, Serialize, JsonSchema, Clone, Copy)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Start {
     Oldest,
@@ -484,7 +662,8 @@ impl JsonSchema for AnySink {
             for (key, schema) in all {
                 table["properties"][key] = schema.clone();
             }
-            table["properties"]["type"] = json!({ "const": name });
+            let about = &delivery["properties"]["type"]["description"];
+            table["properties"]["type"] = json!({ "const": name, "description": about });
             table["required"] = json!(["type"]);
             table
         });
@@ -496,13 +675,24 @@ impl JsonSchema for AnySink {
 #[derive(Deserialize, JsonSchema, Default)]
 #[serde(default)]
 pub(super) struct Delivery {
+    /// Required. What the sink is.
     #[schemars(with = "String")]
     pub(super) r#type: IgnoredAny,
+    /// The kinds of events that the sink gets. `status`: what devices say. `coverage`: when a topic
+    /// began and ceased to be heard. By default both at histories, `["status"]` at mqtt and
+    /// webhook.
     pub(super) kinds: Option<List>,
+    /// Only these topics, of every kind. By default all.
     pub(super) topics: Option<List>,
+    /// Only statuses for which this holds, such as `changed and severity >= 'warning'`;
+    /// docs/columns.md has the names. Ids are texts: `device_id == '7'`. By default all.
     pub(super) when: Option<String>,
+    /// Columns that the sink does not get, such as `["payload", "detail"]`: they are null for it.
     pub(super) omit: List,
+    /// Where a new sink begins. `oldest`: with the oldest entry of the journal, the default of
+    /// histories. `now`: with the next one, the default of mqtt and webhook.
     pub(super) start: Option<Start>,
+    /// The waits after trouble, which go on without end.
     pub(super) retry: Retry,
 }
 
@@ -516,13 +706,22 @@ impl Delivery {
 #[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Test {
+    /// What the test is called.
     pub(super) name: Option<String>,
+    /// The topic that the message came from. Needed where there are several.
     pub(super) topic: Option<String>,
+    /// The message's body.
     pub(super) message: Option<String>,
+    /// A file with the body in place of `message`, beside the configuration.
     pub(super) file: Option<PathBuf>,
+    /// The state that was last known of the device, in the platform's words. By default none.
     pub(super) last: Option<String>,
+    /// Exactly the sinks that take it.
     pub(super) sinks: Option<List>,
+    /// Columns of each status in the message, with the values that they are to have.
     pub(super) event: BTreeMap<String, Json>,
+    /// `true`: one of its statuses must be undecodable; otherwise none may be. A test has `sinks`,
+    /// `event` or `undecodable`.
     pub(super) undecodable: Option<Plain<bool>>,
 }
 
@@ -530,9 +729,9 @@ pub(super) struct Test {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct HistoryRetention {
-    /// Those of `status_event`.
+    /// How long rows of `status_event` stay.
     pub(super) statuses: Retention,
-    /// Those of `state_interval`, `fault_episode`, `state_daily` and `coverage_gap`.
+    /// How long rows of `state_interval`, `fault_episode`, `state_daily` and `coverage_gap` stay.
     pub(super) intervals: Retention,
 }
 
@@ -548,9 +747,15 @@ impl Default for HistoryRetention {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Sqlite {
+    /// The file. A relative path lies under `$STATE_DIRECTORY` where systemd sets it, else beside
+    /// the configuration.
     pub(super) path: PathBuf,
+    /// Who may read and write the file. `0640` lets a group read it, such as that of a dashboard,
+    /// and enter folders that are made for it.
     pub(super) mode: Mode,
+    /// How long rows stay. A clock that jumps ahead deletes nothing.
     pub(super) retention: HistoryRetention,
+    /// The zone of the days of `state_daily`.
     pub(super) timezone: String,
 }
 
@@ -565,19 +770,31 @@ impl Default for Sqlite {
     }
 }
 
+/// The default server: a `Secret` says nothing of itself in the schema.
+const POSTGRES_URL: &str = "postgres://127.0.0.1/devices";
+
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Postgres {
+    /// The server and the database, such as `postgres://bridge:{{ secret('db') }}@db/devices`.
+    /// Another machine needs TLS with a verified certificate, unless `?sslmode=` says otherwise.
+    /// `?sslrootcert=ca.pem`, beside the configuration: one more authority. Of several hosts the
+    /// first that accepts writes is used.
+    #[schemars(extend("default" = POSTGRES_URL))]
     pub(super) url: Secret,
+    /// The schema of the tables; it is made where it is missing. By default the first that the
+    /// server looks into (`public`).
     pub(super) schema: Option<String>,
+    /// How long rows stay. Statuses go by whole months (UTC), below `60d` by whole days.
     pub(super) retention: HistoryRetention,
+    /// The zone of the days of `state_daily`.
     pub(super) timezone: String,
 }
 
 impl Default for Postgres {
     fn default() -> Postgres {
         Postgres {
-            url: "postgres://127.0.0.1/devices".into(),
+            url: POSTGRES_URL.into(),
             schema: None,
             retention: HistoryRetention::default(),
             timezone: TIMEZONE_DEFAULT.to_owned(),
@@ -585,29 +802,49 @@ impl Default for Postgres {
     }
 }
 
+/// Likewise.
+const MQTT_URL: &str = "mqtt://127.0.0.1:1883";
+
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Mqtt {
+    /// The broker: `mqtt`, `mqtts`, `mqtt+ws` or `mqtt+wss` (WebSocket, at /mqtt if no path is
+    /// named). `tcp`, `ssl`, `ws` and `wss` mean the same.
+    #[schemars(extend("default" = MQTT_URL))]
     pub(super) url: Secret,
+    /// The version of MQTT. `auto`: 5, or 3.1.1 where the broker does not speak it.
     pub(super) protocol: MqttProtocol,
+    /// A template of the topic.
     pub(super) topic: String,
+    /// A template of the message, such as `{{ state }}`. By default the event as JSON.
     pub(super) body: Option<String>,
+    /// 0 or 1.
     pub(super) qos: Plain<u32>,
+    /// Whether the broker keeps the newest message of each topic.
     pub(super) retain: Plain<bool>,
+    /// The user. It may have `{{ secret('x') }}`.
     pub(super) username: Option<String>,
+    /// The password, such as `"{{ secret('mqtt') }}"`.
     pub(super) password: Option<Secret>,
+    /// The client id. By default it is made of the sink's name and the journal.
     pub(super) client_id: Option<String>,
+    /// The topic that gets `online` and `offline`, retained. By default it lies under the fixed
+    /// levels of `topic`. `""`: none.
     pub(super) status_topic: Option<String>,
+    /// Files for `mqtts` and `mqtt+wss`.
     pub(super) tls: Tls,
+    /// Protocols that TLS offers.
     pub(super) alpn: List<String>,
+    /// The most unconfirmed messages. A broker of MQTT 5 may ask for fewer.
     pub(super) max_inflight: Plain<u32>,
+    /// A larger message is dead-lettered.
     pub(super) max_packet_bytes: Size,
 }
 
 impl Default for Mqtt {
     fn default() -> Mqtt {
         Mqtt {
-            url: "mqtt://127.0.0.1:1883".into(),
+            url: MQTT_URL.into(),
             protocol: MqttProtocol::default(),
             topic: "devices/{{ client_id }}/{{ device_id }}/status".to_owned(),
             body: None,
@@ -628,19 +865,38 @@ impl Default for Mqtt {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Webhook {
+    /// Required. Where events are posted. Path and query may name the event, as
+    /// `/devices/{{ device_id }}`; what they print is percent-encoded.
     pub(super) url: Option<Secret>,
+    /// The request's method. `GET` has no body.
     pub(super) method: WebhookMethod,
+    /// Headers of each request, such as `{ Title = "{{ device_id }} is {{ state }}" }`.
     pub(super) headers: BTreeMap<String, Secret>,
+    /// A template of the body. By default the event as JSON, of a `batch` a JSON array of events.
     pub(super) body: Option<String>,
+    /// The most requests in any such time; the others wait in the journal. By default there is no
+    /// bound.
     pub(super) rate: Option<Rate>,
+    /// Requests at once, of different devices; each device's events stay in order. 1 to 256.
     pub(super) concurrency: Plain<u32>,
+    /// Several events in one request. By default each has its own.
     pub(super) batch: Option<Together>,
+    /// Signs each request by Standard Webhooks (`whsec_…`). During a rotation a list of two.
     pub(super) secret: List<Secret>,
+    /// Signs the body in a header of its own, as GitHub does. By default there is none.
     pub(super) hmac: Option<HeaderSignature>,
+    /// What the answer to an event that has arrived says: values, or lists of values, at JSON
+    /// pointers, and `status`. By default every 2xx confirms.
     pub(super) success: Option<Map<String, Json>>,
+    /// Answers by which the receiver accepts nothing for now, such as above its rate. In the form
+    /// of `success`.
     pub(super) retry_when: Option<Map<String, Json>>,
+    /// Answers by which the receiver will never accept the event: it is dead-lettered. In the form
+    /// of `success`.
     pub(super) reject_when: Option<Map<String, Json>>,
+    /// Files for `https`.
     pub(super) tls: Tls,
+    /// Of one request.
     pub(super) timeout: Span,
 }
 
@@ -665,7 +921,7 @@ impl Default for Webhook {
     }
 }
 
-#[derive(Deserialize, JsonSchema, Default, Clone, Copy)]
+#[derive(Deserialize, Serialize, JsonSchema, Default, Clone, Copy)]
 #[serde(rename_all = "UPPERCASE")]
 pub(super) enum WebhookMethod {
     Get,
@@ -679,14 +935,19 @@ pub(super) enum WebhookMethod {
 #[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct HeaderSignature {
+    /// Required. The header's name, such as `X-Hub-Signature-256`.
     pub(super) header: Option<String>,
+    /// Required. The key, such as `"{{ secret('hook') }}"`.
     pub(super) secret: Option<Secret>,
+    /// What stands before the signature, such as `sha256=`.
     pub(super) prefix: String,
+    /// The hash.
     pub(super) algorithm: Algorithm,
+    /// How the signature is written.
     pub(super) encoding: Digits,
 }
 
-#[derive(Deserialize, JsonSchema, Default, Clone, Copy)]
+#[derive(Deserialize, Serialize, JsonSchema, Default, Clone, Copy)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Algorithm {
     #[default]
@@ -694,7 +955,7 @@ pub(super) enum Algorithm {
     Sha512,
 }
 
-#[derive(Deserialize, JsonSchema, Default, Clone, Copy)]
+#[derive(Deserialize, Serialize, JsonSchema, Default, Clone, Copy)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Digits {
     #[default]
@@ -706,7 +967,9 @@ pub(super) enum Digits {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Together {
+    /// The most events in one request, 1 to 1000.
     pub(super) max: Plain<u32>,
+    /// How long the first event waits for others; at most `1h`.
     pub(super) wait: Span,
 }
 
@@ -719,12 +982,15 @@ impl Default for Together {
     }
 }
 
-/// Of every sink.
+/// The waits between attempts.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Retry {
+    /// The first wait. Each further one is up to twice as long.
     pub(super) initial: Span,
+    /// The longest wait.
     pub(super) max: Span,
+    /// An event that fails for this long by itself, while others get through, is dead-lettered.
     pub(super) give_up: Span,
 }
 

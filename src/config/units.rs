@@ -8,15 +8,16 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::masking;
+use crate::duration::InWords;
 use crate::secret::Secret;
 use crate::sinks::mqtt::Protocol;
 
-/// A duration: `"10s"`, `"1h30m"`.
+/// A duration: `"500ms"`, `"10s"`, `"1h30m"`, `"7d"`; the units are ms, s, m, h, d, w and y.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
 pub(super) struct Span(#[schemars(with = "String")] pub(super) Duration);
 
@@ -62,7 +63,8 @@ impl FromStr for Span {
     }
 }
 
-/// A number of bytes: `"1GiB"`, `"64 KiB"`, `1048576`.
+/// A number of bytes: `"1GiB"`, `"64 KiB"`, `1048576`; the units are B, kB, MB, GB, TB and, by 1,024,
+/// KiB, MiB, GiB, TiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
 #[schemars(extend("type" = ["string", "integer"]))]
 pub(super) struct Size(#[schemars(with = "String")] pub(super) u64);
@@ -138,7 +140,7 @@ impl FromStr for Mode {
 /// The owner reads and writes.
 const OWNER: u32 = 0o600;
 
-/// The most in a time: `"20/1m"`.
+/// The most in a time: `"20/1m"`, `"5/s"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
 #[schemars(with = "String")]
 pub(super) struct Rate {
@@ -168,7 +170,9 @@ impl FromStr for Rate {
 }
 
 /// A number or a switch, also as a text: an environment variable has no types.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(inline)]
 pub(super) struct Plain<T>(pub(super) T);
 
 impl FromStr for Plain<bool> {
@@ -211,6 +215,55 @@ impl FromStr for MqttProtocol {
                 "expected \"auto\", \"5\" or \"3.1.1\", found `{source}`"
             )),
         }
+    }
+}
+
+/// As a person writes it. The schema shows the defaults so.
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&InWords(self.0))
+    }
+}
+
+impl Serialize for Size {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let units = ["", "KiB", "MiB", "GiB", "TiB"];
+        let whole = |power: &usize| self.0 != 0 && self.0.trailing_zeros() >= 10 * *power as u32;
+        let power = (0..units.len()).rev().find(whole).unwrap_or_default();
+        serializer.collect_str(&format_args!("{}{}", self.0 >> (10 * power), units[power]))
+    }
+}
+
+impl Serialize for Retention {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            None => serializer.serialize_str("forever"),
+            Some(kept) => match kept.as_secs() / YEAR {
+                years @ 2.. if kept == Duration::from_secs(years * YEAR) => {
+                    serializer.collect_str(&format_args!("{years}y"))
+                }
+                _ => Span(kept).serialize(serializer),
+            },
+        }
+    }
+}
+
+/// A year's seconds.
+const YEAR: u64 = 31_536_000;
+
+impl Serialize for Mode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:04o}", self.0))
+    }
+}
+
+impl Serialize for MqttProtocol {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(match self.0 {
+            Protocol::Auto => "auto",
+            Protocol::V5 => "5",
+            Protocol::V311 => "3.1.1",
+        })
     }
 }
 
@@ -301,7 +354,8 @@ where
 }
 
 /// A list, or one text: its only element, or several between commas.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[serde(transparent)]
 pub(super) struct List<T = String>(pub(super) Vec<T>);
 
 impl<'de, T: Deserialize<'de> + From<String>> Deserialize<'de> for List<T> {
@@ -410,8 +464,9 @@ impl JsonSchema for SecretTable {
     }
 }
 
-/// The values of a topic's variable: a list of numbers and texts, or a range such as `"1..500"`,
-/// both ends included. Its mistakes are kept, so that the variable is known in spite of them.
+// Its mistakes are kept, so that the variable is known in spite of them.
+/// The values of a topic's variable: a list of numbers and texts, such as `[1, 2, "x"]`, or a range
+/// such as `"1..500"`, both ends included.
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
 pub(super) struct Each(#[schemars(with = "Value")] pub(super) Result<Vec<String>, String>);
 
@@ -502,6 +557,33 @@ mod tests {
             let shown = InWords(duration).to_string();
             assert_eq!(shown.parse(), Ok(Span(duration)), "{shown}");
         }
+    }
+
+    #[test]
+    fn what_the_schema_shows_is_read_as_the_same() {
+        fn check<T>(value: T, expected: &str)
+        where
+            T: Serialize + FromStr<Err = String> + PartialEq + std::fmt::Debug,
+        {
+            let shown = serde_json::to_value(&value).expect("a text");
+            assert_eq!(shown, expected);
+            assert_eq!(expected.parse(), Ok(value));
+        }
+        check(Span(Duration::ZERO), "0s");
+        check(Span(Duration::from_millis(1_500)), "1s500ms");
+        check(Size(0), "0");
+        check(Size(1_000), "1000");
+        check(Size(3 << 19), "1536KiB");
+        check(Size(4 << 30), "4GiB");
+        check(Retention(None), "forever");
+        check(Retention(Some(Duration::from_secs(YEAR))), "365d");
+        check(Retention(Some(Duration::from_secs(5 * YEAR))), "5y");
+        check(
+            Retention(Some(Duration::from_secs(5 * YEAR + 1))),
+            "1825d1s",
+        );
+        check(Mode(0o640), "0640");
+        check(MqttProtocol(Protocol::V311), "3.1.1");
     }
 
     #[test]

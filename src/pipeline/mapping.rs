@@ -73,6 +73,31 @@ impl Field {
         }
     }
 
+    /// The documentation.
+    pub fn about(self) -> &'static str {
+        match self {
+            Field::Client => "Whose the device is: the first part of 1/7.",
+            Field::Device => "The device: the second part of 1/7.",
+            Field::Serial => "Its serial number; it stands in where there is no `device`.",
+            Field::OldState => "The state before, in the platform's words.",
+            Field::NewState => "The state now, in the platform's words.",
+            Field::Province => "The province.",
+            Field::City => "The city.",
+            Field::District => "The district.",
+            Field::Detail => "The rest of the address.",
+            Field::CoordinateSystem => {
+                "The system of `longitude` and `latitude`; docs/columns.md names those that are \
+                 turned into WGS 84."
+            }
+            Field::Longitude => "Degrees east.",
+            Field::Latitude => "Degrees north.",
+            Field::OccurredAt => {
+                "When it happened, by the platform. By default none: the times of the reference \
+                 platform's message are those of its address."
+            }
+        }
+    }
+
     /// Where the platform's own message has it. It has no time of the status: its times are those
     /// at which the record of the address was made and changed.
     pub fn default_pointer(self) -> Option<&'static str> {

@@ -14,6 +14,7 @@ mod history;
 mod init;
 mod live;
 mod live_peers;
+mod recipes;
 mod run;
 mod signin;
 mod tap_send;

@@ -6,7 +6,7 @@ mod circles;
 mod servers;
 mod text;
 
-pub(crate) use text::production;
+pub(crate) use text::{Literals, code, production};
 
 use std::collections::BTreeMap;
 use std::fs;

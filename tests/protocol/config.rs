@@ -2,6 +2,7 @@
 
 mod conditions;
 mod pages;
+mod reference;
 mod resyncs;
 mod schema;
 mod signins;

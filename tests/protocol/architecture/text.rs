@@ -3,7 +3,7 @@
 
 /// Whether what stands in string and character literals is kept.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Literals {
+pub(crate) enum Literals {
     Kept,
     Emptied,
 }
@@ -31,7 +31,7 @@ pub(crate) fn production(text: &str) -> String {
 }
 
 /// The text without its comments.
-pub(super) fn code(text: &str, literals: Literals) -> String {
+pub(crate) fn code(text: &str, literals: Literals) -> String {
     let mut reader = Reader {
         rest: text,
         before: ['\0'; 2],
