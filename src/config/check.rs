@@ -32,11 +32,7 @@ const JOURNAL_BYTES_MIN: u64 = 1 << 20;
 /// The longest time in which a status waits for others: each sink gets it so much later.
 const COMMIT_INTERVAL_MAX: Duration = Duration::from_secs(1);
 
-/// How long systemd waits for the first subscription: most servers answer within seconds, and a
-/// machine that boots is not held up by one that is away.
-const READY_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// The longest: what is to be started behind the daemon waits as long.
+/// The longest `ready_timeout`: what is to be started behind the daemon waits as long.
 const READY_TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 
 /// What a dead letter needs beside its body: its reason and its row.
@@ -146,7 +142,7 @@ fn checked<'a>(
     let names: Vec<&str> = sinks.iter().map(|(delivery, _)| &*delivery.name).collect();
     let tests = check.tests(root.tests, &topics, &names);
     let http = check.http(root.http);
-    let ready_timeout = check.ready_timeout(root.ready_timeout.map(|written| written.0));
+    let ready_timeout = check.ready_timeout(root.ready_timeout.0);
     let checked = Checked {
         source,
         decoders: topics.decoders,
@@ -157,7 +153,7 @@ fn checked<'a>(
         tests,
         http,
         ready_timeout,
-        watch: root.watch.is_some_and(|watch| watch.0),
+        watch: root.watch.0,
         secret_files: check.secrets.read(),
     };
     (checked, check.report)
@@ -189,8 +185,7 @@ fn states(written: BTreeMap<String, schema::State>) -> States {
 }
 
 impl Context<'_> {
-    fn ready_timeout(&mut self, written: Option<Duration>) -> Duration {
-        let timeout = written.unwrap_or(READY_TIMEOUT);
+    fn ready_timeout(&mut self, timeout: Duration) -> Duration {
         if timeout > READY_TIMEOUT_MAX {
             let (max, found) = (InWords(READY_TIMEOUT_MAX), InWords(timeout));
             let message = format!("expected \"0s\" (at once) to \"{max}\", found {found}");

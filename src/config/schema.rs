@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use figment::value::Value;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
 use super::units::{
@@ -23,7 +23,7 @@ use crate::sinks::history::sqlite;
 use crate::sinks::mqtt::MAX_INFLIGHT;
 
 /// The whole.
-#[derive(Deserialize, JsonSchema, Default)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Root {
     pub(super) source: Source,
@@ -38,8 +38,28 @@ pub(super) struct Root {
     pub(super) names: Names,
     pub(super) http: Http,
     pub(super) tests: Vec<Test>,
-    pub(super) watch: Option<Plain<bool>>,
-    pub(super) ready_timeout: Option<Span>,
+    pub(super) watch: Plain<bool>,
+    pub(super) ready_timeout: Span,
+}
+
+impl Default for Root {
+    fn default() -> Root {
+        Root {
+            source: Source::default(),
+            topics: BTreeMap::new(),
+            states: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            journal: Journal::default(),
+            sinks: None,
+            names: Names::default(),
+            http: Http::default(),
+            tests: Vec::new(),
+            watch: Plain(false),
+            // Most servers answer within seconds, and a machine that boots is not held up by one that
+            // is away.
+            ready_timeout: Span(Duration::from_secs(30)),
+        }
+    }
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -86,7 +106,7 @@ impl Default for Source {
     }
 }
 
-#[derive(Deserialize, JsonSchema, Clone, Copy, PartialEq, Eq)]
+#[derive(Deserialize, Serialize, JsonSchema, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum ConnectBackslashes {
     Plain,
@@ -159,7 +179,7 @@ pub(super) enum ExtractedPart {
     Text(bool),
 }
 
-#[derive(Deserialize, JsonSchema, Default, Clone, Copy)]
+#[derive(Deserialize, Serialize, JsonSchema, Default, Clone, Copy)]
 #[serde(rename_all = "UPPERCASE")]
 pub(super) enum SigninMethod {
     Get,
@@ -311,7 +331,7 @@ impl Default for Topic {
     }
 }
 
-#[derive(Deserialize, JsonSchema, Default, Clone, Copy)]
+#[derive(Deserialize, Serialize, JsonSchema, Default, Clone, Copy)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Ack {
     #[default]
@@ -398,7 +418,7 @@ impl Default for Journal {
     }
 }
 
-#[derive(Deserialize, JsonSchema, Default, Clone, Copy)]
+#[derive(Deserialize, Serialize, JsonSchema, Default, Clone, Copy)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum WhenFull {
     #[default]
@@ -445,7 +465,7 @@ impl Default for Http {
 }
 
 /// Where a sink begins that is new.
-#[derive(Deserialize, JsonSchema, Clone, Copy)]
+#[derive(Deserialize, Serialize, JsonSchema, Clone, Copy)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Start {
     Oldest,
@@ -565,9 +585,15 @@ impl Default for Sqlite {
     }
 }
 
+/// Where a SQL history and an MQTT sink are by default. A secret has no form that is shown, but these
+/// are none.
+const POSTGRES_URL: &str = "postgres://127.0.0.1/devices";
+const MQTT_URL: &str = "mqtt://127.0.0.1:1883";
+
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Postgres {
+    #[schemars(extend("default" = POSTGRES_URL))]
     pub(super) url: Secret,
     pub(super) schema: Option<String>,
     pub(super) retention: HistoryRetention,
@@ -577,7 +603,7 @@ pub(super) struct Postgres {
 impl Default for Postgres {
     fn default() -> Postgres {
         Postgres {
-            url: "postgres://127.0.0.1/devices".into(),
+            url: POSTGRES_URL.into(),
             schema: None,
             retention: HistoryRetention::default(),
             timezone: TIMEZONE_DEFAULT.to_owned(),
@@ -588,6 +614,7 @@ impl Default for Postgres {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Mqtt {
+    #[schemars(extend("default" = MQTT_URL))]
     pub(super) url: Secret,
     pub(super) protocol: MqttProtocol,
     pub(super) topic: String,
@@ -607,7 +634,7 @@ pub(super) struct Mqtt {
 impl Default for Mqtt {
     fn default() -> Mqtt {
         Mqtt {
-            url: "mqtt://127.0.0.1:1883".into(),
+            url: MQTT_URL.into(),
             protocol: MqttProtocol::default(),
             topic: "devices/{{ client_id }}/{{ device_id }}/status".to_owned(),
             body: None,
@@ -665,7 +692,7 @@ impl Default for Webhook {
     }
 }
 
-#[derive(Deserialize, JsonSchema, Default, Clone, Copy)]
+#[derive(Deserialize, Serialize, JsonSchema, Default, Clone, Copy)]
 #[serde(rename_all = "UPPERCASE")]
 pub(super) enum WebhookMethod {
     Get,
@@ -686,7 +713,7 @@ pub(super) struct HeaderSignature {
     pub(super) encoding: Digits,
 }
 
-#[derive(Deserialize, JsonSchema, Default, Clone, Copy)]
+#[derive(Deserialize, Serialize, JsonSchema, Default, Clone, Copy)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Algorithm {
     #[default]
@@ -694,7 +721,7 @@ pub(super) enum Algorithm {
     Sha512,
 }
 
-#[derive(Deserialize, JsonSchema, Default, Clone, Copy)]
+#[derive(Deserialize, Serialize, JsonSchema, Default, Clone, Copy)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Digits {
     #[default]
