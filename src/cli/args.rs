@@ -60,11 +60,12 @@ pub(super) enum Verb {
     /// topics, their first messages), then each sink; the exit code is 1 where one fails.
     ///
     /// The command changes nothing: it acknowledges no message, reads no queue, publishes and
-    /// stores nothing. Where the configuration has a sign-in and a daemon runs, it makes no
+    /// stores nothing, unless --send-test is given. Where the configuration has a sign-in and a daemon runs, it makes no
     /// connection of its own unless --own-connection is given: a platform that allows an account
     /// one session would end the daemon's.
     #[command(
         after_help = "Examples:\n  stomp-bridge doctor --config /etc/stomp-bridge/config.toml\n  \
+                            stomp-bridge doctor --send-test oncall\n  \
                             stomp-bridge doctor --json | jq '.checks[] | select(.outcome == \"failed\")'"
     )]
     Doctor(doctor::DoctorArgs),
@@ -93,9 +94,10 @@ pub(super) enum Verb {
     /// Deliver a slice of the journal to one sink again, with the same event ids.
     #[command(after_help = "Example: stomp-bridge replay site --since 2h --device 7 --dry-run")]
     Replay(replay::ReplayArgs),
-    /// List the sinks, deliver to one now, or forget one that was removed from the configuration.
+    /// List the sinks, send one a test event, deliver to one now, or forget one that was removed from
+    /// the configuration.
     #[command(
-        after_help = "Examples:\n  stomp-bridge sinks list\n  stomp-bridge sinks retry oncall\n  stomp-bridge sinks forget oncall"
+        after_help = "Examples:\n  stomp-bridge sinks list\n  stomp-bridge sinks test oncall\n  stomp-bridge sinks retry oncall\n  stomp-bridge sinks forget oncall"
     )]
     Sinks(sinks::SinksArgs),
     /// Connect to the source's server now.

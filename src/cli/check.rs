@@ -81,7 +81,7 @@ pub(super) fn check(args: &CheckArgs, option: Option<&str>) -> ExitCode {
     };
     verb_code(async {
         let target = Target::of(&args.config);
-        let report = doctor::connect(&target, plan, &Looks::default(), form).await?;
+        let report = doctor::connect(&target, plan, (&Looks::default(), &[]), form).await?;
         Ok(match report {
             Some(report) => found.end(form, Some(&report)),
             None => ExitCode::FAILURE,

@@ -45,7 +45,9 @@ mod route;
 mod run;
 mod runtime;
 mod send;
+mod sent;
 mod sink_list;
+mod sink_test;
 mod sinks;
 mod source;
 mod status;
@@ -54,5 +56,6 @@ mod tap_line;
 mod target;
 mod terminal;
 mod why;
+mod width;
 
 pub use main::run;
