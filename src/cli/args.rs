@@ -108,7 +108,8 @@ pub(super) enum Verb {
         after_help = "Example: stomp-bridge journal reset-id --config /etc/stomp-bridge/config.toml"
     )]
     Journal(journal::JournalArgs),
-    /// Show the topics' messages as they arrive; the daemon need not run.
+    /// Show the topics' messages as they arrive; the daemon need not run. With a sink's name: what the
+    /// running daemon sends there.
     ///
     /// Where a daemon runs on the configuration's journal, the command shows what the daemon
     /// journals, and makes no connection. Else, and with --frames, --force or --own-connection, it
@@ -121,7 +122,7 @@ pub(super) enum Verb {
     /// daemon's account: a platform that allows an account one session ends the daemon's, and the
     /// daemon's next sign-in ends this one. Use a configuration with another account there.
     #[command(
-        after_help = "Examples:\n  stomp-bridge tap --topic map-1\n  stomp-bridge tap --frames --count 3\n  \
+        after_help = "Examples:\n  stomp-bridge tap --topic map-1\n  stomp-bridge tap site\n  stomp-bridge tap --frames --count 3\n  \
                             stomp-bridge tap --json | jq .state"
     )]
     Tap(tap::TapArgs),

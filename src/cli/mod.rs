@@ -47,6 +47,7 @@ mod runtime;
 mod send;
 mod sent;
 mod sink_list;
+mod sink_tap;
 mod sink_test;
 mod sinks;
 mod source;

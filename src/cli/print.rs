@@ -56,6 +56,12 @@ pub(super) fn text(text: fmt::Arguments<'_>) {
     }
 }
 
+/// Whether the reader of a pipe is gone.
+pub(super) fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let error: Option<&io::Error> = error.downcast_ref();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
 /// Writes a line, for [`tell`]: std's `eprintln` would panic on a full disk.
 pub(super) fn error_line(text: fmt::Arguments<'_>) {
     let text = text.to_string();

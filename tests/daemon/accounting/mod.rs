@@ -7,5 +7,6 @@ mod dlq;
 mod http;
 mod mqtt;
 mod replay;
+mod sink_test;
 mod sinks;
 mod why;
