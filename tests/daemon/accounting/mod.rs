@@ -10,3 +10,4 @@ mod replay;
 mod sink_test;
 mod sinks;
 mod why;
+mod width;
