@@ -176,6 +176,7 @@ impl App {
                 decoders: decoders.clone(),
                 setup,
                 samples: Arc::default(),
+                turns: Arc::default(),
                 reloads: Reloads::default(),
                 started_at: Timestamp::now(),
                 bounds,
@@ -211,6 +212,11 @@ impl App {
     /// What an operator may look at.
     pub fn view(&self) -> &View {
         &self.view
+    }
+
+    /// Where it answers HTTP.
+    pub fn http(&self) -> SocketAddr {
+        self.http
     }
 
     /// Adds a task that lives beside the daemon (the demo's broker); it may end when it likes.

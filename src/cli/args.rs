@@ -60,11 +60,12 @@ pub(super) enum Verb {
     /// topics, their first messages), then each sink; the exit code is 1 where one fails.
     ///
     /// The command changes nothing: it acknowledges no message, reads no queue, publishes and
-    /// stores nothing. Where the configuration has a sign-in and a daemon runs, it makes no
+    /// stores nothing, unless --send-test is given. Where the configuration has a sign-in and a daemon runs, it makes no
     /// connection of its own unless --own-connection is given: a platform that allows an account
     /// one session would end the daemon's.
     #[command(
         after_help = "Examples:\n  stomp-bridge doctor --config /etc/stomp-bridge/config.toml\n  \
+                            stomp-bridge doctor --send-test oncall\n  \
                             stomp-bridge doctor --json | jq '.checks[] | select(.outcome == \"failed\")'"
     )]
     Doctor(doctor::DoctorArgs),
@@ -93,9 +94,10 @@ pub(super) enum Verb {
     /// Deliver a slice of the journal to one sink again, with the same event ids.
     #[command(after_help = "Example: stomp-bridge replay site --since 2h --device 7 --dry-run")]
     Replay(replay::ReplayArgs),
-    /// List the sinks, deliver to one now, or forget one that was removed from the configuration.
+    /// List the sinks, send one a test event, deliver to one now, or forget one that was removed from
+    /// the configuration.
     #[command(
-        after_help = "Examples:\n  stomp-bridge sinks list\n  stomp-bridge sinks retry oncall\n  stomp-bridge sinks forget oncall"
+        after_help = "Examples:\n  stomp-bridge sinks list\n  stomp-bridge sinks test oncall\n  stomp-bridge sinks retry oncall\n  stomp-bridge sinks forget oncall"
     )]
     Sinks(sinks::SinksArgs),
     /// Connect to the source's server now.
@@ -106,7 +108,8 @@ pub(super) enum Verb {
         after_help = "Example: stomp-bridge journal reset-id --config /etc/stomp-bridge/config.toml"
     )]
     Journal(journal::JournalArgs),
-    /// Show the topics' messages as they arrive; the daemon need not run.
+    /// Show the topics' messages as they arrive; the daemon need not run. With a sink's name: what the
+    /// running daemon sends there.
     ///
     /// Where a daemon runs on the configuration's journal, the command shows what the daemon
     /// journals, and makes no connection. Else, and with --frames, --force or --own-connection, it
@@ -119,7 +122,7 @@ pub(super) enum Verb {
     /// daemon's account: a platform that allows an account one session ends the daemon's, and the
     /// daemon's next sign-in ends this one. Use a configuration with another account there.
     #[command(
-        after_help = "Examples:\n  stomp-bridge tap --topic map-1\n  stomp-bridge tap --frames --count 3\n  \
+        after_help = "Examples:\n  stomp-bridge tap --topic map-1\n  stomp-bridge tap site\n  stomp-bridge tap --frames --count 3\n  \
                             stomp-bridge tap --json | jq .state"
     )]
     Tap(tap::TapArgs),

@@ -12,8 +12,9 @@ use super::connection::verb_code;
 use super::doctor::{self, Form, Looks, Report};
 use super::exit::{BAD_CONFIGURATION, fail, refuse};
 use super::log;
-use super::print::{json, say, tell};
+use super::print::{harmless, json, say, tell};
 use super::target::Target;
+use super::terminal::{columns, hanging};
 use crate::app::try_build;
 use crate::config::{self, Level, Location, Plan, Problem, Problems};
 use crate::sinks::Settings;
@@ -80,7 +81,7 @@ pub(super) fn check(args: &CheckArgs, option: Option<&str>) -> ExitCode {
     };
     verb_code(async {
         let target = Target::of(&args.config);
-        let report = doctor::connect(&target, plan, &Looks::default(), form).await?;
+        let report = doctor::connect(&target, plan, (&Looks::default(), &[]), form).await?;
         Ok(match report {
             Some(report) => found.end(form, Some(&report)),
             None => ExitCode::FAILURE,
@@ -186,7 +187,9 @@ impl Found {
         for guarantee in guarantees(&plan.source.topics, plan.journal.when_full) {
             let servers = guarantee.servers.join(", ");
             let (topics, line) = (in_short(&guarantee.topics), guarantee.line);
-            say!("guarantee, if the server is {servers}: {topics}: {line}");
+            let line = format!("guarantee, if the server is {servers}: {topics}: {line}");
+            let lines = hanging(&harmless(&line), 2, columns());
+            lines.iter().for_each(|line| say!("{line}"));
         }
     }
 
@@ -198,9 +201,15 @@ impl Found {
         for warning in &self.problems.0 {
             tell!("{warning}\n");
         }
-        let (topics, sinks) = (plan.source.topics.len(), plan.sinks.len());
-        let config = self.config.display();
-        say!("{config}: ok, {topics} topics, {sinks} sinks");
+        let counted = |count: usize, what: &str| match count {
+            1 => format!("1 {what}"),
+            count => format!("{count} {what}s"),
+        };
+        let topics = counted(plan.source.topics.len(), "topic");
+        let sinks = counted(plan.sinks.len(), "sink");
+        let line = format!("{}: ok, {topics}, {sinks}", self.config.display());
+        let lines = hanging(&line, 2, columns());
+        lines.iter().for_each(|line| say!("{line}"));
     }
 
     /// Prints the JSON, and gives the exit code.

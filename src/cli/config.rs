@@ -1,7 +1,7 @@
 //! `stomp-bridge config`: what a configuration makes of a message, and whether it passes its own
 //! tests.
 
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -9,57 +9,17 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::Value;
-use unicode_width::UnicodeWidthChar;
 
 use super::config_file::config_file;
 use super::config_written::{self, ShowArgs};
 use super::exit::BAD_CONFIGURATION;
 use super::print::{self, harmless, say, table, tell};
-use super::route::{AtSink, Found, Routed, Sent, route};
+use super::route::{AtSink, Found, Routed, route};
+use super::terminal::hanging;
+use super::width::Width;
 use crate::config::{self, Plan, TestCase, TestMessage};
 use crate::model::EventKind;
 use crate::pipeline::Body;
-
-/// How many columns a line has.
-#[derive(Debug, Clone, Copy)]
-struct Width(usize);
-
-impl Width {
-    /// Of a terminal.
-    const TERMINAL: Width = Width(80);
-
-    /// A pipe and a file have none: who reads them looks for whole lines.
-    const ANY: Width = Width(usize::MAX);
-
-    fn of_output() -> Width {
-        match io::stdout().is_terminal() {
-            true => Width::TERMINAL,
-            false => Width::ANY,
-        }
-    }
-
-    /// The text in lines that fit, each behind an indent.
-    fn wrapped(self, indent: &str, text: &str) -> Vec<String> {
-        let mut lines = Vec::new();
-        for line in harmless(text).split('\n') {
-            let (mut piece, mut columns) = (indent.to_owned(), indent.len());
-            for character in line.chars() {
-                let width = character.width().unwrap_or(0);
-                if columns + width > self.0 {
-                    lines.push(std::mem::replace(&mut piece, indent.to_owned()));
-                    columns = indent.len();
-                }
-                piece.push(character);
-                columns += width;
-            }
-            lines.push(piece);
-        }
-        lines
-    }
-}
-
-/// Lines of a body that are shown; `--json` has all of it.
-const BODY_LINES_MAX: usize = 12;
 
 /// What to do with the configuration.
 #[derive(Debug, Args)]
@@ -80,10 +40,10 @@ enum Action {
     /// Run the `[[tests]]` of the configuration; the exit code is 1 if one fails.
     #[command(after_help = "Example: stomp-bridge config test --config config.toml")]
     Test(TestArgs),
-    /// Show every value that the file and the environment set, with where it stands; secrets are
-    /// masked.
+    /// Show every value that the file and the environment set, with where it stands, and with
+    /// --defaults the others, too; secrets are masked.
     #[command(
-        after_help = "Example: stomp-bridge config show --config /etc/stomp-bridge/config.toml"
+        after_help = "Examples:\n  stomp-bridge config show --config /etc/stomp-bridge/config.toml\n  stomp-bridge config show --defaults | grep journal"
     )]
     Show(ShowArgs),
     /// Print the JSON Schema of the configuration, for editors.
@@ -202,15 +162,15 @@ fn text(topic: &str, statuses: &[Found], width: Width) -> Vec<String> {
         let head = format!("topic {topic}, status {} of {count}", number + 1);
         match found {
             Found::Ignored(object) => {
-                lines.push(format!("{head}: ignored"));
+                lines.extend(width.wrapped("", &format!("{head}: ignored")));
                 lines.extend(width.wrapped("  ", object));
             }
             Found::Undecodable(reason) => {
-                lines.push(format!("{head}: undecodable, kept raw"));
+                lines.extend(width.wrapped("", &format!("{head}: undecodable, kept raw")));
                 lines.extend(width.wrapped("  ", reason));
             }
             Found::Status(routed) => {
-                lines.push(head);
+                lines.extend(width.wrapped("", &head));
                 lines.extend(event(routed, width));
                 let sinks = routed.sinks.iter();
                 lines.extend(sinks.flat_map(|sink| at_sink(sink, width)));
@@ -231,23 +191,28 @@ fn event(routed: &Routed, width: Width) -> Vec<String> {
     };
     let order = EventKind::Status.names().iter();
     let columns = order.filter_map(|name| routed.event.get_key_value(*name));
-    let rows = columns
+    let rows: Vec<[String; 2]> = columns
         .filter(is_shown)
-        .map(|(name, value)| [format!("  {name}"), harmless(&plain(value))]);
-    let mut lines = table(rows);
+        .map(|(name, value)| {
+            let value = harmless(&plain(value)).replace('\n', "\\n");
+            [format!("  {name}"), value]
+        })
+        .collect();
+    let lead = rows.iter().map(|[name, _]| name.len() + 2).max();
+    let hang = |line: &String| hanging(line, lead.unwrap_or_default(), width.0);
+    let mut lines: Vec<String> = table(rows).iter().flat_map(hang).collect();
     if !routed.unreadable.is_empty() {
-        lines.push(format!("  unreadable: {}", routed.unreadable.join(", ")));
+        let line = format!("  unreadable: {}", routed.unreadable.join(", "));
+        lines.extend(hanging(&line, 2, width.0));
     }
     if routed.unmapped {
-        lines.push("  its state is not in [states]".to_owned());
+        lines.extend(hanging("  its state is not in [states]", 2, width.0));
     }
     if routed.utf8 {
-        lines.push("  its body is UTF-8, and read as the topic's `encoding` says".to_owned());
+        let line = "  its body is UTF-8, and read as the topic's `encoding` says";
+        lines.extend(hanging(line, 2, width.0));
     }
     lines
-        .iter()
-        .flat_map(|line| width.wrapped("", line))
-        .collect()
 }
 
 /// A text without quotes, anything else as JSON.
@@ -265,44 +230,8 @@ fn at_sink(sink: &AtSink, width: Width) -> Vec<String> {
     for (column, value) in &sink.values {
         lines.extend(width.wrapped("  ", &format!("{column} is {}", plain(value))));
     }
-    match &sink.sends {
-        None => {}
-        Some(Sent::Row { table }) => lines.push(format!("  a row of {table}")),
-        Some(Sent::Publish {
-            topic,
-            qos,
-            retain,
-            body,
-        }) => {
-            let retained = if *retain { ", retained" } else { "" };
-            lines.extend(width.wrapped("  ", &format!("publish {topic} (QoS {qos}{retained})")));
-            lines.extend(cut(width.wrapped("    ", body)));
-        }
-        Some(Sent::Request {
-            method,
-            url,
-            headers,
-            body,
-        }) => {
-            lines.extend(width.wrapped("  ", &format!("{method} {url}")));
-            for (name, text) in headers {
-                lines.extend(width.wrapped("  ", &format!("{name}: {text}")));
-            }
-            let body = body.iter().flat_map(|body| width.wrapped("    ", body));
-            lines.extend(cut(body.collect()));
-        }
-        Some(Sent::Nothing { error }) => {
-            lines.extend(width.wrapped("  ", &format!("dead letter: {error}")));
-        }
-    }
-    lines
-}
-
-fn cut(mut lines: Vec<String>) -> Vec<String> {
-    if let more @ 1.. = lines.len().saturating_sub(BODY_LINES_MAX) {
-        lines.truncate(BODY_LINES_MAX);
-        lines.push(format!("    … {more} more lines: see --json"));
-    }
+    let sends = sink.sends.iter().flat_map(|sent| sent.lines(width));
+    lines.extend(sends);
     lines
 }
 
@@ -441,6 +370,8 @@ fn is_equal(found: &Value, expected: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use unicode_width::UnicodeWidthStr;
+
     use super::*;
     use crate::config::Environment;
 
@@ -472,7 +403,7 @@ when = "changed and severity >= 'warning'"
         text(
             "map-1",
             &route(&plan(""), "map-1", body.as_bytes(), last).unwrap(),
-            Width::TERMINAL,
+            Width(Some(80)),
         )
     }
 
@@ -536,15 +467,10 @@ when = "changed and severity >= 'warning'"
                 "{expected}: {lines:#?}"
             );
         }
-        let width = |line: &String| {
-            line.chars()
-                .filter_map(UnicodeWidthChar::width)
-                .sum::<usize>()
-        };
-        assert!(lines.iter().all(|line| width(line) <= Width::TERMINAL.0));
+        assert!(lines.iter().all(|line| line.width() <= 80), "{lines:#?}");
         // Who reads a pipe looks for whole lines.
         let found = route(&plan(""), "map-1", body.as_bytes(), None).unwrap();
-        let lines = text("map-1", &found, Width::ANY);
+        let lines = text("map-1", &found, Width(None));
         assert!(lines.iter().any(|line| line.ends_with(&"故".repeat(100))));
     }
 
@@ -580,7 +506,7 @@ url = "http://h?d={{ device_id }}"
 "#;
         let message = r#"{"deviceId":"a/b","newState":"故障"}"#;
         let found = route(&plan(more), "map-1", message.as_bytes(), None).unwrap();
-        let lines = text("map-1", &found, Width::ANY).join("\n");
+        let lines = text("map-1", &found, Width(None)).join("\n");
         let expected = "  PUT http://h/…/a%2Fb?s=fault\n  Content-Type: text/plain\n  \
                         Title: a/b is fault\n  X-A: …\n  X-Token: …\n    b\n\
                         sink get takes it: it has no `when`\n  GET http://h/?d=a%2Fb\nsink";

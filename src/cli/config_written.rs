@@ -5,17 +5,22 @@ use std::process::ExitCode;
 
 use clap::Args;
 use serde::Serialize;
+use unicode_width::UnicodeWidthStr;
 
 use super::config_file::config_file;
 use super::exit::BAD_CONFIGURATION;
 use super::print::{self, harmless, say, table, tell};
-use crate::config;
+use super::terminal::{columns, hanging};
+use crate::config::{self, LeftOut};
 
 #[derive(Debug, Args)]
 pub(super) struct ShowArgs {
     /// The configuration file.
     #[arg(short, long, value_name = "FILE", default_value_os_t = config_file(), hide_default_value = true)]
     config: PathBuf,
+    /// List the keys that are left out, too, each with its default.
+    #[arg(long)]
+    defaults: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -29,7 +34,11 @@ pub(super) fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
         value: &'a str,
         from: &'a str,
     }
-    let all = match config::written(&args.config) {
+    let left_out = match args.defaults {
+        true => LeftOut::Listed,
+        false => LeftOut::Hidden,
+    };
+    let all = match config::written(&args.config, left_out) {
         Ok(all) => all,
         Err(problems) => {
             tell!("{problems}");
@@ -45,12 +54,39 @@ pub(super) fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
         print::json(&lines.collect::<Vec<_>>())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let rows = lines.map(|line| [line.key, "=", line.value, "#", line.from].map(harmless));
-    for line in table(rows) {
+    let rows = lines.map(|line| [line.key, line.value, line.from].map(harmless));
+    for line in fitted(columns(), &rows.collect::<Vec<_>>()) {
         say!("{line}");
     }
-    say!("\nEvery other key has its default: config.toml of the project lists them.");
+    let rest = match args.defaults {
+        true => "A key without a line is not set: config.toml of the project says what it does.",
+        false => "Every other key has its default: --defaults lists them.",
+    };
+    say!("\n{}", hanging(rest, 2, columns()).join("\n"));
     Ok(ExitCode::SUCCESS)
+}
+
+/// In three columns; where the terminal is too narrow for them, each value's origin stands below it.
+fn fitted(columns: Option<usize>, rows: &[[String; 3]]) -> Vec<String> {
+    let lines = table(rows.iter().map(|[key, value, from]| {
+        [
+            key.clone(),
+            "=".to_owned(),
+            value.clone(),
+            "#".to_owned(),
+            from.clone(),
+        ]
+    }));
+    let is_wide = |columns: usize| lines.iter().any(|line| line.width() > columns);
+    if !columns.is_some_and(is_wide) {
+        return lines;
+    }
+    let below = |[key, value, from]: &[String; 3]| {
+        let mut lines = hanging(&format!("{key} = {value}"), 4, columns);
+        lines.extend(hanging(&format!("    # {from}"), 6, columns));
+        lines
+    };
+    rows.iter().flat_map(below).collect()
 }
 
 /// Prints the JSON Schema.

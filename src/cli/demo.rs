@@ -6,14 +6,14 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use super::exit::{fail, refuse};
-use super::print::say;
+use super::print::{is_broken_pipe, say};
 use super::runtime::runtime;
 use super::{live, log};
 use crate::app::{App, Signals};
@@ -75,24 +75,23 @@ async fn show(args: &DemoArgs) -> anyhow::Result<()> {
         .with_context(|| format!("write {}", config.display()))?;
     let plan = config::load(&config).map_err(|problems| anyhow::anyhow!("{problems}"))?;
     let decoders = plan.decoders.clone();
-    say!(
-        "broker   {}   (SockJS; also {} and {})",
-        broker.url_sockjs(),
-        broker.url_ws(),
-        broker.url_stomp()
-    );
-    say!("config   {}", config.display());
-    say!(
-        "devices  12, drifting between 正常 (normal), 故障 (fault) and 离线 (offline); Ctrl-C ends it"
-    );
-
-    say!(
-        "try      stomp-bridge status --watch --config {0}\n         stomp-bridge tap --changed --config {0}\n",
-        config.display()
-    );
-
     let stop = CancellationToken::new();
     let mut app = start(plan, &config).await?;
+    let next = Next {
+        config: config.clone(),
+        page: format!("http://{}/", app.http()),
+    };
+    // A program, or one who has asked for a number, gets every line, and reads these first.
+    let is_watched = args.messages.is_none() && std::io::stdout().is_terminal();
+    let head = next.head(&broker, &dir);
+    let commands = match is_watched {
+        true => Vec::new(),
+        false => next.commands(),
+    };
+    for line in head.iter().chain(&commands) {
+        say!("{line}");
+    }
+    let pace = is_watched.then(Pace::default);
     let publisher = broker.publisher();
     let token = stop.clone();
     app.accompany("demo broker", async move {
@@ -108,8 +107,12 @@ async fn show(args: &DemoArgs) -> anyhow::Result<()> {
     let (token, messages) = (app.stopper(), args.messages);
     app.accompany("live lines", async move {
         let lines = async {
-            let last = print_live(&journal, decoders, messages).await?;
-            stored(&journal, last).await
+            match print_live(&journal, decoders, messages, (pace, &next)).await {
+                Ok(last) => stored(&journal, last).await,
+                // A reader that has enough, such as `head`, is no failure.
+                Err(error) if is_broken_pipe(&error) => Ok(()),
+                Err(error) => Err(error),
+            }
         };
         tokio::select! {
             () = token.cancelled() => Ok(()),
@@ -206,14 +209,12 @@ async fn print_live(
     journal: &Journal,
     decoders: Arc<std::collections::HashMap<Arc<str>, crate::pipeline::Decoder>>,
     count: Option<u64>,
+    (mut pace, next): (Option<Pace>, &Next),
 ) -> anyhow::Result<Position> {
     let mut head = journal.log.head();
     let mut reader = journal.log.reader().await?;
     let mut position = *head.borrow();
     let mut left = count.unwrap_or(u64::MAX);
-    // A program, or one who has asked for a number, gets every line.
-    let is_watched = count.is_none() && std::io::stdout().is_terminal();
-    let mut pace = is_watched.then(Pace::default);
     loop {
         for entry in reader.read_after(position, ENTRIES_MAX, BYTES_MAX).await? {
             position = entry.position;
@@ -237,12 +238,13 @@ async fn print_live(
             {
                 match pace
                     .as_mut()
-                    .map_or(Line::Shown, |pace| pace.next(event.changed))
+                    .map_or(Line::Shown, |pace| pace.next(event.changed, Instant::now()))
                 {
                     Line::Shown => live::print(&event, decoder)?,
                     Line::LastOfAll => {
                         live::print(&event, decoder)?;
-                        say!("… from here on only changes are shown");
+                        say!("\nFrom here on a change a second is shown.");
+                        next.commands().iter().for_each(|line| say!("{line}"));
                     }
                     Line::Skipped => {}
                 }
@@ -258,31 +260,77 @@ async fn print_live(
     }
 }
 
-/// On a terminal every status is shown at first, then changes alone: nobody reads thirty lines a
-/// second.
+/// What somebody may type or open while the demo runs.
+struct Next {
+    config: PathBuf,
+    page: String,
+}
+
+impl Next {
+    /// What there is.
+    fn head(&self, broker: &Broker, dir: &Path) -> Vec<String> {
+        let config = self.config.display();
+        vec![
+            format!("broker   {} (SockJS)", broker.url_sockjs()),
+            format!("         {} and {}", broker.url_ws(), broker.url_stomp()),
+            format!("page     {}", self.page),
+            format!("config   {config}"),
+            format!("history  {}", dir.join("history.db").display()),
+            "devices  12: 正常 (normal), 故障 (fault), 离线 (offline); Ctrl-C ends it".to_owned(),
+            String::new(),
+        ]
+    }
+
+    /// What to do next.
+    fn commands(&self) -> Vec<String> {
+        let config = self.config.display();
+        vec![
+            format!("Open {}, or type in another terminal:", self.page),
+            format!("  stomp-bridge status --watch --config {config}"),
+            format!("  stomp-bridge tap --changed --config {config}"),
+            String::new(),
+        ]
+    }
+}
+
+/// On a terminal every status is shown at first, then a change a second at most: nobody reads thirty
+/// lines a second.
 #[derive(Debug, Default)]
 struct Pace {
     lines: u32,
+    /// When the last change was shown.
+    shown: Option<Instant>,
 }
 
 /// What becomes of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Line {
     Shown,
-    /// It is shown, and changes alone after it.
+    /// It is shown, and few changes alone after it.
     LastOfAll,
     Skipped,
 }
 
-/// The head of the demo is still on a screen of 24 lines.
-const LINES_OF_ALL: u32 = 12;
+/// The head of the demo, these and what may be typed are on a screen of 24 lines.
+const LINES_OF_ALL: u32 = 8;
+
+/// Between two changes that are shown.
+const CHANGE_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Pace {
-    fn next(&mut self, changed: bool) -> Line {
+    fn next(&mut self, changed: bool, now: Instant) -> Line {
         self.lines = self.lines.saturating_add(1);
+        let is_due = |shown: Instant| now.duration_since(shown) >= CHANGE_INTERVAL;
         match self.lines {
-            LINES_OF_ALL => Line::LastOfAll,
-            lines if lines < LINES_OF_ALL || changed => Line::Shown,
+            LINES_OF_ALL => {
+                self.shown = Some(now);
+                Line::LastOfAll
+            }
+            lines if lines < LINES_OF_ALL => Line::Shown,
+            _ if changed && self.shown.is_none_or(is_due) => {
+                self.shown = Some(now);
+                Line::Shown
+            }
             _ => Line::Skipped,
         }
     }
@@ -313,9 +361,10 @@ async fn stored(journal: &Journal, last: Position) -> anyhow::Result<()> {
 }
 
 fn farewell(dir: &Path) {
-    let history = dir.join("history.db");
+    let (history, config) = (dir.join("history.db"), dir.join("config.toml"));
     say!("\nThe history stays in {}. Try:\n", history.display());
     say!("  stomp-bridge history faults --file {}", history.display());
+    say!("  stomp-bridge why 1/1 --config {}", config.display());
     let queries = [
         "select client_id, device_id, state, severity, city from device_current",
         "select state, count(*) from status_event group by state",
@@ -325,9 +374,10 @@ fn farewell(dir: &Path) {
         say!("  sqlite3 {} \"{query}\"", history.display());
     }
     say!(
-        "\nYour own platform: `stomp-bridge init` writes a configuration from its first messages; then \
-         `stomp-bridge run`. That of this demo: stomp-bridge run --config {}",
-        dir.join("config.toml").display()
+        "\nYour own platform, whose first messages tell what to write into config.toml:\n\n  \
+         stomp-bridge init\n  stomp-bridge run\n\nThese devices again, with their history:\n\n  \
+         stomp-bridge demo --dir {}",
+        dir.display()
     );
 }
 
@@ -336,13 +386,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn after_the_first_lines_only_changes_are_shown() {
-        let mut pace = Pace::default();
-        let lines: Vec<Line> = (0..LINES_OF_ALL).map(|_| pace.next(false)).collect();
+    fn after_the_first_lines_a_change_a_second_is_shown() {
+        let (mut pace, start) = (Pace::default(), Instant::now());
+        let lines: Vec<Line> = (0..LINES_OF_ALL).map(|_| pace.next(false, start)).collect();
         let (last, first) = lines.split_last().expect("lines");
         assert!(first.iter().all(|line| *line == Line::Shown));
         assert_eq!(*last, Line::LastOfAll);
-        assert_eq!(pace.next(false), Line::Skipped);
-        assert_eq!(pace.next(true), Line::Shown);
+        for (milliseconds, changed, expected) in [
+            (900, true, Line::Skipped),
+            (1000, false, Line::Skipped),
+            (1100, true, Line::Shown),
+            (2000, true, Line::Skipped),
+            (2100, true, Line::Shown),
+        ] {
+            let now = start + Duration::from_millis(milliseconds);
+            assert_eq!(pace.next(changed, now), expected, "at {milliseconds} ms");
+        }
     }
 }

@@ -8,7 +8,8 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::print::{self, harmless, one_line, say, table, tell};
+use super::dlq_list::{ListArgs, list};
+use super::print::{self, harmless, one_line, say, tell};
 use super::target::{Target, account};
 use crate::journal::{Entry, EntryContent, Reader, Which};
 use crate::model::Position;
@@ -24,19 +25,10 @@ pub(super) struct DlqArgs {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// List dead letters and undecodable entries.
-    #[command(after_help = "Example: stomp-bridge dlq list oncall")]
-    List {
-        #[command(flatten)]
-        target: Target,
-        /// Only the dead letters of this sink.
-        sink: Option<String>,
-        /// Only undecodable entries, which belong to no sink.
-        #[arg(long, conflicts_with = "sink")]
-        undecodable: bool,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    #[command(
+        after_help = "Examples:\n  stomp-bridge dlq list oncall\n  stomp-bridge dlq list --limit 20 --offset 20"
+    )]
+    List(ListArgs),
     /// Show entries in full: topic, time, reason and body.
     #[command(after_help = "Example: stomp-bridge dlq show oncall 17")]
     Show(Chosen),
@@ -69,8 +61,8 @@ struct Chosen {
     json: bool,
 }
 
-/// One line of the list.
-#[derive(Debug, Serialize)]
+/// A dead letter, or an undecodable entry.
+#[derive(Debug)]
 struct Listed {
     /// `None`: undecodable at intake.
     sink: Option<String>,
@@ -93,37 +85,8 @@ struct Shown {
 
 pub(super) async fn dlq(args: &DlqArgs) -> anyhow::Result<ExitCode> {
     match &args.verb {
-        Verb::List {
-            target,
-            sink,
-            undecodable,
-            json,
-        } => {
-            let mut reader = target.reader().await?;
-            let listed = list(&mut reader).await?;
-            if let Some(sink) = sink {
-                account(&mut reader, sink).await?;
-            }
-            let wanted = |listed: &Listed| match (sink, undecodable) {
-                (Some(_), _) => listed.sink == *sink,
-                (None, true) => listed.sink.is_none(),
-                (None, false) => true,
-            };
-            let undecodable_count = listed.iter().filter(|listed| listed.sink.is_none()).count();
-            let listed: Vec<Listed> = listed.into_iter().filter(wanted).collect();
-            if *json {
-                print::json(&listed)?
-            } else {
-                let asked = match (sink, undecodable) {
-                    (Some(sink), _) => format!("no dead letters of {sink}"),
-                    (None, true) => "nothing undecodable".to_owned(),
-                    (None, false) => "no dead letters, and nothing undecodable".to_owned(),
-                };
-                print_list(&listed, &asked);
-                if let (Some(_), 1..) = (sink, undecodable_count) {
-                    tell!("{}", left_out(undecodable_count));
-                }
-            }
+        Verb::List(args) => {
+            list(args).await?;
             Ok(ExitCode::SUCCESS)
         }
         Verb::Show(chosen) => chosen.show().await,
@@ -154,7 +117,7 @@ pub(super) async fn dlq(args: &DlqArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-async fn list(reader: &mut Reader) -> anyhow::Result<Vec<Listed>> {
+async fn all(reader: &mut Reader) -> anyhow::Result<Vec<Listed>> {
     let dead_letters = reader
         .dead_letters()
         .await?
@@ -178,38 +141,6 @@ fn counted(entries: u64) -> String {
     match entries {
         1 => "1 entry".to_owned(),
         _ => format!("{entries} entries"),
-    }
-}
-
-/// What a list of one sink's dead letters does not show.
-fn left_out(undecodable: usize) -> String {
-    let entries = match undecodable {
-        1 => "1 undecodable entry belongs",
-        _ => &format!("{undecodable} undecodable entries belong"),
-    };
-    format!("{entries} to no sink: see `stomp-bridge dlq list --undecodable`")
-}
-
-fn print_list(listed: &[Listed], without_any: &str) {
-    if listed.is_empty() {
-        say!("{without_any}");
-        return;
-    }
-    let head = ["SINK", "POSITION", "SINCE", "WHY"].map(str::to_owned);
-    let row = |listed: &Listed| {
-        let sink = listed
-            .sink
-            .clone()
-            .unwrap_or_else(|| "(undecodable)".to_owned());
-        [
-            sink,
-            listed.position.to_string(),
-            format!("{:.0}", listed.at),
-            one_line(&listed.error),
-        ]
-    };
-    for line in table(std::iter::once(head).chain(listed.iter().map(row))) {
-        say!("{line}");
     }
 }
 
@@ -260,7 +191,7 @@ impl Chosen {
             account(&mut reader, sink).await?;
         }
         let mut shown = Vec::new();
-        for listed in list(&mut reader).await? {
+        for listed in all(&mut reader).await? {
             let wanted = match &which {
                 Which::All => true,
                 Which::Positions(positions) => positions.contains(&listed.position),
@@ -424,12 +355,8 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_one_sink_names_what_it_leaves_out() {
-        let told =
-            "1 undecodable entry belongs to no sink: see `stomp-bridge dlq list --undecodable`";
-        assert_eq!(left_out(1), told);
+    fn entries_are_counted_in_words() {
         assert_eq!([counted(1), counted(2)], ["1 entry", "2 entries"]);
-        assert!(left_out(13).starts_with("13 undecodable entries belong to no sink"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `stomp-bridge doctor`: each layer on the way to the server, then each sink. It writes nothing,
-//! acknowledges nothing, and takes no message away from the daemon.
+//! acknowledges nothing, and takes no message away from the daemon. Only a sink that is named gets a
+//! test event.
 
 mod clock;
 mod daemon;
@@ -21,6 +22,7 @@ use super::exit::{BAD_CONFIGURATION, refuse};
 use super::log;
 use super::print::{json, tell};
 use super::received::chosen;
+use super::sink_test::sink;
 use super::target::Target;
 use crate::app::try_build;
 use crate::config::{self, Plan};
@@ -31,6 +33,9 @@ pub(super) struct DoctorArgs {
     target: Target,
     #[command(flatten)]
     looks: Looks,
+    /// Send this sink a test event, as `sinks test` does; may be given several times.
+    #[arg(long = "send-test", value_name = "SINK")]
+    send_tests: Vec<String>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -89,7 +94,8 @@ async fn examine(args: &DoctorArgs, plan: &Plan) -> anyhow::Result<ExitCode> {
         true => Form::Json,
         false => Form::Text,
     };
-    let Some(report) = connect(&args.target, plan, &args.looks, form).await? else {
+    let Some(report) = connect(&args.target, plan, (&args.looks, &args.send_tests), form).await?
+    else {
         return Ok(ExitCode::FAILURE);
     };
     if args.json {
@@ -104,14 +110,17 @@ async fn examine(args: &DoctorArgs, plan: &Plan) -> anyhow::Result<ExitCode> {
 /// All of it; as a text it is printed as it comes. `None`: somebody has pressed Ctrl-C.
 ///
 /// # Errors
-/// A topic that was named is not there.
+/// A topic or a sink that was named is not there.
 pub(super) async fn connect(
     target: &Target,
     plan: &Plan,
-    looks: &Looks,
+    (looks, send_tests): (&Looks, &[String]),
     form: Form,
 ) -> anyhow::Result<Option<Report>> {
     let topics = chosen(plan, &looks.topics)?;
+    for name in send_tests {
+        sink(plan, name)?;
+    }
     let wait = Duration::from_secs(looks.wait);
     let mut interrupt = Interrupt::listen()?;
     let mut report = Report::new(form);
@@ -122,7 +131,7 @@ pub(super) async fn connect(
         } else {
             source::look(&mut report, plan, &topics, wait).await;
         }
-        sinks::look(&mut report, plan).await;
+        sinks::look(&mut report, plan, send_tests).await;
     };
     tokio::select! {
         () = look => {}

@@ -47,7 +47,11 @@ pub(super) async fn follow(
     let mut position = report.journal.head;
     let (mut looks, mut is_quiet) = (0_u32, true);
     while lines.wants_more() {
-        let entries = reader.read_after(position, ENTRIES_MAX, BYTES_MAX).await?;
+        // Ctrl-C ends it however much comes.
+        let entries = tokio::select! {
+            entries = reader.read_after(position, ENTRIES_MAX, BYTES_MAX) => entries?,
+            () = interrupt.asked() => return Ok(()),
+        };
         if entries.is_empty() {
             tokio::select! {
                 () = sleep(LOOK_INTERVAL) => {}

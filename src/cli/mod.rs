@@ -4,7 +4,7 @@
 //! - `run`, `check`, `config`, `demo`: those that read the configuration as the daemon does;
 //!   `route`: what a message becomes; `config_written`: what the file says, and may say
 //! - `status`, `dlq`, `replay`, `sinks`, `source`, `journal`: those that ask the running daemon, or change
-//!   its journal; `target`: where that is; `sink_list`: of `sinks list`
+//!   its journal; `target`: where that is; `sink_list`: of `sinks list`; `dlq_list`: of `dlq list`
 //! - `history`: questions to a SQL history, by its place alone
 //! - `why`: the way of one event, in a folder of its own
 //! - `tap`, `send`: those with a connection of their own, which is `connection`; `received`: what comes
@@ -13,7 +13,9 @@
 //!   over it
 //! - `generated`: completions and manual pages
 //! - `config_file`: which configuration is read by default
-//! - `print`, `terminal`, `log`, `redacted`, `runtime`: what all of them need
+//! - `sent`: what a sink sends, for `config route`, `sinks test` (`sink_test`) and `tap SINK`
+//!   (`sink_tap`)
+//! - `print`, `terminal`, `width`, `log`, `redacted`, `runtime`: what all of them need
 
 mod args;
 mod check;
@@ -23,6 +25,7 @@ mod config_written;
 mod connection;
 mod demo;
 mod dlq;
+mod dlq_list;
 mod doctor;
 mod exit;
 mod frames;
@@ -42,7 +45,10 @@ mod route;
 mod run;
 mod runtime;
 mod send;
+mod sent;
 mod sink_list;
+mod sink_tap;
+mod sink_test;
 mod sinks;
 mod source;
 mod status;
@@ -51,5 +57,6 @@ mod tap_line;
 mod target;
 mod terminal;
 mod why;
+mod width;
 
 pub use main::run;

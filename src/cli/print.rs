@@ -8,11 +8,15 @@ use jiff::Timestamp;
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
+use super::terminal::wrapped;
 use crate::excerpt::beginning;
 use crate::secret::redact;
 
 /// A line's worth of an error.
 const LINE_CHARS: usize = 160;
+
+/// A narrower last column of a table is no column: each row becomes lines.
+const LAST_COLUMNS_MIN: usize = 24;
 
 /// A line on standard output.
 macro_rules! say {
@@ -52,6 +56,12 @@ pub(super) fn text(text: fmt::Arguments<'_>) {
     }
 }
 
+/// Whether the reader of a pipe is gone.
+pub(super) fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let error: Option<&io::Error> = error.downcast_ref();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
 /// Writes a line, for [`tell`]: std's `eprintln` would panic on a full disk.
 pub(super) fn error_line(text: fmt::Arguments<'_>) {
     let text = text.to_string();
@@ -83,6 +93,59 @@ pub(super) fn table<const N: usize>(rows: impl IntoIterator<Item = [String; N]>)
         cells.join("  ").trim_end().to_owned()
     };
     rows.iter().map(line).collect()
+}
+
+/// The same for a screen of this width, with a head in the first row; `None`: of any width. The
+/// last column goes on below itself; where there is no room for that, each row becomes lines.
+pub(super) fn fitted<const N: usize>(
+    columns: Option<usize>,
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> Vec<String> {
+    let rows: Vec<[String; N]> = rows.into_iter().collect();
+    let lines = table(rows.iter().cloned());
+    let Some(columns) = columns else {
+        return lines;
+    };
+    if lines.iter().all(|line| line.width() <= columns) {
+        return lines;
+    }
+    let (last, without_last) = (N - 1, rows.iter().cloned());
+    let without_last = without_last.map(|mut row| {
+        // As wide as the others are; the end of a line is trimmed.
+        row[last] = ".".to_owned();
+        row
+    });
+    let heads = table(without_last);
+    let lead = heads
+        .first()
+        .map_or(0, |head| head.width().saturating_sub(1));
+    if columns < lead + LAST_COLUMNS_MIN {
+        return stacked(columns, &rows);
+    }
+    let row = |(head, row): (&String, &[String; N])| {
+        let mut lines = wrapped(&row[last], lead, columns);
+        if let Some(first) = lines.first_mut() {
+            let head = head.strip_suffix('.').unwrap_or(head);
+            *first = format!("{head}{first}").trim_end().to_owned();
+        }
+        lines
+    };
+    heads.iter().zip(&rows).flat_map(row).collect()
+}
+
+/// Each row as lines, with the head's name before each value.
+fn stacked<const N: usize>(columns: usize, rows: &[[String; N]]) -> Vec<String> {
+    let Some((head, rows)) = rows.split_first() else {
+        return Vec::new();
+    };
+    let cells = |row: &[String; N]| {
+        let cells = head.iter().zip(row).filter(|(_, cell)| !cell.is_empty());
+        let lines =
+            cells.flat_map(|(name, cell)| wrapped(&format!("{name}: {cell}"), 2, columns.max(8)));
+        lines.collect::<Vec<_>>()
+    };
+    let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
+    rows.join(&String::new())
 }
 
 /// How long ago, in its largest unit.
@@ -168,5 +231,42 @@ mod tests {
     fn columns_line_up() {
         let rows = [["a", "1"], ["long", "22"], ["故障", "333"]].map(|row| row.map(str::to_owned));
         assert_eq!(table(rows), ["a     1", "long  22", "故障  333"]);
+    }
+
+    #[test]
+    fn a_table_keeps_to_the_screen_and_loses_nothing() {
+        let rows = || {
+            let rows = [
+                ["SINK", "DLQ", "LAST ERROR"],
+                [
+                    "故障",
+                    "3",
+                    "the broker 射阳县 closed the connection at once",
+                ],
+                ["site", "0", ""],
+            ];
+            rows.map(|row| row.map(str::to_owned))
+        };
+        assert_eq!(fitted(None, rows()), table(rows()));
+        assert_eq!(fitted(Some(80), rows()), table(rows()));
+        let expected = [
+            "SINK  DLQ  LAST ERROR",
+            "故障  3    the broker 射阳县 closed",
+            "           the connection at once",
+            "site  0",
+        ];
+        assert_eq!(fitted(Some(38), rows()), expected);
+        let expected = [
+            "SINK: 故障",
+            "DLQ: 3",
+            "LAST ERROR: the",
+            "  broker 射阳县",
+            "  closed the",
+            "  connection at once",
+            "",
+            "SINK: site",
+            "DLQ: 0",
+        ];
+        assert_eq!(fitted(Some(20), rows()), expected);
     }
 }

@@ -8,11 +8,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::sent::Sent;
 use crate::config::Plan;
 use crate::delivery::Verdict;
 use crate::model::{Event, Origin, Position, StatusEvent};
 use crate::pipeline::{Body, Decision, Decoder, Doubts, Field, StatusKey};
-use crate::sinks::Preview;
 
 /// One status of a message.
 #[derive(Debug, Serialize)]
@@ -53,33 +53,6 @@ pub(super) struct AtSink {
     /// What it sends.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) sends: Option<Sent>,
-}
-
-/// What a sink sends.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Sent {
-    Row {
-        table: &'static str,
-    },
-    Publish {
-        topic: String,
-        qos: u8,
-        retain: bool,
-        body: String,
-    },
-    Request {
-        method: &'static str,
-        url: String,
-        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-        headers: BTreeMap<String, String>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        body: Option<String>,
-    },
-    /// It becomes a dead letter.
-    Nothing {
-        error: String,
-    },
 }
 
 /// What a message of a topic becomes; `last`: the state last known of its device.
@@ -155,7 +128,7 @@ fn routed(plan: &Plan, status: StatusEvent, doubts: Doubts) -> Routed {
             values,
             sends: takes.then(|| {
                 let event = Event::Status(delivery.omit.apply(status.clone()));
-                sent(Preview::of(settings, &event))
+                Sent::of(settings, &event)
             }),
         })
     });
@@ -202,30 +175,5 @@ fn in_words(verdict: Verdict) -> (String, BTreeMap<String, Value>) {
         Verdict::Unreadable(error) => plain(&format!(
             "`when` cannot be evaluated, so a dead letter: {error}"
         )),
-    }
-}
-
-fn sent(preview: Result<Preview, String>) -> Sent {
-    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    match preview {
-        Ok(Preview::Row { table }) => Sent::Row { table },
-        Ok(Preview::Publish {
-            topic,
-            body,
-            qos,
-            retain,
-        }) => Sent::Publish {
-            topic,
-            qos,
-            retain,
-            body: text(body),
-        },
-        Ok(Preview::Request(request)) => Sent::Request {
-            method: request.method,
-            url: request.url,
-            headers: request.headers.into_iter().collect(),
-            body: request.body.map(text),
-        },
-        Err(error) => Sent::Nothing { error },
     }
 }

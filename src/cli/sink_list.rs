@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use clap::Args;
 use serde::Serialize;
 
-use super::print::{harmless, json, say, table};
+use super::print::{fitted, harmless, json, say};
 use super::target::Target;
+use super::terminal::columns;
 use crate::config::Plan;
 use crate::ops::status;
-use crate::sinks::Settings;
 
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
@@ -58,7 +58,9 @@ pub(super) async fn list(args: &ListArgs) -> anyhow::Result<()> {
     }
     match args.json {
         true => json(&sinks)?,
-        false => lines(&sinks).iter().for_each(|line| say!("{line}")),
+        false => lines(&sinks, columns())
+            .iter()
+            .for_each(|line| say!("{line}")),
     }
     Ok(())
 }
@@ -66,12 +68,7 @@ pub(super) async fn list(args: &ListArgs) -> anyhow::Result<()> {
 fn configured(sinks: &mut Sinks, plan: &Plan) {
     for (delivery, settings) in &plan.sinks {
         let sink = sinks.entry(delivery.name.to_string()).or_default();
-        sink.r#type = Some(match settings {
-            Settings::Sqlite(_) => "sqlite",
-            Settings::Postgres(_) => "postgres",
-            Settings::Mqtt(_) => "mqtt",
-            Settings::Webhook(_) => "webhook",
-        });
+        sink.r#type = Some(settings.type_name());
     }
 }
 
@@ -90,7 +87,7 @@ fn running(sinks: &mut Sinks, report: &status::Report) {
     }
 }
 
-fn lines(sinks: &Sinks) -> Vec<String> {
+fn lines(sinks: &Sinks, columns: Option<usize>) -> Vec<String> {
     let head = ["SINK", "TYPE", "STATE", "LAG", "DLQ"].map(str::to_owned);
     let count = |count: Option<u64>| count.map_or("-".to_owned(), |count| count.to_string());
     let rows = sinks.iter().map(|(name, sink)| {
@@ -102,7 +99,7 @@ fn lines(sinks: &Sinks) -> Vec<String> {
             count(sink.dead_letters),
         ]
     });
-    table(std::iter::once(head).chain(rows))
+    fitted(columns, std::iter::once(head).chain(rows))
 }
 
 #[cfg(test)]
@@ -127,6 +124,6 @@ mod tests {
             "site  mqtt  up     3    0",
             "历史  -     -      -    -",
         ];
-        assert_eq!(lines(&sinks), expected);
+        assert_eq!(lines(&sinks, None), expected);
     }
 }

@@ -1,4 +1,5 @@
-//! `stomp-bridge sinks`: a removed sink keeps no entries; one that waits is tried at once.
+//! `stomp-bridge sinks`: a removed sink keeps no entries; one that waits is tried at once; any gets a
+//! test event.
 
 use std::process::ExitCode;
 
@@ -7,6 +8,7 @@ use jiff::Timestamp;
 
 use super::print::{age, say};
 use super::sink_list::{ListArgs, list};
+use super::sink_test::{TestArgs, test};
 use super::target::Target;
 use crate::ops::control::AdminCommand;
 
@@ -23,6 +25,16 @@ enum Verb {
         after_help = "Example: stomp-bridge sinks list --config /etc/stomp-bridge/config.toml"
     )]
     List(ListArgs),
+    /// Send one marked test event to a sink now, by its real way: template, TLS, sign-in.
+    ///
+    /// The daemon need not run, and where it runs it goes on undisturbed. The event is in no journal
+    /// and moves no cursor. A SQL history stores it in a transaction that is rolled back; an MQTT
+    /// broker gets it under another client id, and does not retain it. The exit code is 1 where it was
+    /// not confirmed.
+    #[command(
+        after_help = "Examples:\n  stomp-bridge sinks test oncall\n  stomp-bridge sinks test site --json | jq .answer"
+    )]
+    Test(TestArgs),
     /// Forget a sink that was removed from the configuration: its cursor, its dead letters, and the
     /// entries that only this sink needs.
     Forget {
@@ -45,6 +57,7 @@ enum Verb {
 pub(super) async fn sinks(args: &SinksArgs) -> anyhow::Result<ExitCode> {
     match &args.verb {
         Verb::List(args) => list(args).await?,
+        Verb::Test(args) => return test(args).await,
         Verb::Forget { target, sink } => {
             let sink = sink.clone();
             target

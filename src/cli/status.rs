@@ -8,8 +8,9 @@ use std::time::Duration;
 use clap::Args;
 use jiff::Timestamp;
 
-use super::print::{age, bytes, harmless, json, one_line, say, table};
+use super::print::{age, bytes, fitted, harmless, json, one_line, say};
 use super::target::Target;
+use super::terminal::{columns, hanging};
 use crate::ops::RejectedReload;
 use crate::ops::status::{Link, Report, Resync, Sink, Topic};
 use crate::source::in_short;
@@ -39,6 +40,9 @@ pub(super) struct StatusArgs {
 /// How often `--watch` looks: a look costs the daemon little, and nobody reads faster.
 const WATCH_INTERVAL: Duration = Duration::from_secs(2);
 
+/// Columns of the word that a line begins with.
+const LEAD: usize = 9;
+
 /// Moves to the top and clears the rest of the screen.
 const CLEAR: &str = "\x1b[H\x1b[J";
 
@@ -50,7 +54,7 @@ pub(super) async fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     if args.json {
         json(&report)?;
     } else {
-        say!("{}", text(&report).trim_end());
+        say!("{}", text(&report, columns()).trim_end());
     }
     Ok(match report.ready {
         true => ExitCode::SUCCESS,
@@ -66,7 +70,7 @@ async fn watch(args: &StatusArgs) -> anyhow::Result<()> {
     };
     loop {
         let shown = match args.target.get::<Report>("/status").await {
-            Ok(report) => text(&report),
+            Ok(report) => text(&report, columns()),
             Err(error) => format!("{error:#}\n"),
         };
         let at = jiff::Zoned::now().strftime("%H:%M:%S").to_string();
@@ -75,7 +79,7 @@ async fn watch(args: &StatusArgs) -> anyhow::Result<()> {
     }
 }
 
-fn text(report: &Report) -> String {
+fn text(report: &Report, columns: Option<usize>) -> String {
     let Report {
         at,
         link,
@@ -83,7 +87,7 @@ fn text(report: &Report) -> String {
         journal,
         ..
     } = report;
-    let mut lines = verdict(report);
+    let mut lines = Vec::new();
     let message = match link.last_message {
         Some(last) => format!("last message {} ago", age(last, *at)),
         None => "no message yet".to_owned(),
@@ -173,13 +177,14 @@ fn text(report: &Report) -> String {
         "LAST ERROR",
     ]
     .map(str::to_owned);
-    lines.extend(table(
-        std::iter::once(head).chain(report.sinks.iter().map(|sink| row(sink, *at))),
-    ));
+    let hang = |lead| move |line: String| hanging(&line, lead, columns);
+    let said = verdict(report).into_iter().flat_map(hang(0));
+    let mut lines: Vec<String> = said.chain(lines.into_iter().flat_map(hang(LEAD))).collect();
+    let rows = report.sinks.iter().map(|sink| row(sink, *at));
+    lines.extend(fitted(columns, std::iter::once(head).chain(rows)));
     for accounting_error in &report.accounting_errors {
-        lines.push(format!(
-            "delivery accounting does not balance: {accounting_error}"
-        ));
+        let line = format!("delivery accounting does not balance: {accounting_error}");
+        lines.extend(hanging(&line, 0, columns));
     }
     lines.join("\n") + "\n"
 }
@@ -525,7 +530,7 @@ mod tests {
             "",
         ];
         assert_eq!(lines, expected);
-        assert!(text(&report).starts_with(expected[0]));
+        assert!(text(&report, None).starts_with(expected[0]));
         report.verdict = None;
         assert_eq!(
             verdict(&report),

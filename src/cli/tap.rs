@@ -16,7 +16,9 @@ use super::config_file::config_file;
 use super::connection::{Interrupt, connect, plan, verb};
 use super::frames;
 use super::journal_tap;
+use super::print;
 use super::received::{PREFIX, chosen, statuses, transient};
+use super::sink_tap;
 use super::tap_line::{Filter, Form, Lines, QUIET};
 use super::target::Target;
 use crate::config::Plan;
@@ -29,6 +31,10 @@ pub(super) struct TapArgs {
     /// The configuration file; by default config.toml, else /etc/stomp-bridge/config.toml.
     #[arg(short, long, value_name = "FILE", default_value_os_t = config_file(), hide_default_value = true)]
     config: PathBuf,
+    /// Show what this sink sends, as its other side confirms it, in place of what the topics bring: the
+    /// request, the publish or the row of each event, and the answer. A daemon must run.
+    #[arg(value_name = "SINK", conflicts_with_all = ["frames", "own_connection", "force"])]
+    sink: Option<String>,
     /// Print the STOMP frames themselves, heart-beats included, as a browser's console does;
     /// secrets are masked.
     #[arg(long)]
@@ -71,14 +77,29 @@ async fn show(args: &TapArgs, plan: Plan) -> anyhow::Result<()> {
     let topics = chosen(&plan, &args.topics)?;
     let mut interrupt = Interrupt::listen()?;
     let target = Target::of(&args.config);
-    let daemon = match args.own_connection || args.frames || args.force {
-        true => None,
-        false => journal_tap::daemon(&target).await,
-    };
     let filter = Filter {
         device: args.device.as_deref(),
         state: args.state.as_deref(),
         changed: args.changed,
+    };
+    if let Some(sink) = &args.sink {
+        let names = topics.iter().map(|topic| topic.name.to_string());
+        let names: Vec<String> = match args.topics.is_empty() {
+            true => Vec::new(),
+            false => names.collect(),
+        };
+        let wanted = sink_tap::Wanted {
+            sink,
+            topics: &names,
+            filter,
+            count: args.count,
+            json: args.json,
+        };
+        return sink_tap::follow(&target, &plan, wanted, &mut interrupt).await;
+    }
+    let daemon = match args.own_connection || args.frames || args.force {
+        true => None,
+        false => journal_tap::daemon(&target).await,
     };
     let form = match (args.json, &daemon) {
         (false, _) => Form::Text,
@@ -219,10 +240,10 @@ async fn follow(
     Ok(())
 }
 
+/// Also where an observer has written.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let kind = match error.downcast_ref::<ClientError>() {
-        Some(ClientError::Observer(error)) => Some(error.kind()),
-        _ => error.downcast_ref::<io::Error>().map(io::Error::kind),
-    };
-    kind == Some(io::ErrorKind::BrokenPipe)
+    match error.downcast_ref::<ClientError>() {
+        Some(ClientError::Observer(error)) => error.kind() == io::ErrorKind::BrokenPipe,
+        _ => print::is_broken_pipe(error),
+    }
 }

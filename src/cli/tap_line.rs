@@ -31,7 +31,7 @@ pub(super) enum Form {
 }
 
 /// Which statuses are printed.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Filter<'a> {
     pub(super) device: Option<&'a str>,
     pub(super) state: Option<&'a str>,
@@ -43,11 +43,16 @@ impl Filter<'_> {
     fn takes(&self, found: &Found<'_>) -> bool {
         match found {
             Found::Status(status) => self.takes_status(status),
-            Found::Nothing { .. } => self.device.is_none() && self.state.is_none() && !self.changed,
+            Found::Nothing { .. } => self.takes_all(),
         }
     }
 
-    fn takes_status(&self, status: &StatusEvent) -> bool {
+    /// Whether it leaves nothing out.
+    pub(super) fn takes_all(&self) -> bool {
+        self.device.is_none() && self.state.is_none() && !self.changed
+    }
+
+    pub(super) fn takes_status(&self, status: &StatusEvent) -> bool {
         let is = |wanted: Option<&str>, found: &[&str]| {
             wanted.is_none_or(|wanted| found.contains(&wanted))
         };

@@ -174,6 +174,7 @@ impl Target {
     /// It was refused, or neither can be reached.
     pub(super) async fn carry_out(&self, command: &AdminCommand) -> anyhow::Result<Reply> {
         let journal = self.existing()?;
+        let mut stranger = None;
         let access = match Access::read(&journal) {
             Ok(access) => access,
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -198,7 +199,12 @@ impl Target {
             let request = daemon.client()?.post(daemon.url("/control"));
             let request = request.bearer_auth(token.expose_secret());
             match request.body(serde_json::to_vec(command)?).send().await {
-                Ok(answer) => return read_reply(answer).await,
+                Ok(answer) => match read_reply(answer).await? {
+                    Answer::Reply(reply) => return Ok(reply),
+                    // The daemon was killed, and another program has its port now: where not, the
+                    // journal is in use.
+                    Answer::Unknown(said) => stranger = Some((http, said)),
+                },
                 // Killed: its file is left over.
                 Err(error) if error.is_connect() => {}
                 Err(error) => {
@@ -207,7 +213,13 @@ impl Target {
                 }
             }
         }
-        self.on_the_journal(journal, command).await
+        let done = self.on_the_journal(journal, command).await;
+        match stranger {
+            None => done,
+            Some((http, said)) => {
+                done.with_context(|| format!("what answers on {http} is no stomp-bridge ({said})"))
+            }
+        }
     }
 
     async fn on_the_journal(&self, path: PathBuf, command: &AdminCommand) -> anyhow::Result<Reply> {
@@ -479,7 +491,14 @@ pub(super) async fn account(reader: &mut Reader, sink: &str) -> anyhow::Result<S
     }
 }
 
-async fn read_reply(answer: reqwest::Response) -> anyhow::Result<Reply> {
+/// What came of a command, as it was answered.
+enum Answer {
+    Reply(Reply),
+    /// Nothing of ours.
+    Unknown(String),
+}
+
+async fn read_reply(answer: reqwest::Response) -> anyhow::Result<Answer> {
     #[derive(serde::Deserialize)]
     struct Problem {
         error: String,
@@ -487,16 +506,17 @@ async fn read_reply(answer: reqwest::Response) -> anyhow::Result<Reply> {
     let status = answer.status();
     let body = read_body(answer).await;
     let body = body.context("read the daemon's answer")?;
+    let unknown = || Answer::Unknown(format!("it answered {status}: {}", shown(&body)));
     if status.is_success() {
-        let reply = serde_json::from_slice(&body).map_err(unreadable);
-        return reply.context("read the daemon's answer");
+        let reply = serde_json::from_slice(&body).ok().map(Answer::Reply);
+        return Ok(reply.unwrap_or_else(unknown));
     }
     match serde_json::from_slice(&body) {
         Ok(Problem { error }) => {
             let error = beginning(error.as_bytes(), PROBLEM_CHARS).marked();
             bail!("{}", harmless(&error))
         }
-        Err(_) => bail!("the daemon answered {status}: {}", shown(&body)),
+        Err(_) => Ok(unknown()),
     }
 }
 
@@ -546,13 +566,20 @@ mod tests {
     #[tokio::test]
     async fn a_strangers_answer_is_bounded_and_harmless() {
         let raw = b"<h1>\x1b]0;title\x07\nno\xff".to_vec();
-        let said = read_reply(answer(502, raw)).await.unwrap_err().to_string();
+        let unknown = async |answer| match read_reply(answer).await {
+            Ok(Answer::Unknown(said)) => said,
+            _ => panic!("it is none of ours"),
+        };
+        let said = unknown(answer(502, raw)).await;
         assert!(said.ends_with("\\u{7} no\u{fffd}"), "{said}");
+        let said = unknown(answer(200, b"ok\n".to_vec())).await;
+        assert!(said.contains("200 OK: ok"), "{said}");
         let problem = br#"{"error":"no\u001b[31m sink"}"#.to_vec();
-        let said = read_reply(answer(409, problem)).await.unwrap_err();
-        assert_eq!(said.to_string(), "no\\u{1b}[31m sink");
-        let long = read_reply(answer(502, b"x".repeat(5000))).await;
-        assert!(long.unwrap_err().to_string().len() < 300);
+        let said = read_reply(answer(409, problem)).await.err();
+        let said = said.map(|error| error.to_string()).unwrap_or_default();
+        assert_eq!(said, "no\\u{1b}[31m sink");
+        let long = unknown(answer(502, b"x".repeat(5000))).await;
+        assert!(long.len() < 300);
         let endless = read_body(answer(200, vec![b'x'; ANSWER_BYTES_MAX + 1])).await;
         let said = endless.unwrap_err().to_string();
         assert!(said.contains("longer than 64 MiB"), "{said}");

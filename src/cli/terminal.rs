@@ -99,9 +99,83 @@ pub(super) fn wrapped(text: &str, indent: usize, columns: usize) -> Vec<String> 
     lines.into_iter().enumerate().map(indented).collect()
 }
 
+/// The line in lines of at most that width, where it is wider. Its first `lead` columns stand as they
+/// are, and the others begin below what follows; `None`: of any width.
+pub(super) fn hanging(line: &str, lead: usize, columns: Option<usize>) -> Vec<String> {
+    let Some(columns) = columns.filter(|columns| line.width() > *columns) else {
+        return vec![line.to_owned()];
+    };
+    let spaces = line.len() - line.trim_start_matches(' ').len();
+    let lead = lead.max(spaces);
+    let (at, _) = line.char_indices().nth(lead).unwrap_or((line.len(), ' '));
+    let (head, rest) = line.split_at(at);
+    if columns < HANGING_COLUMNS_MIN {
+        let indent = NARROW_INDENT.min(lead);
+        return match head.trim_end() {
+            "" => behind(&" ".repeat(indent), wrapped(rest, indent, columns)),
+            // Without the gap behind a short head.
+            short if short.len() < head.len() => {
+                wrapped(&format!("{short} {rest}"), indent, columns)
+            }
+            _ => wrapped(line, indent, columns),
+        };
+    }
+    behind(head, wrapped(rest, head.width(), columns))
+}
+
+/// Lines whose first one stands behind a head.
+fn behind(head: &str, mut lines: Vec<String>) -> Vec<String> {
+    if let Some(first) = lines.first_mut() {
+        first.insert_str(0, head);
+    }
+    lines
+}
+
+/// Of a narrower terminal such an indent would take too much; it has this one.
+const HANGING_COLUMNS_MIN: usize = 40;
+const NARROW_INDENT: usize = 2;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_follows_a_lines_head_goes_on_below_itself() {
+        let check = |line: &str, columns, expected: &[&str]| {
+            assert_eq!(hanging(line, 9, columns), expected, "{line} {columns:?}");
+        };
+        let line = "link     receiving for 3 s, last message 1 s ago, ready";
+        check(line, None, &[line]);
+        check(line, Some(80), &[line]);
+        let expected = [
+            "link     receiving for 3 s, last message",
+            "         1 s ago, ready",
+        ];
+        check(line, Some(40), &expected);
+        let line = "         topic 射阳县: no message yet, and then";
+        let expected = [
+            "         topic 射阳县: no message yet,",
+            "         and then",
+        ];
+        check(line, Some(40), &expected);
+        let expected = ["link receiving", "  for 3 s, last", "  message"];
+        check(
+            "link     receiving for 3 s, last message",
+            Some(18),
+            &expected,
+        );
+        let expected = ["  topic 射阳县:", "  no message"];
+        check("         topic 射阳县: no message", Some(16), &expected);
+        for columns in 8..80 {
+            for line in [line, "  - x: 故障 and more", "link     receiving for 3 s"] {
+                let lines = hanging(line, 9, Some(columns));
+                let wide = lines.iter().find(|line| line.width() > columns);
+                assert!(wide.is_none(), "{columns}: {wide:?}");
+                let words = |text: &str| text.split_whitespace().collect::<String>();
+                assert_eq!(words(&lines.join(" ")), words(line));
+            }
+        }
+    }
 
     #[test]
     fn lines_break_at_spaces_and_keep_to_the_columns() {

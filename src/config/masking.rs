@@ -43,6 +43,11 @@ impl Masking {
         }
     }
 
+    /// The schema itself, without references.
+    pub(super) fn schema(&self) -> &Value {
+        &self.schema
+    }
+
     /// Whether the value at a path must not be shown; `text` is `None` if it is no text.
     pub(super) fn hides(&self, path: &Path, text: Option<&str>) -> bool {
         match self.mask(path) {

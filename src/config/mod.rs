@@ -16,7 +16,7 @@
 //! | `test_case` | messages with what is to become of them, for `config test` |
 //! | `spelling` | URLs of other clients, and what they are called here |
 //! | `plan` | what comes out |
-//! | `json_schema`, `written` | what a configuration may say, for editors; what one says, and where |
+//! | `json_schema`, `written` | what a configuration may say, for editors; what one says, and where; `defaults`: what holds where it says nothing |
 //! | `place` | where the journal lies, whatever else is wrong |
 //! | `names` | the file that says what devices are called |
 //! | `histories` | where the SQL histories are, whatever else is wrong |
@@ -24,6 +24,7 @@
 
 mod check;
 mod context;
+mod defaults;
 mod document;
 mod environment;
 mod events;
@@ -67,4 +68,4 @@ pub use plan::Plan;
 pub use problem::{Level, Location, Problem, Problems};
 pub use reading::Reading;
 pub use test_case::{TestCase, TestMessage};
-pub use written::{Written, written};
+pub use written::{LeftOut, Written, written};

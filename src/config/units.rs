@@ -353,6 +353,72 @@ where
     }
 }
 
+/// As a default is shown, in the schema and by `config show`: as a person would write it. What may
+/// be secret has no such form.
+macro_rules! shown_as_text {
+    ($($unit:ident),*) => {
+        $(impl Serialize for $unit {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        })*
+    };
+}
+
+shown_as_text!(Span, Size, Mode, Retention, MqttProtocol);
+
+impl Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        InWords(self.0).fmt(f)
+    }
+}
+
+impl Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10), ("B", 0)];
+        let is_whole = |(_, power): &(&str, u32)| self.0 > 0 && self.0.is_multiple_of(1 << power);
+        let (unit, power) = units.into_iter().find(is_whole).unwrap_or(("B", 0));
+        write!(f, "{}{unit}", self.0 >> power)
+    }
+}
+
+impl Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04o}", self.0)
+    }
+}
+
+impl Display for Retention {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(kept) => InWords(kept).fmt(f),
+            None => f.write_str("forever"),
+        }
+    }
+}
+
+impl Display for MqttProtocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Protocol::Auto => "auto",
+            Protocol::V5 => "5",
+            Protocol::V311 => "3.1.1",
+        })
+    }
+}
+
+impl<T: Serialize> Serialize for Plain<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<T: Serialize> Serialize for List<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
 /// A list, or one text: its only element, or several between commas.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(transparent)]
@@ -523,7 +589,6 @@ fn values(source: &str) -> Result<Vec<String>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::duration::InWords;
 
     #[test]
     fn durations_are_read_as_people_write_them() {
@@ -603,6 +668,29 @@ mod tests {
                 expected,
                 "{source}"
             );
+        }
+    }
+
+    #[test]
+    fn what_is_shown_of_a_default_is_read_as_the_same() {
+        fn check<T: FromStr<Err = String> + Display + PartialEq + fmt::Debug>(
+            value: T,
+            expected: &str,
+        ) {
+            assert_eq!(value.to_string(), expected);
+            assert_eq!(expected.parse(), Ok(value));
+        }
+        check(Span(Duration::from_secs(90)), "1m30s");
+        check(Size(0), "0B");
+        check(Size(1 << 30), "1GiB");
+        check(Size(1536), "1536B");
+        check(Size(256 << 10), "256KiB");
+        check(Mode(0o640), "0640");
+        check(Retention(None), "forever");
+        check(Retention(Some(Duration::from_secs(86_400))), "1d");
+        for protocol in [Protocol::Auto, Protocol::V5, Protocol::V311] {
+            let protocol = MqttProtocol(protocol);
+            check(protocol, &protocol.to_string());
         }
     }
 

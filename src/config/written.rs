@@ -6,6 +6,7 @@ use std::path::Path as File;
 
 use figment::value::{Dict, Value};
 
+use super::defaults::defaults;
 use super::document::{Document, Part, SyntaxError};
 use super::environment::Environment;
 use super::foreign;
@@ -22,21 +23,33 @@ pub struct Written {
     pub key: String,
     /// As TOML has it; `…` stands for a value that is not shown.
     pub value: String,
-    /// The line of the file, or the variable.
+    /// The line of the file, the variable, or `default`.
     pub origin: String,
 }
+
+/// What becomes of the keys that the configuration leaves out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeftOut {
+    /// They are listed with their defaults, where they have any.
+    Listed,
+    /// They are not listed.
+    Hidden,
+}
+
+/// The origin of what the configuration leaves out.
+const DEFAULT: &str = "default";
 
 /// In the place of a value that is not shown.
 const HIDDEN: &str = "…";
 
-/// Every value of a file, and of the environment of this process over it.
+/// Every value of a file, and of the environment of this process over it, by its key.
 ///
 /// # Errors
 /// The file cannot be read, or is no TOML.
-pub fn written(file: &File) -> Result<Vec<Written>, Problems> {
+pub fn written(file: &File, left_out: LeftOut) -> Result<Vec<Written>, Problems> {
     let bytes = fs::read(file).map_err(|error| unreadable(file, &error))?;
     match String::from_utf8(bytes) {
-        Ok(text) => written_in(file, text, &Environment::of_process()),
+        Ok(text) => written_in(file, text, &Environment::of_process(), left_out),
         Err(error) => Err(Problems(vec![foreign::not_utf8(file, error.as_bytes())])),
     }
 }
@@ -45,26 +58,43 @@ fn written_in(
     file: &File,
     text: String,
     environment: &Environment,
+    left_out: LeftOut,
 ) -> Result<Vec<Written>, Problems> {
     let masking = Masking::of::<Root>();
+    let schema = masking.schema().clone();
     let (document, values) = Document::parse(file.to_owned(), text, environment, masking);
     let values = values
         .map_err(|errors| Problems(errors.into_iter().map(SyntaxError::into_problem).collect()))?;
     let mut all = Vec::new();
     collect(&document, &Path::default(), &values, &mut all);
-    Ok(all)
+    if left_out == LeftOut::Listed {
+        let defaults = defaults(&schema, &values).into_iter();
+        all.extend(defaults.map(|default| {
+            let written = Written {
+                key: default.path.to_string(),
+                value: default.value,
+                origin: DEFAULT.to_owned(),
+            };
+            (default.path, written)
+        }));
+        all.sort_by(|(one, _), (other, _)| one.0.cmp(&other.0));
+    }
+    Ok(all.into_iter().map(|(_, written)| written).collect())
 }
 
-fn collect(document: &Document, path: &Path, values: &Dict, all: &mut Vec<Written>) {
+fn collect(document: &Document, path: &Path, values: &Dict, all: &mut Vec<(Path, Written)>) {
     for (name, value) in values {
         let path = path.join(name);
         match value {
             Value::Dict(_, inner) => collect(document, &path, inner, all),
-            value => all.push(Written {
-                key: path.to_string(),
-                value: shown(document, &path, value),
-                origin: document.place(&path, Part::Key).to_string(),
-            }),
+            value => {
+                let written = Written {
+                    key: path.to_string(),
+                    value: shown(document, &path, value),
+                    origin: document.place(&path, Part::Key).to_string(),
+                };
+                all.push((path, written));
+            }
         }
     }
 }
@@ -137,8 +167,11 @@ mod tests {
         let environment = Environment {
             variables: [(variable.0.to_owned(), variable.1.to_owned())].into(),
         };
-        let all = written_in(File::new("c.toml"), text.to_owned(), &environment);
-        let all = all.expect("TOML");
+        let written = |left_out| {
+            let all = written_in(File::new("c.toml"), text.to_owned(), &environment, left_out);
+            all.expect("TOML")
+        };
+        let all = written(LeftOut::Hidden);
         let lines: Vec<String> = all
             .iter()
             .map(|one| format!("{} = {} @ {}", one.key, one.value, one.origin))
@@ -154,6 +187,17 @@ mod tests {
             assert!(is_there, "{expected}: {lines:#?}");
         }
         assert!(!lines.concat().contains("hunter2"), "{lines:#?}");
+        let with_defaults = written(LeftOut::Listed);
+        assert!(all.iter().all(|one| with_defaults.contains(one)));
+        let default = |key: &str| {
+            let of_key = with_defaults.iter().filter(|one| one.key == key);
+            let lines = of_key.map(|one| format!("{} @ {}", one.value, one.origin));
+            lines.collect::<Vec<_>>()
+        };
+        assert_eq!(default("journal.keep"), ["\"7d\" @ default"]);
+        let variable = "\"/b.db\" @ environment variable STOMP_BRIDGE_JOURNAL__PATH";
+        assert_eq!(default("journal.path"), [variable]);
+        assert_eq!(default("sinks.a.batch.wait"), ["\"1s\" @ default"]);
     }
 
     #[test]

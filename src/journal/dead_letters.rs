@@ -33,10 +33,13 @@ const ENTRY: &str = "position, kind, topic, received_at, body, previous, error";
 
 /// How many dead letters a sink has, and their bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Total {
-    pub(super) sink: String,
-    pub(super) entries: u64,
-    pub(super) bytes: u64,
+pub struct DlqTotal {
+    /// As in the configuration.
+    pub sink: String,
+    /// How many.
+    pub entries: u64,
+    /// What they count for, as `journal.dlq_max_bytes` bounds it.
+    pub bytes: u64,
 }
 
 /// The outcome of dead-lettering an entry.
@@ -294,12 +297,12 @@ pub(super) async fn settle(
 }
 
 /// How many dead letters each sink has, and their bytes.
-pub(super) async fn totals(connection: &mut SqliteConnection) -> Result<Vec<Total>, Error> {
+pub(super) async fn totals(connection: &mut SqliteConnection) -> Result<Vec<DlqTotal>, Error> {
     let rows: Vec<(String, i64, i64)> = sqlx::query_as("SELECT sink, entries, bytes FROM dlq")
         .fetch_all(connection)
         .await
         .map_err(failed("count the dead letters"))?;
-    let total = |(sink, entries, bytes): (String, i64, i64)| Total {
+    let total = |(sink, entries, bytes): (String, i64, i64)| DlqTotal {
         sink,
         entries: entries.unsigned_abs(),
         bytes: bytes.unsigned_abs(),
@@ -339,6 +342,89 @@ pub(super) async fn list(connection: &mut SqliteConnection) -> Result<Vec<DeadLe
         .fetch_all(connection)
         .await
         .map_err(failed("read the dead letters"))
+}
+
+/// A part of the list of all sinks, or of one: at most `limit` behind the first `offset`.
+pub(super) async fn part(
+    connection: &mut SqliteConnection,
+    sink: Option<&str>,
+    offset: u64,
+    limit: u64,
+) -> Result<Vec<DeadLetter>, Error> {
+    const OF_ALL: &str = "SELECT sink, position, error, at FROM dead_letter \
+         WHERE ?1 IS NULL ORDER BY sink, position LIMIT ?2 OFFSET ?3";
+    const OF_ONE: &str = "SELECT sink, position, error, at FROM dead_letter \
+         WHERE sink = ?1 ORDER BY position LIMIT ?2 OFFSET ?3";
+    let part = match sink {
+        None => OF_ALL,
+        Some(_) => OF_ONE,
+    };
+    sqlx::query(part)
+        .bind(sink.map(Arc::<str>::from))
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .bind(i64::try_from(offset).unwrap_or(i64::MAX))
+        .try_map(dead_letter)
+        .fetch_all(connection)
+        .await
+        .map_err(failed("read the dead letters"))
+}
+
+/// The dead letters of a sink that were listed, or rejected again, after a time, in that order: at
+/// most `limit`.
+pub(super) async fn since(
+    connection: &mut SqliteConnection,
+    sink: &str,
+    after: Timestamp,
+    limit: u32,
+) -> Result<Vec<DeadLetter>, Error> {
+    const SINCE: &str = "SELECT sink, position, error, at FROM dead_letter \
+         INDEXED BY dead_letter_at WHERE at > ?2 AND sink = ?1 ORDER BY at LIMIT ?3";
+    sqlx::query(SINCE)
+        .bind(Arc::<str>::from(sink))
+        .bind(after.as_microsecond())
+        .bind(limit)
+        .try_map(dead_letter)
+        .fetch_all(connection)
+        .await
+        .map_err(failed("read the dead letters"))
+}
+
+/// A part of the undecodable entries that nobody has dealt with, without their bodies: the
+/// position, when it was received, and why.
+pub(super) async fn undecodable_part(
+    connection: &mut SqliteConnection,
+    offset: u64,
+    limit: u64,
+) -> Result<Vec<(Position, Timestamp, String)>, Error> {
+    const PART: &str = "SELECT position, received_at, coalesce(reason, '') FROM entry \
+         WHERE kind = 'undecodable' AND settled IS NULL ORDER BY position LIMIT ?1 OFFSET ?2";
+    let row = |row: SqliteRow| {
+        Ok((
+            Position(row.try_get(0)?),
+            timestamp(row.try_get(1)?)?,
+            row.try_get(2)?,
+        ))
+    };
+    sqlx::query(PART)
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .bind(i64::try_from(offset).unwrap_or(i64::MAX))
+        .try_map(row)
+        .fetch_all(connection)
+        .await
+        .map_err(failed("read undecodable entries"))
+}
+
+/// How many of them there are, and the bytes of their bodies.
+pub(super) async fn undecodable_total(
+    connection: &mut SqliteConnection,
+) -> Result<(u64, u64), Error> {
+    const TOTAL: &str = "SELECT count(*), coalesce(sum(octet_length(body)), 0) FROM entry \
+         WHERE kind = 'undecodable' AND settled IS NULL";
+    let (entries, bytes): (i64, i64) = sqlx::query_as(TOTAL)
+        .fetch_one(connection)
+        .await
+        .map_err(failed("count undecodable entries"))?;
+    Ok((entries.unsigned_abs(), bytes.unsigned_abs()))
 }
 
 /// The next dead letters of a sink after a position, each with the beginning of its body.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use tracing::warn;
 
 use super::Settings;
-use super::dead_letters::Total;
+use super::dead_letters::DlqTotal;
 
 /// Shares of the bound, in percent, at which it warns.
 const WATERMARKS: [u8; 2] = [80, 95];
@@ -26,7 +26,7 @@ impl DlqWatch {
     }
 
     /// Warns of each watermark that was reached since the last look.
-    pub(super) fn look(&mut self, totals: &[Total]) {
+    pub(super) fn look(&mut self, totals: &[DlqTotal]) {
         for total in totals {
             if let Some(percent) = self.reached(total) {
                 warn!(
@@ -41,7 +41,7 @@ impl DlqWatch {
         }
     }
 
-    fn reached(&mut self, total: &Total) -> Option<u8> {
+    fn reached(&mut self, total: &DlqTotal) -> Option<u8> {
         let percent = u128::from(total.bytes) * 100 / u128::from(self.bytes_max.max(1));
         let mark = WATERMARKS
             .into_iter()
@@ -72,7 +72,7 @@ mod tests {
             (10, None),
             (810, Some(80)),
         ] {
-            let total = Total {
+            let total = DlqTotal {
                 sink: "oncall".to_owned(),
                 entries: 1,
                 bytes,

@@ -85,6 +85,7 @@ pub use admin::Admin;
 pub use command::{ForgottenDevice, Replay, Settled, Which};
 pub use coverage::Heard;
 pub use cursors::Cursors;
+pub use dead_letters::DlqTotal;
 pub use device_states::{Change, StateCount};
 pub use entry::{
     DeadLetter, Entry, EntryContent, Eviction, Letter, NewBatch, NewContent, NewEntry, Unchanged,

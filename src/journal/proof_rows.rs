@@ -93,7 +93,7 @@ pub(super) async fn of(
          answer FROM proof WHERE from_position <= ?1 AND to_position >= ?1 ORDER BY id";
     let rows = sqlx::query(OF)
         .bind(position.0)
-        .try_map(|row: SqliteRow| read(&row))
+        .try_map(|row: SqliteRow| read(&row, 0))
         .fetch_all(connection)
         .await
         .map_err(failed("read its proofs"))?;
@@ -101,17 +101,45 @@ pub(super) async fn of(
     Ok(rows.into_iter().filter(is_of).collect())
 }
 
-fn read(row: &SqliteRow) -> Result<DeliveryProof, sqlx::Error> {
-    let from = Position(row.try_get(1)?);
-    let steps: Option<Vec<u8>> = row.try_get(3)?;
+/// The number of the newest row; 0: there is none.
+pub(super) async fn newest(connection: &mut SqliteConnection) -> Result<i64, Error> {
+    sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM proof")
+        .fetch_one(connection)
+        .await
+        .map_err(failed("read its proofs"))
+}
+
+/// The proofs of a sink behind a row, each with the number of its own: at most `proofs_max`.
+pub(super) async fn after(
+    connection: &mut SqliteConnection,
+    sink: &str,
+    after: i64,
+    proofs_max: u32,
+) -> Result<Vec<(i64, DeliveryProof)>, Error> {
+    const AFTER: &str = "SELECT id, sink, from_position, to_position, steps, confirmed_at, \
+         attempts, answer FROM proof WHERE id > ?1 AND sink = ?2 ORDER BY id LIMIT ?3";
+    sqlx::query(AFTER)
+        .bind(after)
+        .bind(Arc::<str>::from(sink))
+        .bind(proofs_max)
+        .try_map(|row: SqliteRow| Ok((row.try_get(0)?, read(&row, 1)?)))
+        .fetch_all(connection)
+        .await
+        .map_err(failed("read its proofs"))
+}
+
+/// A proof whose columns begin with this one.
+fn read(row: &SqliteRow, first: usize) -> Result<DeliveryProof, sqlx::Error> {
+    let from = Position(row.try_get(first + 1)?);
+    let steps: Option<Vec<u8>> = row.try_get(first + 3)?;
     Ok(DeliveryProof {
-        sink: row.try_get::<&str, _>(0)?.into(),
+        sink: row.try_get::<&str, _>(first)?.into(),
         from,
-        to: Position(row.try_get(2)?),
+        to: Position(row.try_get(first + 2)?),
         positions: steps.map(|steps| positions(from, &steps)),
-        confirmed_at: timestamp(row.try_get(4)?)?,
-        attempts: u32::try_from(row.try_get::<i64, _>(5)?).unwrap_or(u32::MAX),
-        answer: row.try_get(6)?,
+        confirmed_at: timestamp(row.try_get(first + 4)?)?,
+        attempts: u32::try_from(row.try_get::<i64, _>(first + 5)?).unwrap_or(u32::MAX),
+        answer: row.try_get(first + 6)?,
     })
 }
 

@@ -18,8 +18,8 @@ use super::last_state_rows::{self, KnownDevice};
 use super::row::{content, timestamp};
 use super::state::{CursorRow, State};
 use super::{
-    DeadLetter, DeliveryProof, Entry, Error, Eviction, ForgottenDevice, Letter, dead_letters, disk,
-    file, proof_rows,
+    DeadLetter, DeliveryProof, DlqTotal, Entry, Error, Eviction, ForgottenDevice, Letter,
+    dead_letters, disk, file, proof_rows,
 };
 use crate::model::Position;
 
@@ -189,6 +189,63 @@ impl Reader {
         dead_letters::list(&mut self.connection).await
     }
 
+    /// A part of the dead letters, by sink and position: of one sink or of all, at most `limit` behind
+    /// the first `offset`.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn dead_letters_part(
+        &mut self,
+        sink: Option<&str>,
+        offset: u64,
+        limit: u64,
+    ) -> Result<Vec<DeadLetter>, Error> {
+        dead_letters::part(&mut self.connection, sink, offset, limit).await
+    }
+
+    /// The dead letters of a sink that were listed, or rejected again, after a time, in that order:
+    /// at most `entries_max`.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn dead_letters_since(
+        &mut self,
+        sink: &str,
+        after: Timestamp,
+        entries_max: u32,
+    ) -> Result<Vec<DeadLetter>, Error> {
+        dead_letters::since(&mut self.connection, sink, after, entries_max).await
+    }
+
+    /// How many dead letters each sink has, and their bytes.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn dead_letter_totals(&mut self) -> Result<Vec<DlqTotal>, Error> {
+        dead_letters::totals(&mut self.connection).await
+    }
+
+    /// A part of the undecodable entries that are not settled yet, in order, without their bodies:
+    /// the position, when it was received, and why. At most `limit` behind the first `offset`.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn undecodable_part(
+        &mut self,
+        offset: u64,
+        limit: u64,
+    ) -> Result<Vec<(Position, Timestamp, String)>, Error> {
+        dead_letters::undecodable_part(&mut self.connection, offset, limit).await
+    }
+
+    /// How many undecodable entries are not settled yet, and the bytes of their bodies.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn undecodable_total(&mut self) -> Result<(u64, u64), Error> {
+        dead_letters::undecodable_total(&mut self.connection).await
+    }
+
     /// The next dead letters of a sink after a position: at most `entries_max`, each with at most
     /// `bytes_max` bytes of its body.
     ///
@@ -356,6 +413,28 @@ impl Reader {
     /// The file cannot be read.
     pub async fn proofs(&mut self, position: Position) -> Result<Vec<DeliveryProof>, Error> {
         proof_rows::of(&mut self.connection, position).await
+    }
+
+    /// The number of the newest proof; 0: there is none.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn newest_proof(&mut self) -> Result<i64, Error> {
+        proof_rows::newest(&mut self.connection).await
+    }
+
+    /// What a sink has confirmed since a proof of this number, the oldest first, each with its
+    /// number: at most `proofs_max`.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn proofs_after(
+        &mut self,
+        sink: &str,
+        after: i64,
+        proofs_max: u32,
+    ) -> Result<Vec<(i64, DeliveryProof)>, Error> {
+        proof_rows::after(&mut self.connection, sink, after, proofs_max).await
     }
 
     /// The evictions, in order.

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::accounting::{Accounting, Passed};
 use super::cache::Cache;
 use super::command::Replay;
-use super::dead_letters::Total;
+use super::dead_letters::DlqTotal;
 use super::device_states::DeviceStates;
 use super::last_states::{LastStates, Met};
 use super::proof::{DeliveryProof, Kept, ProofSave, Proofs};
@@ -111,7 +111,7 @@ pub(super) struct CursorRow {
 /// The state that commands have changed on disk, for every sink.
 #[derive(Debug, Default)]
 pub(super) struct OperatorState {
-    pub(super) dead_letters: Vec<Total>,
+    pub(super) dead_letters: Vec<DlqTotal>,
     /// By sink: how many dead letters were redriven, and how many discarded.
     pub(super) settled: Vec<(String, i64, i64)>,
     pub(super) replays: Vec<(String, Replay)>,
@@ -445,7 +445,7 @@ impl State {
             .by_name
             .values_mut()
             .for_each(|cursor| (cursor.dead_lettered, cursor.dlq_bytes) = (0, 0));
-        for Total {
+        for DlqTotal {
             sink,
             entries,
             bytes,

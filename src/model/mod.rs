@@ -10,6 +10,7 @@ mod kind;
 mod names;
 mod omit;
 mod position;
+mod test_event;
 
 pub use clock::{Reading, TrustedClock};
 pub use columns::{Column, ColumnKind};

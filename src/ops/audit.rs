@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use super::turns::TURN_MAX;
 use super::view::View;
 use crate::journal::{Error, Reader, SinkAccounting};
+use crate::next_turn::NextTurn;
 
 /// Between two audits.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -69,23 +71,44 @@ impl Intake {
 /// # Errors
 /// The journal cannot be read.
 pub async fn watch(view: View, stop: CancellationToken) -> Result<(), Error> {
+    now_and_then(&view.turns.audit, &stop, || audit(&view)).await
+}
+
+async fn audit(view: &View) -> Result<(), Error> {
+    match accounts(view).await {
+        Ok(accounts) => {
+            let errors = accounting_errors(&Intake::of(view), &accounts);
+            view.audit.replace(errors);
+            Ok(())
+        }
+        // Too many open files, as a rule: the journal's own connection lives on, and says what ails
+        // the disk.
+        Err(error) if view.journal.log.path().exists() => {
+            warn!(%error, "audit skipped: the journal could not be read; the next is in a minute");
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Does it at once and after each [`INTERVAL`], until stopped; `turn` says until when it is done at
+/// the latest.
+async fn now_and_then<Audit: Future<Output = Result<(), Error>>>(
+    turn: &NextTurn,
+    stop: &CancellationToken,
+    mut audit: impl FnMut() -> Audit,
+) -> Result<(), Error> {
     let mut interval = tokio::time::interval(INTERVAL);
     loop {
+        turn.within(INTERVAL + TURN_MAX);
         tokio::select! {
-            () = stop.cancelled() => return Ok(()),
+            () = stop.cancelled() => {
+                turn.whenever();
+                return Ok(());
+            }
             _ = interval.tick() => {}
         }
-        match accounts(&view).await {
-            Ok(accounts) => view
-                .audit
-                .replace(accounting_errors(&Intake::of(&view), &accounts)),
-            // Too many open files, as a rule: the journal's own connection lives on, and says what
-            // ails the disk.
-            Err(error) if view.journal.log.path().exists() => {
-                warn!(%error, "audit skipped: the journal could not be read; the next is in a minute");
-            }
-            Err(error) => return Err(error),
-        }
+        audit().await?;
     }
 }
 
@@ -121,4 +144,36 @@ fn accounting_errors(intake: &Intake, accounts: &[SinkAccounting]) -> BTreeSet<S
         Some(format!("sink {}: {error}", account.sink))
     });
     intake.into_iter().chain(sinks).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_audit_that_hangs_is_overdue_and_one_that_has_ended_is_not() {
+        let far = Instant::now() + 2 * (INTERVAL + TURN_MAX);
+        let (turn, stop) = (NextTurn::default(), CancellationToken::new());
+        let mut audits = 0;
+        let audit = || {
+            audits += 1;
+            let hangs = audits == 3;
+            async move {
+                match hangs {
+                    true => std::future::pending().await,
+                    false => Ok(()),
+                }
+            }
+        };
+        let watched = now_and_then(&turn, &stop, audit);
+        let hung = tokio::time::timeout(10 * INTERVAL, watched).await;
+        assert!(hung.is_err() && audits == 3, "{audits} audits");
+        assert!(!turn.is_overdue(Instant::now()) && turn.is_overdue(far));
+
+        stop.cancel();
+        let ended = now_and_then(&turn, &stop, || async { Ok(()) }).await;
+        assert!(ended.is_ok() && !turn.is_overdue(far));
+    }
 }

@@ -144,6 +144,7 @@ impl Listener {
             .with_state(reported);
         let pages = page::routes(&view, &guard, stop.clone());
         let (samples, changes) = (sample(view.clone()), pages.broadcast());
+        let turns = Arc::clone(&view.turns);
         let PageRoutes { router: pages, .. } = pages;
         let router = Router::new()
             .route("/healthz", get(healthz))
@@ -169,6 +170,7 @@ impl Listener {
             () = samples => {}
             () = changes => {}
         }
+        turns.http.whenever();
     }
 }
 

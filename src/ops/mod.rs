@@ -38,6 +38,7 @@ mod sinks;
 mod snapshot;
 pub mod status;
 pub mod systemd;
+mod turns;
 mod verdict;
 mod view;
 
@@ -47,5 +48,6 @@ pub use reload::{RejectedReload, Reloads};
 pub use settings::Settings;
 pub use setup::{Setup, Setups, TopicSetup};
 pub use sinks::{SinkView, Sinks};
+pub use turns::Turns;
 pub use verdict::{Level, Said, Todo, Verdict};
 pub use view::{Bounds, View};

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
 use super::samples::{Look, OnDisk};
+use super::turns::TURN_MAX;
 use super::view::View;
 use crate::journal::{Error, SinkStatus};
 use crate::model::Position;
@@ -53,11 +54,12 @@ impl Mark {
     }
 }
 
-/// Samples without end.
+/// Samples without end. The watchdog sees by it whether the task of the listener turns.
 pub(super) async fn sample(view: View) {
     let (mut head, mut commands) = (view.journal.log.head(), view.journal.cursors.commands());
     let mut read = None;
     loop {
+        view.turns.http.within(IDLE_INTERVAL + TURN_MAX);
         view.samples.take(Instant::now(), now(&view));
         let mark = Mark::of(&view);
         if read.as_ref() != Some(&mark) {

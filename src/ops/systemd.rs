@@ -155,8 +155,9 @@ impl Progress {
         let parts = [("the source", source), ("the journal", journal)].into_iter();
         let parts = parts.filter(|(_, hangs)| *hangs);
         let parts = parts.map(|(part, _)| part.to_owned());
+        let beside = view.turns.hanging(now).into_iter().map(str::to_owned);
         let sinks = hanging_sinks(&view.sinks.all(), now);
-        let hanging: Vec<String> = parts.chain(sinks).collect();
+        let hanging: Vec<String> = parts.chain(beside).chain(sinks).collect();
         if !hanging.is_empty() && hanging != self.said {
             error!(
                 hanging = hanging.join(", "),

@@ -9,6 +9,7 @@ use super::reload::Reloads;
 use super::samples::Samples;
 use super::setup::Setups;
 use super::sinks::Sinks;
+use super::turns::Turns;
 use crate::journal::Journal;
 use crate::pipeline::Decoders;
 use crate::source;
@@ -32,6 +33,8 @@ pub struct View {
     pub setup: Setups,
     /// What is sampled now and then.
     pub samples: Arc<Samples>,
+    /// Until when the loops behind the listener and the audit are to turn.
+    pub turns: Arc<Turns>,
     /// How the last reload ended.
     pub reloads: Reloads,
     /// When the daemon started.

@@ -9,6 +9,7 @@
 //! - `history`, `mqtt`, `webhook`: one folder for each kind
 //! - `preview`: what a sink would send, without sending it
 //! - `probe`: whether it would be taken, without sending it
+//! - `trial`: one test event, by the sink's real way
 //! - `settings`, `error`: from the settings of any kind to its sink, or to what is wrong with them
 
 mod batch;
@@ -22,6 +23,7 @@ mod preview;
 mod probe;
 mod settings;
 mod sink;
+mod trial;
 mod trouble;
 pub mod webhook;
 
@@ -35,4 +37,5 @@ pub use preview::Preview;
 pub use probe::probe;
 pub use settings::{Settings, build};
 pub use sink::{Built, Sink};
+pub use trial::{Answer, trial};
 pub use trouble::{By, Trouble, Undelivered};

@@ -26,14 +26,18 @@ pub async fn probe(settings: Settings) -> Result<String, String> {
     found.map_err(|error| redact_echo(&error).into_owned())
 }
 
-/// Connects as somebody else: a second connection with the daemon's client id would end the
-/// daemon's. There is no availability and no last will, since nobody leaves.
-async fn broker(settings: mqtt::Settings) -> Result<String, String> {
-    let settings = mqtt::Settings {
+/// Settings to connect as somebody else: a second connection with the daemon's client id would end
+/// the daemon's. There is no availability and no last will, since nobody leaves.
+pub(super) fn as_somebody_else(settings: mqtt::Settings) -> mqtt::Settings {
+    mqtt::Settings {
         client_id: Some(format!("stompbridge{:012x}", fastrand::u64(..) >> 16)),
         status_topic: None,
         ..settings
-    };
+    }
+}
+
+async fn broker(settings: mqtt::Settings) -> Result<String, String> {
+    let settings = as_somebody_else(settings);
     let built = build(Settings::Mqtt(settings), &Interval::default()).map_err(in_words)?;
     let (opened, ()) = tokio::join!(
         open_and_close(built.sink),
@@ -59,11 +63,11 @@ async fn receiver(settings: Settings) -> Result<String, String> {
     Ok("the receiver accepts connections; nothing was sent".to_owned())
 }
 
-fn in_words(error: BuildError) -> String {
+pub(super) fn in_words(error: BuildError) -> String {
     error.to_string()
 }
 
-fn in_short(trouble: Trouble) -> String {
+pub(super) fn in_short(trouble: Trouble) -> String {
     match trouble {
         Trouble::Retry { error, .. }
         | Trouble::Unclear { error }

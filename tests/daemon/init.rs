@@ -54,10 +54,7 @@ async fn messages_become_a_configuration_that_check_accepts() {
     }
     let (said, code) = output(init).await;
     assert_eq!(code, 0, "{said}");
-    assert!(
-        said.contains("config.toml: ok, 1 topics, 1 sinks"),
-        "{said}"
-    );
+    assert!(said.contains("config.toml: ok, 1 topic, 1 sink"), "{said}");
     assert!(said.contains("next: stomp-bridge run"), "{said}");
     let text = written(&folder);
     for expected in [

@@ -10,6 +10,7 @@ mod config_verbs;
 mod demo;
 mod demo_stompjs;
 mod doctor;
+mod doctor_servers;
 mod history;
 mod init;
 mod live;

@@ -152,7 +152,7 @@ impl Report {
             (failed, 0) => format!("failed: {failed}"),
             (failed, warnings) => format!("failed: {failed}; warnings: {warnings}"),
         };
-        say!("\n{line}");
+        say!("\n{}", wrapped(&line, 2, self.style.columns).join("\n"));
     }
 }
 

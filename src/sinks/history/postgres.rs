@@ -5,6 +5,7 @@
 //! - `session`: how transactions begin, so that a pooler may stand between; `migrations`: the tables
 //! - `store`: one transaction of a batch; `insert`, `look_up`: its statements; `upkeep`: what is done
 //!   beside the batches
+//! - `trial`: a batch that is rolled back
 //! - `reader`: what a person asks
 //! - `partitions`: the parts of the large tables by time; `keeping`: the retention takes them whole,
 //!   and what else goes by age beside the upkeep
@@ -24,6 +25,7 @@ mod reader;
 mod server;
 mod session;
 mod store;
+mod trial;
 mod upkeep;
 
 use std::path::PathBuf;
@@ -131,6 +133,20 @@ pub(in crate::sinks) async fn probe(settings: &Settings) -> Result<String, Strin
     let found = probe::probe(&server, settings.schema.as_deref()).await;
     let found = found.map_err(|failure| format!("{server}: {}", failure.with_advice()))?;
     Ok(format!("{server}: {found}"))
+}
+
+/// Stores a batch, and rolls it back.
+///
+/// # Errors
+/// Why it cannot be stored, and what to do.
+pub(in crate::sinks) async fn trial(
+    settings: &Settings,
+    batch: Batch<'_>,
+) -> Result<String, String> {
+    let server = Server::parse(settings.url.expose_secret(), &settings.folder)?;
+    let tried = trial::trial(&server, settings, batch).await;
+    let tried = tried.map_err(|failure| format!("{server}: {}", failure.with_advice()))?;
+    Ok(format!("{server}: {tried}"))
 }
 
 /// See [`crate::sinks::build`].

@@ -13,6 +13,7 @@ mod operator;
 mod probe;
 mod reader;
 mod store;
+mod trial;
 mod upkeep;
 mod wal;
 
@@ -130,6 +131,20 @@ pub(in crate::sinks) async fn probe(settings: &Settings) -> Result<String, Strin
     let found = probe::probe(path).await;
     let found = found.map_err(|error| in_words(path, &error))?;
     Ok(format!("{}: {found}", path.display()))
+}
+
+/// Stores a batch, and rolls it back.
+///
+/// # Errors
+/// Why it cannot be stored, and what to do.
+pub(in crate::sinks) async fn trial(
+    settings: &Settings,
+    batch: Batch<'_>,
+) -> Result<String, String> {
+    let path = &settings.path;
+    let tried = trial::trial(settings, batch).await;
+    let tried = tried.map_err(|error| in_words(path, &error))?;
+    Ok(format!("{}: {tried}", path.display()))
 }
 
 /// The mistake of the file, and what to do.

@@ -13,7 +13,7 @@ use super::bridge::{Source, asked, cli, done, observed, passed, positions, stop,
 use peers::{Daemon, Receiver, wait};
 
 fn listed(listed: &Value) -> Vec<i64> {
-    listed
+    listed["entries"]
         .as_array()
         .unwrap()
         .iter()
@@ -37,12 +37,25 @@ async fn redriven_events_arrive_with_their_ids_and_dropped_ones_never() {
     let [first, second, third, _] = &at.iter().map(i64::to_string).collect::<Vec<_>>()[..] else {
         panic!("{at:?}")
     };
+    assert_eq!(
+        listed(&asked(&daemon, &["dlq", "list", "history"]).await),
+        [0; 0]
+    );
+    // A page of it, and how many there are.
+    let page = &["dlq", "list", "oncall", "--limit", "2", "--offset", "1"];
+    let part = asked(&daemon, page).await;
+    assert_eq!(listed(&part), at[1..3]);
+    assert_eq!(part["dead_letters"]["entries"], 4, "{part}");
     assert!(
-        asked(&daemon, &["dlq", "list", "history"])
-            .await
-            .as_array()
-            .unwrap()
-            .is_empty()
+        part["dead_letters"]["bytes"].as_u64().unwrap() > 1024,
+        "{part}"
+    );
+    let said = done(&daemon, page).await;
+    let last = said.lines().last().unwrap_or_default();
+    assert!(
+        last.starts_with("2 to 3 of 4: 4 dead letters, ")
+            && last.ends_with("; the next: --offset 3"),
+        "{said}"
     );
     for asked in [
         &["dlq", "list", "oncal"][..],
@@ -141,7 +154,7 @@ async fn undecodable_messages_reach_every_sink_once_their_encoding_is_named() {
     source.publish(status(3));
     passed(&daemon, "oncall", 3, 0).await;
     let listed = asked(&daemon, &["dlq", "list", "--undecodable"]).await;
-    let reason = listed[0]["error"].as_str().unwrap_or_default();
+    let reason = listed["entries"][0]["error"].as_str().unwrap_or_default();
     let advice = "set the topic's encoding = \"gb18030\"";
     assert!(reason.contains(advice), "{listed}");
     stop(&mut daemon).await;
@@ -201,6 +214,16 @@ async fn undecodable_messages_reach_every_sink_once_the_mapping_is_right() {
     );
     let of_sink = cli(&daemon, &["dlq", "list", "oncall"]).await;
     assert_eq!(text(&of_sink.stdout), "no dead letters of oncall\n");
+    let all = asked(&daemon, &["dlq", "list", "--limit", "1", "--offset", "1"]).await;
+    assert_eq!(
+        (listed(&all), &all["undecodable"]["entries"]),
+        (vec![at[3]], &2.into())
+    );
+    let said = done(&daemon, &["dlq", "list"]).await;
+    assert!(
+        said.contains("\n\n0 dead letters, 0 B; 2 undecodable, "),
+        "{said}"
+    );
     assert!(
         text(&of_sink.stderr).contains("2 undecodable entries belong to no sink: see"),
         "{}",
@@ -234,10 +257,7 @@ async fn undecodable_messages_reach_every_sink_once_the_mapping_is_right() {
     })
     .await;
     wait::until("nothing is left", async || {
-        asked(&daemon, &["dlq", "list"])
-            .await
-            .as_array()
-            .unwrap()
+        listed(&asked(&daemon, &["dlq", "list"]).await)
             .is_empty()
             .then_some(())
     })

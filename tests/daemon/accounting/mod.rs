@@ -7,5 +7,7 @@ mod dlq;
 mod http;
 mod mqtt;
 mod replay;
+mod sink_test;
 mod sinks;
 mod why;
+mod width;

@@ -34,7 +34,7 @@ async fn what_the_brokers_access_list_forbids_is_dead_lettered_and_nothing_else(
     let forbidden = MESSAGES / DEVICES;
     passed(&daemon, "site", MESSAGES as i64, forbidden as i64).await;
     let listed = asked(&daemon, &["dlq", "list", "site"]).await;
-    let first = listed[0]["error"].as_str().unwrap();
+    let first = listed["entries"][0]["error"].as_str().unwrap();
     assert!(first.contains("not authorized (0x87)"), "{first}");
     let numbers: Vec<usize> = live.delivered().iter().map(|event| event.n).collect();
     let allowed: Vec<usize> = (0..MESSAGES).filter(|n| n % DEVICES != 1).collect();

@@ -50,7 +50,11 @@ pub(super) async fn is_complete(
     Ok(missing(applied?.as_ref())?.is_empty())
 }
 
-async fn make(connection: &mut PgConnection, schema: Option<&str>) -> Result<(), Failure> {
+/// Makes what is missing, within a transaction.
+pub(super) async fn make(
+    connection: &mut PgConnection,
+    schema: Option<&str>,
+) -> Result<(), Failure> {
     query("SELECT pg_advisory_xact_lock($1)")
         .bind(LOCK)
         .execute(&mut *connection)

@@ -156,7 +156,8 @@ impl Partitions {
         Ok(())
     }
 
-    async fn make_one(
+    /// Makes that of a time, where it is missing.
+    pub(super) async fn make_one(
         &mut self,
         connection: &mut PgConnection,
         at: Timestamp,

@@ -95,7 +95,7 @@ fn forget(recorder: &mut Recorder, partitions: &mut Partitions) {
 }
 
 /// Stores the rows and the cursor.
-async fn fill(
+pub(super) async fn fill(
     transaction: &mut PgConnection,
     (recorder, partitions): (&mut Recorder, &mut Partitions),
     (sink, batch): (&str, Batch<'_>),

@@ -1,6 +1,7 @@
 //! Whether a history's file can be used, without changing it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 
 use rustix::fs::{Access, access};
@@ -14,18 +15,44 @@ use super::super::migration::MIGRATIONS_TABLE;
 const HAS_TABLE: &str =
     "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?)";
 
-/// What was found, in words for a person.
+/// What was found at a history's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    /// No file.
+    Nothing,
+    /// A database without tables of ours.
+    NoTables,
+    /// Tables of an earlier version, which the daemon changes at its next start.
+    Earlier,
+    /// A history that rows can be stored in.
+    History,
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Found::Nothing => "there is no file yet, and the daemon can make one",
+            Found::NoTables => "the file has no tables of a history yet",
+            Found::Earlier => {
+                "the file is a history of an earlier version, which the daemon updates"
+            }
+            Found::History => "the file is a history of this version",
+        })
+    }
+}
+
+/// What was found.
 ///
 /// # Errors
 /// The file, or the folder where it is to be, cannot be used.
-pub(super) async fn probe(path: &Path) -> Result<String, sqlx::Error> {
+pub(super) async fn probe(path: &Path) -> Result<Found, sqlx::Error> {
     if !path.try_exists().map_err(sqlx::Error::Io)? {
         let mut folders = path.ancestors().skip(1);
         let folder = folders.find(|folder| folder.exists());
         let folder = folder.unwrap_or(Path::new("/"));
         let may = access(folder, Access::WRITE_OK | Access::EXEC_OK);
         may.map_err(|error| sqlx::Error::Io(error.into()))?;
-        return Ok("there is no file yet, and the daemon can make one".to_owned());
+        return Ok(Found::Nothing);
     }
     let may = access(path, Access::WRITE_OK);
     may.map_err(|error| sqlx::Error::Io(error.into()))?;
@@ -40,13 +67,13 @@ pub(super) async fn probe(path: &Path) -> Result<String, sqlx::Error> {
     found
 }
 
-async fn found(connection: &mut SqliteConnection) -> Result<String, sqlx::Error> {
+async fn found(connection: &mut SqliteConnection) -> Result<Found, sqlx::Error> {
     let is_ours: bool = sqlx::query_scalar(HAS_TABLE)
         .bind(MIGRATIONS_TABLE)
         .fetch_one(&mut *connection)
         .await?;
     if !is_ours {
-        return Ok("the file has no tables of a history yet".to_owned());
+        return Ok(Found::NoTables);
     }
     let sql = format!("SELECT version, checksum FROM {MIGRATIONS_TABLE}");
     let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(AssertSqlSafe(sql))
@@ -57,6 +84,7 @@ async fn found(connection: &mut SqliteConnection) -> Result<String, sqlx::Error>
         .iter()
         .map(|migration| (migration.version, &*migration.checksum))
         .collect();
+    let are_all = rows.len() == known.len();
     for (version, checksum) in rows {
         if known.get(&version) != Some(&checksum.as_slice()) {
             return Err(MigrateError::VersionMismatch(version).into());
@@ -65,7 +93,10 @@ async fn found(connection: &mut SqliteConnection) -> Result<String, sqlx::Error>
     sqlx::query("SELECT count(*) FROM bridge_cursor")
         .execute(connection)
         .await?;
-    Ok("the file is a history of this version".to_owned())
+    Ok(match are_all {
+        true => Found::History,
+        false => Found::Earlier,
+    })
 }
 
 #[cfg(test)]
@@ -76,13 +107,13 @@ mod tests {
     async fn a_probe_makes_nothing_and_knows_another_layout() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("below/history.db");
-        let said = probe(&path).await.expect("a folder to write to");
-        assert!(said.contains("no file yet") && !path.exists(), "{said}");
+        let found = probe(&path).await.expect("a folder to write to");
+        assert_eq!((found, path.exists()), (Found::Nothing, false));
 
         let path = folder.path().join("history.db");
         std::fs::write(&path, "").expect("a file");
-        let said = probe(&path).await.expect("an empty database");
-        assert!(said.contains("no tables"), "{said}");
+        let found = probe(&path).await.expect("an empty database");
+        assert_eq!(found, Found::NoTables);
 
         let mut connection = SqliteConnectOptions::new()
             .filename(&path)
@@ -95,8 +126,8 @@ mod tests {
             .execute(&mut connection)
             .await
             .expect("tables");
-        let said = probe(&path).await.expect("ours");
-        assert!(said.contains("this version"), "{said}");
+        let found = probe(&path).await.expect("ours");
+        assert_eq!(found, Found::Earlier);
         let sql = "INSERT INTO bridge_migration VALUES (1, x'00')";
         sqlx::raw_sql(sql)
             .execute(&mut connection)

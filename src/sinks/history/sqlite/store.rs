@@ -20,17 +20,32 @@ pub(super) async fn store(
     batch: Batch<'_>,
 ) -> Result<usize, sqlx::Error> {
     let mut transaction = begin(connection, recorder).await?;
+    let stored_rows = fill(&mut transaction, recorder, sink, batch).await?;
+    faults::reach(Failpoint::InHistory);
+    transaction.commit().await?;
+    faults::reach(Failpoint::AfterHistory);
+    recorder.reach(&batch.journal.simple().to_string(), batch.through.0);
+    Ok(stored_rows)
+}
+
+/// Stores the rows and the cursor. Gives how many of the events are new rows.
+pub(super) async fn fill(
+    transaction: &mut SqliteConnection,
+    recorder: &mut Recorder,
+    sink: &str,
+    batch: Batch<'_>,
+) -> Result<usize, sqlx::Error> {
     let rows = Rows::of(batch.events);
     let stored = recorder.maybe_covered(&rows.coverage);
-    let stored = look_up::covered(&mut transaction, stored).await?;
+    let stored = look_up::covered(transaction, stored).await?;
     let covered = recorder.cover(&rows.coverage, stored);
     let mut stored_rows = covered.rows.len();
-    cover(&mut transaction, recorder, covered).await?;
+    cover(transaction, recorder, covered).await?;
     let wanted = recorder.prepare(&rows.statuses);
-    let found = look_up::found(&mut transaction, wanted).await?;
+    let found = look_up::found(transaction, wanted).await?;
     let recording = recorder.record(&rows.statuses, found, batch.reason);
     stored_rows += recording.events.len();
-    write(&mut transaction, recorder, recording).await?;
+    write(transaction, recorder, recording).await?;
     sqlx::query(
         "INSERT INTO bridge_cursor (journal, sink, position) VALUES (?, ?, ?) \
          ON CONFLICT (journal, sink) DO UPDATE SET position = excluded.position",
@@ -38,12 +53,8 @@ pub(super) async fn store(
     .bind(batch.journal.simple().to_string())
     .bind(sink)
     .bind(batch.through.0)
-    .execute(&mut *transaction)
+    .execute(transaction)
     .await?;
-    faults::reach(Failpoint::InHistory);
-    transaction.commit().await?;
-    faults::reach(Failpoint::AfterHistory);
-    recorder.reach(&batch.journal.simple().to_string(), batch.through.0);
     Ok(stored_rows)
 }
 

@@ -1,0 +1,40 @@
+//! A test event in a history's file: it is stored as any other, in a transaction that is rolled back.
+//! A file that is no history yet is left as it is.
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection};
+
+use super::probe::{Found, probe};
+use super::store::{begin, fill};
+use super::{BUSY_TIMEOUT, Settings};
+use crate::sinks::Batch;
+use crate::sinks::history::recorder::Recorder;
+use crate::sinks::history::rows::rows_stored;
+
+/// What came of it, in words for a person.
+///
+/// # Errors
+/// The file cannot be used, or takes no such rows.
+pub(super) async fn trial(settings: &Settings, batch: Batch<'_>) -> Result<String, sqlx::Error> {
+    let found = probe(&settings.path).await?;
+    if found != Found::History {
+        return Ok(format!("{found}; no row was tried before that"));
+    }
+    let mut connection = SqliteConnectOptions::new()
+        .filename(&settings.path)
+        .busy_timeout(BUSY_TIMEOUT)
+        .disable_statement_logging()
+        .connect()
+        .await?;
+    let mut recorder = Recorder::new(settings.zone.clone());
+    let tried = async {
+        let mut transaction = begin(&mut connection, &mut recorder).await?;
+        let filled = fill(&mut transaction, &mut recorder, &settings.name, batch).await;
+        transaction.rollback().await?;
+        filled
+    };
+    let tried = tried.await;
+    connection.close().await?;
+    let rows = rows_stored(tried?, batch.events.len());
+    Ok(format!("{rows}, then rolled back: nothing of it stays"))
+}
