@@ -6,6 +6,7 @@ mod asked;
 mod bodies;
 mod coverage;
 mod events;
+mod grafana;
 mod history;
 mod intervals;
 mod keeping;
