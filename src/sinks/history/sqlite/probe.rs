@@ -1,14 +1,13 @@
 //! Whether a history's file can be used, without changing it.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use rustix::fs::{Access, access};
-use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
-use super::super::migration::MIGRATIONS_TABLE;
+use super::super::migration::{MIGRATIONS_TABLE, assert_ours};
+use super::MIGRATIONS;
 
 /// Whether a table of a database is there.
 const HAS_TABLE: &str =
@@ -41,31 +40,33 @@ pub(super) async fn probe(path: &Path) -> Result<String, sqlx::Error> {
 }
 
 async fn found(connection: &mut SqliteConnection) -> Result<String, sqlx::Error> {
-    let is_ours: bool = sqlx::query_scalar(HAS_TABLE)
-        .bind(MIGRATIONS_TABLE)
-        .fetch_one(&mut *connection)
-        .await?;
-    if !is_ours {
+    if !has_tables(connection).await? {
         return Ok("the file has no tables of a history yet".to_owned());
-    }
-    let sql = format!("SELECT version, checksum FROM {MIGRATIONS_TABLE}");
-    let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(AssertSqlSafe(sql))
-        .fetch_all(&mut *connection)
-        .await?;
-    let known = sqlx::migrate!("migrations/history_sqlite");
-    let known: BTreeMap<i64, &[u8]> = known
-        .iter()
-        .map(|migration| (migration.version, &*migration.checksum))
-        .collect();
-    for (version, checksum) in rows {
-        if known.get(&version) != Some(&checksum.as_slice()) {
-            return Err(MigrateError::VersionMismatch(version).into());
-        }
     }
     sqlx::query("SELECT count(*) FROM bridge_cursor")
         .execute(connection)
         .await?;
     Ok("the file is a history of this version".to_owned())
+}
+
+/// Whether there are tables of a history.
+///
+/// # Errors
+/// They are another version's.
+pub(super) async fn has_tables(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    let has_tables: bool = sqlx::query_scalar(HAS_TABLE)
+        .bind(MIGRATIONS_TABLE)
+        .fetch_one(&mut *connection)
+        .await?;
+    if !has_tables {
+        return Ok(false);
+    }
+    let sql = format!("SELECT version, checksum FROM {MIGRATIONS_TABLE}");
+    let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(AssertSqlSafe(sql))
+        .fetch_all(connection)
+        .await?;
+    assert_ours(&rows.into_iter().collect(), &MIGRATIONS)?;
+    Ok(true)
 }
 
 #[cfg(test)]
