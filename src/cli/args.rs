@@ -101,9 +101,10 @@ pub(super) enum Verb {
     /// Connect to the source's server now.
     #[command(after_help = "Example: stomp-bridge source retry")]
     Source(source::SourceArgs),
-    /// Use a stale copy of a journal under a new id.
+    /// Back up the journal, restore it, or use a stale copy of it under a new id.
     #[command(
-        after_help = "Example: stomp-bridge journal reset-id --config /etc/stomp-bridge/config.toml"
+        after_help = "Examples:\n  stomp-bridge journal backup /backup/journal.backup\n  \
+                      stomp-bridge journal restore /backup/journal.backup\n  stomp-bridge journal reset-id"
     )]
     Journal(journal::JournalArgs),
     /// Show the topics' messages as they arrive; the daemon need not run.

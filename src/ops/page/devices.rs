@@ -20,7 +20,7 @@ use super::map::Map;
 use super::regions::mark;
 use super::shapes;
 use crate::journal;
-use crate::model::Severity;
+use crate::model::{JournalIds, Origin, Position, Severity};
 use crate::ops::device_query::{
     self, DEVICES_MAX, Device, DeviceEvent, Filter, Key, Piece, Profile, StateSum, Sum,
 };
@@ -420,7 +420,7 @@ struct DevicePage {
     begin: Timestamp,
     has_history: bool,
     /// The journal's id: its events have a page.
-    journal: String,
+    journal: JournalIds,
     found: OneDevice,
 }
 
@@ -446,9 +446,9 @@ impl DevicePage {
     }
 
     /// The position of an event of this journal.
-    fn position<'b>(&self, event: &'b DeviceEvent) -> Option<&'b str> {
-        let rest = event.origin.strip_prefix(&self.journal)?;
-        rest.strip_prefix('-')
+    fn position(&self, event: &DeviceEvent) -> Option<Position> {
+        let origin = Origin::parse(&event.origin)?;
+        self.journal.has(origin).then_some(origin.position)
     }
 
     fn length(&self, piece: &Piece) -> String {
@@ -559,7 +559,7 @@ pub(super) async fn device(
         }),
         client: key[1].to_owned(),
         has_history: setup.history.is_some(),
-        journal: view.journal.log.uuid().simple().to_string(),
+        journal: view.journal.log.ids(),
         f,
         name,
         days,
