@@ -137,6 +137,23 @@ impl Target {
     /// # Errors
     /// None runs, or it does not answer as it should.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        let (url, body) = self.body_of(path).await?;
+        serde_json::from_slice(&body)
+            .map_err(unreadable)
+            .with_context(|| format!("{url} is no stomp-bridge of this version"))
+    }
+
+    /// The same of what is no JSON.
+    ///
+    /// # Errors
+    /// As [`Target::get`].
+    pub(super) async fn get_text(&self, path: &str) -> anyhow::Result<String> {
+        let (_, body) = self.body_of(path).await?;
+        Ok(String::from_utf8_lossy(&body).into_owned())
+    }
+
+    /// What the running daemon answers, and its URL.
+    async fn body_of(&self, path: &str) -> anyhow::Result<(String, Vec<u8>)> {
         let daemon = self.daemon()?;
         let http = daemon.http;
         if http.port() == 0 {
@@ -164,9 +181,7 @@ impl Target {
         if !status.is_success() {
             bail!("{url} answered {status}: {}", shown(&body));
         }
-        serde_json::from_slice(&body)
-            .map_err(unreadable)
-            .with_context(|| format!("{url} is no stomp-bridge of this version"))
+        Ok((url, body))
     }
 
     /// Carries out a command: through the daemon if one runs, else on the journal itself. Durable
