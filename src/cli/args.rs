@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use super::config_file::config_file;
 use super::{
     check, config, demo, dlq, doctor, generated, history, init, journal, replay, send, sinks,
-    source, status, tap, why,
+    source, status, support_bundle, tap, why,
 };
 
 /// Carry device status messages from STOMP to MQTT, SQL history and webhooks. Nothing is lost once
@@ -103,11 +103,22 @@ pub(super) enum Verb {
     /// Connect to the source's server now.
     #[command(after_help = "Example: stomp-bridge source retry")]
     Source(source::SourceArgs),
-    /// Use a stale copy of a journal under a new id.
+    /// Back up the journal, restore it, or use a stale copy of it under a new id.
     #[command(
-        after_help = "Example: stomp-bridge journal reset-id --config /etc/stomp-bridge/config.toml"
+        after_help = "Examples:\n  stomp-bridge journal backup /backup/journal.backup\n  \
+                      stomp-bridge journal restore /backup/journal.backup\n  stomp-bridge journal reset-id"
     )]
     Journal(journal::JournalArgs),
+    /// Pack what somebody needs to know who is asked for help: versions, the configuration without
+    /// its secrets, status, metrics, the last lines of the log.
+    ///
+    /// The command shows what it would write, and asks. It needs no running daemon: what cannot be had
+    /// says why in its place. It sends nothing.
+    #[command(
+        after_help = "Examples:\n  stomp-bridge support-bundle support.tar.gz\n  \
+                      stomp-bridge support-bundle support.tar.gz --log-file /var/log/stomp-bridge.log --yes"
+    )]
+    SupportBundle(support_bundle::SupportBundleArgs),
     /// Show the topics' messages as they arrive; the daemon need not run. With a sink's name: what the
     /// running daemon sends there.
     ///

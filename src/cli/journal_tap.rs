@@ -13,7 +13,6 @@ use super::received::Found;
 use super::tap_line::{Lines, QUIET};
 use super::target::Target;
 use crate::journal::EntryContent;
-use crate::model::Origin;
 use crate::ops::status;
 use crate::pipeline::Decoder;
 
@@ -43,7 +42,7 @@ pub(super) async fn follow(
     interrupt: &mut Interrupt,
 ) -> anyhow::Result<()> {
     let mut reader = target.reader().await?;
-    let journal = report.journal.uuid.parse().unwrap_or_default();
+    let journal = reader.ids().await?;
     let mut position = report.journal.head;
     let (mut looks, mut is_quiet) = (0_u32, true);
     while lines.wants_more() {
@@ -74,7 +73,7 @@ pub(super) async fn follow(
             let Some(decoder) = decoders.get(&entry.topic) else {
                 continue;
             };
-            let origin = Origin { journal, position };
+            let origin = journal.origin(position);
             let read = |decoder: &Decoder, previous: Option<&str>| match decoder.event(
                 &entry.body,
                 origin,

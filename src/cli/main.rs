@@ -9,7 +9,7 @@ use super::print::tell;
 use super::runtime::runtime;
 use super::{
     check, config, demo, dlq, doctor, generated, history, init, journal, replay, send, sinks,
-    source, status, tap, why,
+    source, status, support_bundle, tap, why,
 };
 
 /// Runs the verb that the command line names.
@@ -30,6 +30,7 @@ pub fn run() -> ExitCode {
         Verb::Sinks(args) => ask(sinks::sinks(&args)),
         Verb::Source(args) => ask(source::source(&args)),
         Verb::Journal(args) => ask(journal::journal(&args)),
+        Verb::SupportBundle(args) => ask(support_bundle::support_bundle(&args)),
         Verb::Tap(args) => tap::tap(&args, cli.log.as_deref()),
         Verb::Completions(args) => ask(async { generated::completions(&args, Cli::command()) }),
         Verb::Man(args) => ask(async { generated::man(&args, Cli::command()) }),

@@ -7,7 +7,6 @@ use anyhow::{anyhow, bail};
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
-use uuid::Uuid;
 
 use super::print::{self, say};
 use super::target::{Target, account};
@@ -135,6 +134,7 @@ async fn count(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let dead_letters = reader
         .dead_letters_after(&args.sink, Position::START)
         .await?;
+    let journal = reader.ids().await?;
     let statuses = Statuses::new(Decoders::new(Arc::clone(decoders)));
     let mut found: Option<(Position, Position, u64)> = None;
     loop {
@@ -146,8 +146,7 @@ async fn count(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
             if !slice.wants(entry.received_at) || dead_letters.contains(&entry.position) {
                 continue;
             }
-            // The count does not depend on the journal's id.
-            let event = event_of(delivery, Uuid::nil(), &statuses, &entry);
+            let event = event_of(delivery, &journal, &statuses, &entry);
             let device = slice.device_id.as_deref();
             let is_wanted = |event: &Event| device.is_none_or(|device| event.is_of(device));
             if event.as_ref().is_some_and(is_wanted) {

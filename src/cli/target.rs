@@ -16,7 +16,9 @@ use tokio_util::sync::CancellationToken;
 use super::config_file::config_file;
 use super::print::{harmless, one_line, tell};
 use crate::config::{self, HistoryPlace, Place, Plan, Reading};
-use crate::journal::{self, Journal, Proof, Reader, ResetId, SinkAccounting, Start};
+use crate::journal::{
+    self, BackedUp, Journal, Proof, Reader, ResetId, Restored, SinkAccounting, Start,
+};
 use crate::model::Names;
 use crate::ops::control::{Access, AdminCommand, Reply, execute, unknown};
 use crate::pipeline::Decoders;
@@ -135,6 +137,23 @@ impl Target {
     /// # Errors
     /// None runs, or it does not answer as it should.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        let (url, body) = self.body_of(path).await?;
+        serde_json::from_slice(&body)
+            .map_err(unreadable)
+            .with_context(|| format!("{url} is no stomp-bridge of this version"))
+    }
+
+    /// The same of what is no JSON.
+    ///
+    /// # Errors
+    /// As [`Target::get`].
+    pub(super) async fn get_text(&self, path: &str) -> anyhow::Result<String> {
+        let (_, body) = self.body_of(path).await?;
+        Ok(String::from_utf8_lossy(&body).into_owned())
+    }
+
+    /// What the running daemon answers, and its URL.
+    async fn body_of(&self, path: &str) -> anyhow::Result<(String, Vec<u8>)> {
         let daemon = self.daemon()?;
         let http = daemon.http;
         if http.port() == 0 {
@@ -162,9 +181,7 @@ impl Target {
         if !status.is_success() {
             bail!("{url} answered {status}: {}", shown(&body));
         }
-        serde_json::from_slice(&body)
-            .map_err(unreadable)
-            .with_context(|| format!("{url} is no stomp-bridge of this version"))
+        Ok((url, body))
     }
 
     /// Carries out a command: through the daemon if one runs, else on the journal itself. Durable
@@ -315,6 +332,26 @@ impl Target {
         Ok((settings.path, renewed))
     }
 
+    /// Copies the journal, which a daemon may be writing; see [`journal::back_up`].
+    ///
+    /// # Errors
+    /// There is none, or the copy cannot be made.
+    pub(super) async fn back_up(&self, to: &Path) -> anyhow::Result<(PathBuf, BackedUp)> {
+        let path = self.existing()?;
+        let made = journal::back_up(&path, to).await?;
+        Ok((path, made))
+    }
+
+    /// Makes the journal of a backup; see [`journal::restore`].
+    ///
+    /// # Errors
+    /// A journal is there, or the backup is none.
+    pub(super) async fn restore(&self, from: &Path) -> anyhow::Result<(PathBuf, Restored)> {
+        let path = self.journal_path()?;
+        let made = journal::restore(&path, from).await?;
+        Ok((path, made))
+    }
+
     /// The daemon to ask: as the file beside its journal says, else as the configuration does.
     fn daemon(&self) -> anyhow::Result<Daemon> {
         self.given_token(self.known_daemon()?)
@@ -369,6 +406,14 @@ impl Target {
             token: Some(token.trim().into()),
             ..daemon
         })
+    }
+
+    /// Where the journal is, whether it is there or not.
+    ///
+    /// # Errors
+    /// Nothing says it.
+    pub(super) fn journal_path(&self) -> anyhow::Result<PathBuf> {
+        Ok(self.place()?.journal)
     }
 
     /// The file of a journal that is there.

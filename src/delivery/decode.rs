@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use uuid::Uuid;
-
 use super::settings::{Confirmations, Settings};
 use super::statuses::Statuses;
 use crate::journal::{Entry, EntryContent};
-use crate::model::{CoverageEvent, Event, EventKind, Origin};
+use crate::model::{CoverageEvent, Event, EventKind, JournalIds, Origin};
 use crate::pipeline::Expression;
 
 /// A decoded entry.
@@ -35,14 +33,14 @@ pub(super) enum Decoded {
 pub(super) type Decode = Box<dyn Fn(&Entry) -> Decoded + Send + Sync>;
 
 /// By a sink's settings.
-pub(super) fn decode_for(settings: Settings, journal: Uuid, statuses: Statuses) -> Decode {
-    Box::new(move |entry| decode(&settings, journal, &statuses, entry))
+pub(super) fn decode_for(settings: Settings, journal: JournalIds, statuses: Statuses) -> Decode {
+    Box::new(move |entry| decode(&settings, &journal, &statuses, entry))
 }
 
 /// The event that an entry of a journal is to a sink; `None`: it is none for it, or cannot be read.
 pub fn event_of(
     settings: &Settings,
-    journal: Uuid,
+    journal: &JournalIds,
     statuses: &Statuses,
     entry: &Entry,
 ) -> Option<Event> {
@@ -52,7 +50,12 @@ pub fn event_of(
     }
 }
 
-fn decode(settings: &Settings, journal: Uuid, statuses: &Statuses, entry: &Entry) -> Decoded {
+fn decode(
+    settings: &Settings,
+    journal: &JournalIds,
+    statuses: &Statuses,
+    entry: &Entry,
+) -> Decoded {
     let (kind, previous) = match &entry.content {
         EntryContent::Undecodable { .. } => return Decoded::Undecodable,
         EntryContent::Status { repeat: true, .. } | EntryContent::Alarm => {
@@ -72,10 +75,7 @@ fn decode(settings: &Settings, journal: Uuid, statuses: &Statuses, entry: &Entry
     if settings.unwanted(&entry.topic, kind).is_some() {
         return Decoded::Filtered;
     }
-    let origin = Origin {
-        journal,
-        position: entry.position,
-    };
+    let origin = journal.origin(entry.position);
     match kind {
         EventKind::Status => status(settings, statuses, entry, origin, previous),
         EventKind::Coverage => coverage(entry, origin),
@@ -129,6 +129,7 @@ mod tests {
     use std::collections::HashMap;
 
     use jiff::Timestamp;
+    use uuid::Uuid;
 
     use super::*;
     use crate::journal::Start;
@@ -165,7 +166,7 @@ mod tests {
             confirmations,
         };
         let decoders = Decoders::new(Arc::new(HashMap::from([("map-1".into(), decoder)])));
-        let decode = decode_for(settings, Uuid::nil(), Statuses::new(decoders));
+        let decode = decode_for(settings, Uuid::nil().into(), Statuses::new(decoders));
         decode(&Entry {
             position: Position(1),
             topic: topic.into(),

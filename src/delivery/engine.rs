@@ -70,7 +70,7 @@ pub async fn run(
     if digest.is_some_and(|digest| !is_judged(&digest)) {
         report = report.with_when();
     }
-    let decode = decode_for(settings.clone(), journal.log.uuid(), statuses);
+    let decode = decode_for(settings.clone(), journal.log.ids(), statuses);
     let engine = Engine::new(&settings, sink, report, journal, decode).await?;
     engine.run(&stop).await
 }

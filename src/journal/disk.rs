@@ -7,7 +7,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{Arguments, AssertSqlSafe, Row};
-use uuid::Uuid;
 
 use super::accounting::{Accounting, Passed};
 use super::command::Which;
@@ -17,7 +16,9 @@ use super::received_times::ReceivedTimes;
 use super::retention::{LogStart, Truncation, Usage};
 use super::row::json;
 use super::state::{CursorRow, OperatorState, State};
-use super::{Entry, EntryContent, Error, Settings, dead_letters, file, proof_rows, replays};
+use super::{
+    Entry, EntryContent, Error, Settings, dead_letters, earlier_ids, file, proof_rows, replays,
+};
 use crate::faults::{self, Mutation};
 use crate::model::{EntryKind, Position};
 
@@ -82,7 +83,6 @@ pub(super) async fn insert_entries(
 pub(super) async fn load(
     connection: &mut SqliteConnection,
     settings: &Settings,
-    uuid: Uuid,
 ) -> Result<(State, LogStart), Error> {
     if faults::makes(Mutation::ReusePositions) {
         sqlx::query("UPDATE journal SET head = 0")
@@ -96,7 +96,8 @@ pub(super) async fn load(
     let judged = judged(&mut *connection).await?;
     let proofs = proof_rows::kept(&mut *connection).await?;
     let begin = begin(connection).await?;
-    let state = State::new(settings, uuid, head, cursors, operator_state, proofs);
+    let ids = earlier_ids::read(&mut *connection).await?;
+    let state = State::new(settings, ids, head, cursors, operator_state, proofs);
     state.begins(begin.oldest());
     if let Some(oldest) = begin.oldest() {
         state.knows_times(received_times(connection, &state, oldest).await?);

@@ -146,6 +146,48 @@ pub enum Error {
         /// Which version that was, in words.
         of: &'static str,
     },
+    /// The file was made by a newer version.
+    #[error(
+        "{path} has the layout of a newer stomp-bridge, and nothing was changed: run that version \
+         again, or move {path} and its -wal away to begin a new journal"
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is a backup, which no daemon may write.
+    #[error(
+        "{path} is a backup of a journal, not a journal: move it away, and make a journal of it by \
+         `stomp-bridge journal restore`"
+    )]
+    Backup {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is no backup, or cannot be read.
+    #[error("{path} is no backup that `stomp-bridge journal backup` has made: name another file")]
+    NoBackup {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: Option<io::Error>,
+    },
+    /// There is a file where another is to be made.
+    #[error(
+        "{path} is there already, and nothing is written over: move it away, or name another file"
+    )]
+    InTheWay {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A copy cannot be written.
+    #[error("{path} cannot be written: check its folder, its owner and the space on its disk")]
+    NotWritten {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
     /// An entry is of a kind that this version does not know.
     #[error(
         "the journal holds an entry of the kind {kind}, which a newer stomp-bridge has written: \
@@ -219,6 +261,8 @@ impl Error {
             Error::Foreign { .. }
                 | Error::BeginningDamaged { .. }
                 | Error::OtherLayout { .. }
+                | Error::Newer { .. }
+                | Error::Backup { .. }
                 | Error::UnknownKind { .. }
         )
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sqlx::migrate::MigrateError;
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Row};
 use tracing::warn;
@@ -26,9 +26,15 @@ const SQLITE_VERSION_MIN: &str = "3.51.3";
 /// file as a journal, such as a history.
 const APPLICATION_ID: i64 = 0x5374_426a;
 
+/// `PRAGMA application_id` of a backup: "StBk". It keeps the daemon from opening one as its journal: it
+/// would give positions that the journal has given since.
+const BACKUP_ID: i64 = 0x5374_426b;
+
 /// `PRAGMA user_version`: the number of the layout. 0.1 had none; a new number is a file that an
 /// older version refuses.
 const LAYOUT: i64 = 3;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("migrations/journal");
 
 /// A commit writes whole pages: a paced one brings some five messages, which are about 2 KiB.
 pub(super) const PAGE_BYTES: u32 = 2048;
@@ -61,6 +67,15 @@ pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// says so.
 fn quiet(options: SqliteConnectOptions) -> SqliteConnectOptions {
     options.disable_statement_logging()
+}
+
+/// What a file of ours is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A journal, which a daemon may write.
+    Journal,
+    /// A copy of one, which no daemon writes.
+    Backup,
 }
 
 /// A journal that this process has for itself.
@@ -96,10 +111,7 @@ pub(super) async fn open(settings: &Settings) -> Result<Opened, Error> {
     }?;
     assert_version(&mut connection).await?;
     claim(&mut connection, path).await?;
-    sqlx::migrate!("migrations/journal")
-        .run(&mut connection)
-        .await
-        .map_err(|source| migration_failed(path, source))?;
+    migrate(&mut connection, path).await?;
     let uuid = identify(&mut connection).await?;
     settle(&mut connection, path).await?;
     Ok(Opened {
@@ -167,8 +179,8 @@ async fn settle(connection: &mut SqliteConnection, path: &Path) -> Result<(), Er
 
 /// Looks for damage: SQLite reads every page, which takes about a second for each GiB.
 pub(super) async fn check(path: PathBuf) -> Result<(), Error> {
-    let connection = open_to_read(&path).await?;
-    quick_check(connection, path).await
+    let mut connection = open_to_read(&path).await?;
+    quick_check(&mut connection, &path).await
 }
 
 /// The same for the file itself: all that the WAL has is copied to it before. Fails where that does
@@ -183,7 +195,7 @@ pub(super) async fn check_without_wal(path: PathBuf) -> Result<(), Error> {
         let (busy, logged, copied): (i64, i64, i64) =
             counted.map_err(failed("copy its -wal file to the file itself"))?;
         if busy == 0 && logged == copied && logged >= 0 {
-            return quick_check(connection, path).await;
+            return quick_check(&mut connection, &path).await;
         }
         tokio::time::sleep(COPY_INTERVAL).await;
     }
@@ -191,15 +203,28 @@ pub(super) async fn check_without_wal(path: PathBuf) -> Result<(), Error> {
     Err(Error::Damaged { path, found })
 }
 
-async fn quick_check(mut connection: SqliteConnection, path: PathBuf) -> Result<(), Error> {
+/// Whether SQLite finds the file whole.
+pub(super) async fn quick_check(
+    connection: &mut SqliteConnection,
+    path: &Path,
+) -> Result<(), Error> {
     let checked = sqlx::query_scalar("PRAGMA quick_check(1)")
-        .fetch_one(&mut connection)
+        .fetch_one(connection)
         .await;
     let found: String = checked.map_err(failed("check its file"))?;
     match found.as_str() {
         "ok" => Ok(()),
-        _ => Err(Error::Damaged { path, found }),
+        _ => Err(Error::Damaged {
+            path: path.to_owned(),
+            found,
+        }),
     }
+}
+
+/// Makes the tables that are missing.
+pub(super) async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<(), Error> {
+    let made = MIGRATIONS.run(connection).await;
+    made.map_err(|source| migration_failed(path, source))
 }
 
 /// A connection that can only read, for one [`Reader`](super::Reader).
@@ -215,15 +240,17 @@ pub(super) async fn open_to_read(path: &Path) -> Result<SqliteConnection, Error>
         .map_err(failed("open its file to read"))
 }
 
-/// The folder (0700) and an empty file (0600): what the journal holds is nobody else's business.
-/// SQLite gives the WAL the same mode.
+/// The folder of the journal (0700): what the journal holds is nobody else's business.
+pub(super) fn create_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// The folder and an empty file (0600). SQLite gives the WAL the same mode.
 fn create(path: &Path) -> io::Result<()> {
     let target = end_of_links(path);
+    create_folder(&target)?;
     let folder = target.parent().unwrap_or(Path::new("/"));
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)?;
     match OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -284,22 +311,40 @@ async fn claim(connection: &mut SqliteConnection, path: &Path) -> Result<(), Err
         .await
         .map_err(failed("read its file"))?;
     if !empty {
-        return assert_layout(connection, path).await;
+        return match kind(connection, path).await? {
+            Kind::Journal => Ok(()),
+            Kind::Backup => Err(Error::Backup {
+                path: path.to_owned(),
+            }),
+        };
     }
-    let mark = format!(
-        "BEGIN; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {LAYOUT}; COMMIT"
-    );
+    let mark = format!("BEGIN; {}; COMMIT", mark(Kind::Journal, LAYOUT));
     let marked = sqlx::raw_sql(sqlx::AssertSqlSafe(mark))
         .execute(connection)
         .await;
     marked.map(drop).map_err(failed("mark its file"))
 }
 
-/// Refuses a file that is no journal, or one of another layout.
-pub(super) async fn assert_layout(
-    connection: &mut SqliteConnection,
-    path: &Path,
-) -> Result<(), Error> {
+/// The statements that say what a file is.
+pub(super) fn mark(kind: Kind, layout: i64) -> String {
+    let id = match kind {
+        Kind::Journal => APPLICATION_ID,
+        Kind::Backup => BACKUP_ID,
+    };
+    format!("PRAGMA application_id = {id}; PRAGMA user_version = {layout}")
+}
+
+/// Makes a journal of a backup, by its mark alone.
+pub(super) async fn claim_backup(connection: &mut SqliteConnection) -> Result<(), Error> {
+    let mark = mark(Kind::Journal, LAYOUT);
+    let marked = sqlx::raw_sql(sqlx::AssertSqlSafe(mark))
+        .execute(connection)
+        .await;
+    marked.map(drop).map_err(failed("mark its file"))
+}
+
+/// What a file of ours is. Refuses one that is something else, or of another layout.
+pub(super) async fn kind(connection: &mut SqliteConnection, path: &Path) -> Result<Kind, Error> {
     const READ: &str = "SELECT application_id, user_version \
          FROM pragma_application_id, pragma_user_version";
     let (id, layout): (i64, i64) = sqlx::query_as(READ)
@@ -308,10 +353,11 @@ pub(super) async fn assert_layout(
         .map_err(failed("read its file"))?;
     let path = path.to_owned();
     let of = match (id, layout) {
-        (APPLICATION_ID, LAYOUT) => return Ok(()),
+        (APPLICATION_ID, LAYOUT) => return Ok(Kind::Journal),
+        (BACKUP_ID, LAYOUT) => return Ok(Kind::Backup),
+        (APPLICATION_ID | BACKUP_ID, LAYOUT..) => return Err(Error::Newer { path }),
         (APPLICATION_ID, ..=0) => "stomp-bridge 0.1",
-        (APPLICATION_ID, 1..LAYOUT) => "an older stomp-bridge",
-        (APPLICATION_ID, _) => "a newer stomp-bridge",
+        (APPLICATION_ID | BACKUP_ID, _) => "an older stomp-bridge",
         _ => return Err(Error::Foreign { path }),
     };
     Err(Error::OtherLayout { path, of })
@@ -320,7 +366,9 @@ pub(super) async fn assert_layout(
 /// The tables of another version have other migrations.
 fn migration_failed(path: &Path, source: MigrateError) -> Error {
     let path = path.to_owned();
+    let newest = MIGRATIONS.iter().map(|known| known.version).max();
     match source {
+        MigrateError::VersionMissing(version) if Some(version) > newest => Error::Newer { path },
         MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_) => {
             let of = "another stomp-bridge";
             Error::OtherLayout { path, of }
@@ -348,6 +396,13 @@ pub(super) async fn read_id(connection: &mut SqliteConnection) -> Result<Uuid, E
         .await
         .map_err(failed("read its id"))?;
     Uuid::parse_str(&text).map_err(|error| failed("read its id")(sqlx::Error::Decode(error.into())))
+}
+
+/// Gives the file another id.
+pub(super) async fn write_id(connection: &mut SqliteConnection, id: Uuid) -> Result<(), Error> {
+    let written = sqlx::query("UPDATE journal SET uuid = ?").bind(id.simple().to_string());
+    let written = written.execute(connection).await;
+    written.map(drop).map_err(failed("write its id"))
 }
 
 /// Closes the connection after everything in the WAL has gone to the database itself.

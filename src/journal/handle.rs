@@ -50,7 +50,7 @@ impl Journal {
             path: opened.path.clone(),
             ..settings.clone()
         };
-        let (state, begin) = disk::load(&mut opened.connection, settings, opened.uuid).await?;
+        let (state, begin) = disk::load(&mut opened.connection, settings).await?;
         state.keep_open(opened.lock.journal());
         compare(&settings.path, opened.mark, opened.uuid, state.head())?;
         opened.lock.mark(Mark {

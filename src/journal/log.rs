@@ -16,7 +16,7 @@ use super::group::Append;
 use super::state::State;
 use super::writer::OUT_OF_SPACE_INTERVAL;
 use super::{Bound, Change, Error, NewBatch, Reader, Room, StateCount, Status, WhenFull, file};
-use crate::model::Position;
+use crate::model::{JournalIds, Position};
 
 /// Bytes that may wait for a commit: a few commits' worth, so that the writer never waits for the
 /// source. It also bounds the memory that a slow disk can cost. A batch counts for half of it at
@@ -62,6 +62,11 @@ impl Log {
     /// The journal's id, made with its file.
     pub fn uuid(&self) -> Uuid {
         self.state.uuid
+    }
+
+    /// The same, with those that it had before it was restored from a backup.
+    pub fn ids(&self) -> JournalIds {
+        self.state.ids.clone()
     }
 
     /// The journal's file.

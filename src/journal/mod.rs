@@ -4,7 +4,7 @@
 //!
 //! # On disk
 //! One SQLite file in WAL mode with pages of 2 KiB, `application_id` `StBj` and the layout's number
-//! as `user_version`. The writer syncs the WAL itself (`wal`). Beside it are SQLite's `-wal` and `-shm`, and
+//! as `user_version`. A backup (`backup`) is the same with `StBk`, and no writer takes it. The writer syncs the WAL itself (`wal`). Beside it are SQLite's `-wal` and `-shm`, and
 //! `-lock`, which the daemon holds while it runs. The lock file has one line: the uuid, a position
 //! that was on disk, and `open`, `closed` or `stale`. `stale`: a sink has found that this is a
 //! stale copy. Times are microseconds since 1970 in UTC.
@@ -21,6 +21,7 @@
 //! | `coverage` | whether a topic is heard, as its newest coverage entry says |
 //! | `proof` | what a sink has confirmed in one attempt, and what the other side answered ([`DeliveryProof`]); the newest 100,000 |
 //! | `clock` | the time that was believed last: a clock far ahead of it removes nothing by age |
+//! | `earlier_id` | an id that the journal had before it was restored from a backup, and the last position that was given under it |
 //! | `eviction` | a run of entries that were evicted before every sink had them |
 //!
 //! # What holds at every moment, a crash included
@@ -38,6 +39,7 @@
 mod accounting;
 mod admin;
 mod age;
+mod backup;
 mod beside;
 mod cache;
 mod check;
@@ -51,6 +53,7 @@ mod device_states;
 mod disk;
 mod dlq_watch;
 mod due;
+mod earlier_ids;
 mod entry;
 mod error;
 mod file;
@@ -70,6 +73,7 @@ mod received_times;
 mod recent_topics;
 mod replays;
 mod reset_id;
+mod restore;
 mod retention;
 mod row;
 mod settings;
@@ -82,6 +86,7 @@ mod writer;
 
 pub use accounting::{Accounting, Passed, SinkAccounting};
 pub use admin::Admin;
+pub use backup::{BackedUp, back_up};
 pub use command::{ForgottenDevice, Replay, Settled, Which};
 pub use coverage::Heard;
 pub use cursors::Cursors;
@@ -98,6 +103,7 @@ pub use log::{Log, Queued};
 pub use proof::DeliveryProof;
 pub use reader::{Backwards, Reader};
 pub use reset_id::{Proof, ResetId, reset_id};
+pub use restore::{Restored, restore};
 pub use settings::{Bound, DlqWhenFull, Settings, Start, WhenFull};
 pub use status::{Room, SinkStatus, Status};
 pub use writer::Writer;

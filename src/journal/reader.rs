@@ -4,14 +4,12 @@ use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::accounting::SinkAccounting;
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use jiff::Timestamp;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Connection, Row};
-use uuid::Uuid;
-
-use super::accounting::SinkAccounting;
 
 use super::error::failed;
 use super::last_state_rows::{self, KnownDevice};
@@ -19,9 +17,9 @@ use super::row::{content, timestamp};
 use super::state::{CursorRow, State};
 use super::{
     DeadLetter, DeliveryProof, DlqTotal, Entry, Error, Eviction, ForgottenDevice, Letter,
-    dead_letters, disk, file, proof_rows,
+    dead_letters, disk, earlier_ids, file, proof_rows,
 };
-use crate::model::Position;
+use crate::model::{JournalIds, Position};
 
 const READ_AFTER: &str = "SELECT position, kind, topic, received_at, body, previous, repeat, reason FROM entry \
      WHERE position > ? AND position <= ? ORDER BY position LIMIT ?";
@@ -60,7 +58,7 @@ impl Reader {
     /// There is no such file, or it cannot be read.
     pub async fn open(path: &Path) -> Result<Reader, Error> {
         let mut connection = file::open_to_read(path).await?;
-        file::assert_layout(&mut connection, path).await?;
+        file::kind(&mut connection, path).await?;
         Ok(Reader::new(connection, None))
     }
 
@@ -157,12 +155,12 @@ impl Reader {
         last_state_rows::named(&mut self.connection, name).await
     }
 
-    /// The journal's id.
+    /// The journal's ids: where its entries came from.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub async fn id(&mut self) -> Result<Uuid, Error> {
-        file::read_id(&mut self.connection).await
+    pub async fn ids(&mut self) -> Result<JournalIds, Error> {
+        earlier_ids::read(&mut self.connection).await
     }
 
     /// The newest position.

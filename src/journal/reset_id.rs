@@ -1,11 +1,12 @@
 //! Gives a stale copy of a journal a new id, so that it may go on. It will give positions that were
 //! given before; with the new id they are other origins.
 
+use sqlx::Connection;
 use uuid::Uuid;
 
 use super::error::failed;
 use super::lock::{Left, Mark};
-use super::{Error, Settings, disk, file};
+use super::{Error, Settings, disk, earlier_ids, file};
 use crate::model::Position;
 
 /// The ids of a journal whose id was reset.
@@ -34,7 +35,7 @@ pub enum Proof {
 /// not there; the others as they say.
 pub async fn reset_id(settings: &Settings, proof: Proof) -> Result<ResetId, Error> {
     let mut opened = file::open(settings).await?;
-    let (state, _) = disk::load(&mut opened.connection, settings, opened.uuid).await?;
+    let (state, _) = disk::load(&mut opened.connection, settings).await?;
     let may_be_stale = opened
         .mark
         .is_none_or(|mark| mark.may_be_stale(opened.uuid, state.head()));
@@ -43,11 +44,12 @@ pub async fn reset_id(settings: &Settings, proof: Proof) -> Result<ResetId, Erro
         return Err(Error::NotStale { path: opened.path });
     }
     let now = Uuid::new_v4();
-    let renewed = sqlx::query("UPDATE journal SET uuid = ?").bind(now.simple().to_string());
-    renewed
-        .execute(&mut opened.connection)
-        .await
-        .map_err(failed("write its id"))?;
+    const RENEWING: &str = "write its id";
+    let transaction = opened.connection.begin().await;
+    let mut transaction = transaction.map_err(failed(RENEWING))?;
+    file::write_id(&mut transaction, now).await?;
+    earlier_ids::forget(&mut transaction).await?;
+    transaction.commit().await.map_err(failed(RENEWING))?;
     file::close(opened.connection).await?;
     // Open, so that the next start checks the copy.
     opened.lock.mark(Mark {

@@ -20,13 +20,15 @@ use super::received_times::ReceivedTimes;
 use super::retention::waiting_bytes;
 use super::{DlqWhenFull, Error, Room, Settings, SinkStatus, Start, Status, WhenFull};
 use crate::faults::{self, Mutation};
-use crate::model::Position;
+use crate::model::{JournalIds, Position};
 use crate::next_turn::NextTurn;
 
 /// Head, cursors and commands, as handles and the writer share them.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) uuid: Uuid,
+    /// That one, and those of what was there before a restore.
+    pub(super) ids: JournalIds,
     /// The newest durable position.
     pub(super) head: watch::Sender<Position>,
     /// The oldest entry, or 0 where there is none.
@@ -121,7 +123,7 @@ impl State {
     /// The state on disk when the journal was opened.
     pub(super) fn new(
         settings: &Settings,
-        uuid: Uuid,
+        ids: JournalIds,
         head: Position,
         cursors: Vec<CursorRow>,
         operator_state: OperatorState,
@@ -143,7 +145,8 @@ impl State {
             sinks.by_name.insert(sink, cursor);
         }
         let state = State {
-            uuid,
+            uuid: ids.now(),
+            ids,
             head: watch::Sender::new(head),
             oldest: AtomicI64::new(0),
             bytes: AtomicU64::new(0),

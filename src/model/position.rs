@@ -26,7 +26,7 @@ impl fmt::Display for Position {
 /// Where an event came from: unique over all journals, and the same on every replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Origin {
-    /// The journal's own id, made when its file was.
+    /// The id that the journal had: made with its file, or when it was restored from a backup.
     pub journal: Uuid,
     /// The entry in that journal.
     pub position: Position,

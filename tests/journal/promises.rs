@@ -149,7 +149,7 @@ fn sinks(names: &[&str]) -> Vec<(Arc<str>, Start)> {
         .collect()
 }
 
-fn as_written(entry: &Entry) -> (Position, &str, Timestamp, &Bytes, &EntryContent) {
+pub(crate) fn as_written(entry: &Entry) -> (Position, &str, Timestamp, &Bytes, &EntryContent) {
     (
         entry.position,
         &entry.topic,
@@ -855,7 +855,7 @@ async fn journal_of_another_layout_is_refused_in_one_sentence() {
         ] {
             let text = refused.to_string();
             assert!(
-                text.contains(of) && text.contains("begin a new one"),
+                text.contains(of) && text.contains("to begin a new"),
                 "{text}"
             );
         }

@@ -244,12 +244,18 @@ async fn the_retention_of_statuses_leaves_coverage() {
 
 #[tokio::test]
 async fn a_history_of_another_layout_is_refused_in_one_sentence_that_says_what_to_do() {
-    // What 0.1 left, and what a later version may leave.
-    for change in [
-        match_checksum("UPDATE bridge_migration SET checksum = {}"),
-        match_checksum(
-            "INSERT INTO bridge_migration (version, description, success, checksum, execution_time) \
-             VALUES (9, 'later', true, {}, 0)",
+    // What 0.1 left, and what a later version leaves.
+    for (change, says) in [
+        (
+            match_checksum("UPDATE bridge_migration SET checksum = {}"),
+            "has another layout, that of another stomp-bridge, such as 0.1: ",
+        ),
+        (
+            match_checksum(
+                "INSERT INTO bridge_migration (version, description, success, checksum, execution_time) \
+                 VALUES (9, 'later', true, {}, 0)",
+            ),
+            "a newer stomp-bridge has made this history, and nothing was changed: run that version again",
         ),
     ] {
         for database in Database::both().await {
@@ -264,12 +270,8 @@ async fn a_history_of_another_layout_is_refused_in_one_sentence_that_says_what_t
                 Database::Sqlite { .. } => (database.url(), "begin a new file"),
                 Database::Postgres { name, .. } => (name.clone(), "begin a new database"),
             };
-            for expected in [
-                whose.as_str(),
-                "has another layout, that of stomp-bridge 0.1 or of a newer version: ",
-                what,
-                "the journal fills it as far as it reaches",
-            ] {
+            let fills = "the journal fills it as far as it reaches";
+            for expected in [whose.as_str(), says, what, fills] {
                 assert!(error.contains(expected), "{error}, not {expected}");
             }
             assert!(!error.contains("migration"), "{error}");

@@ -8,6 +8,7 @@ mod bad_input;
 mod bodies;
 mod coverage;
 mod events;
+mod grafana;
 mod history;
 mod intervals;
 mod keeping;

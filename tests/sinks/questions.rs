@@ -107,7 +107,7 @@ const THREE_DAYS: [(&str, &str, &str); 18] = [
     ("2/7", "2026-01-04T10:00:00Z", "fault"),
 ];
 
-fn three_days() -> Vec<Step> {
+pub(crate) fn three_days() -> Vec<Step> {
     let told = (1..).zip(THREE_DAYS);
     let events = told.map(|(position, (device, at, says))| -> Event {
         let Some((client_id, device_id)) = device.split_once('/') else {

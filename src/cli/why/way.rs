@@ -73,10 +73,7 @@ pub(super) async fn follow(
     found: Found,
 ) -> anyhow::Result<Way> {
     let Found { entry, repeats } = found;
-    let origin = Origin {
-        journal: reader.id().await?,
-        position: entry.position,
-    };
+    let origin = reader.ids().await?.origin(entry.position);
     let status = decoded(readings, &entry, origin)?;
     let sinks = at_sinks(target, readings, reader, (&entry.content, &status)).await?;
     Ok(Way {
@@ -103,7 +100,7 @@ pub(super) async fn follow_stored(
         missed_transition: stored.missed_transition,
         ..status
     };
-    let sinks = match reader.id().await? == stored.origin.journal {
+    let sinks = match reader.ids().await?.has(stored.origin) {
         true => at_sinks(target, readings, reader, (&stored.entry.content, &status)).await?,
         false => Vec::new(),
     };

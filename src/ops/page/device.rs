@@ -16,7 +16,7 @@ use super::frame::Frame;
 use super::links::{device_name, device_named};
 use super::regions::{cause as cause_in_words, mark};
 use super::{devices, failure, history, shapes};
-use crate::model::Severity;
+use crate::model::{JournalIds, Origin, Position, Severity};
 use crate::ops::device_query::{self, Device, DeviceEvent, PIECES_MAX, Piece, Profile};
 use crate::ops::lang::{Lang, date};
 use crate::ops::snapshot::{self, StateNow, states_now};
@@ -121,7 +121,7 @@ struct DevicePage {
     begin: Timestamp,
     has_history: bool,
     /// The journal's id: its events have a page.
-    journal: String,
+    journal: JournalIds,
     /// The platform's words for the vocabulary's states, where the page is Chinese.
     words: BTreeMap<String, String>,
     /// The states before the events, in the page's language.
@@ -218,9 +218,9 @@ impl DevicePage {
     }
 
     /// The position of an event of this journal.
-    fn position<'b>(&self, event: &'b DeviceEvent) -> Option<&'b str> {
-        let rest = event.origin.strip_prefix(&self.journal)?;
-        rest.strip_prefix('-')
+    fn position(&self, event: &DeviceEvent) -> Option<Position> {
+        let origin = Origin::parse(&event.origin)?;
+        self.journal.has(origin).then_some(origin.position)
     }
 
     fn length(&self, piece: &Piece) -> String {
@@ -365,7 +365,7 @@ pub(super) async fn device(
         }),
         client: key.client_id,
         has_history: setup.history.is_some(),
-        journal: view.journal.log.uuid().simple().to_string(),
+        journal: view.journal.log.ids(),
         f,
         name,
         days,

@@ -19,13 +19,14 @@ mod wal;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous,
 };
@@ -42,15 +43,19 @@ use self::store::store;
 use self::wal::Wal;
 use super::another_journal::warn_of_another_journal;
 use super::capabilities::CAPABILITIES;
-use super::migration::{ANOTHER_LAYOUT, MIGRATIONS_TABLE, migration_failure};
+use super::migration::{ANOTHER_LAYOUT, MIGRATIONS_TABLE, NEWER_LAYOUT, migration_failure};
 use super::newest::stored_newest;
 use super::recorder::Recorder;
 use super::retention::{Pruned, Retention, TEND_MAX};
-use super::rows::RowsStored;
 use super::upkeep::{Before, Stepped, Upkeep};
 use super::words::words;
 use crate::model::{Event, Position};
 use crate::sinks::{Batch, Built, By, Capabilities, Newest, Sink, Trouble, Undelivered};
+
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| Migrator {
+    table_name: MIGRATIONS_TABLE.into(),
+    ..sqlx::migrate!("migrations/history_sqlite")
+});
 
 /// Pages in the WAL from which a commit also checkpoints, 32 MiB. Most batches change the same
 /// pages of the indexes, which are so written once for many batches.
@@ -151,6 +156,10 @@ pub(in crate::sinks) async fn trial(
 fn in_words(path: &Path, error: &sqlx::Error) -> String {
     let path = path.display();
     match advice(error) {
+        _ if is_newer(error) => format!(
+            "{path}: {NEWER_LAYOUT}, or begin a new file, by moving this one away or by another \
+             `path`; the journal fills it as far as it reaches"
+        ),
         _ if matches!(error, sqlx::Error::Migrate(_)) => format!(
             "{path}: {ANOTHER_LAYOUT}: begin a new file, by moving this one away or by another \
              `path`; the journal fills it as far as it reaches"
@@ -158,6 +167,10 @@ fn in_words(path: &Path, error: &sqlx::Error) -> String {
         Some(advice) => format!("{path}: {}; {advice}", words(error)),
         None => format!("{path}: {}", words(error)),
     }
+}
+
+fn is_newer(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Migrate(error) if matches!(**error, MigrateError::VersionMissing(_)))
 }
 
 struct SqliteHistory {
@@ -221,7 +234,7 @@ impl Sink for SqliteHistory {
                 self.recorder.forget();
             }
             match stored {
-                Ok(rows) => {
+                Ok(stored) => {
                     // Rows in a file that nobody can open are not stored.
                     let mut connection = self.still_there(connection).await?;
                     self.prune(&mut connection).await;
@@ -231,11 +244,6 @@ impl Sink for SqliteHistory {
                         self.next_step = Some(Instant::now() + STEP_INTERVAL);
                     }
                     self.connection = Some(connection);
-                    let stored = RowsStored {
-                        rows,
-                        too_old: 0,
-                        events: batch.events.len(),
-                    };
                     self.answer = Some(stored.text());
                     Ok(())
                 }
@@ -337,11 +345,8 @@ impl SqliteHistory {
             .disable_statement_logging()
             .connect()
             .await?;
-        let migrator = Migrator {
-            table_name: MIGRATIONS_TABLE.into(),
-            ..sqlx::migrate!("migrations/history_sqlite")
-        };
-        migrator
+        probe::applied(&mut connection).await?;
+        MIGRATIONS
             .run_direct(None, &mut connection, false)
             .await
             .map_err(migration_failure)?;

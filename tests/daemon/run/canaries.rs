@@ -1,6 +1,8 @@
 //! Every secret of a configuration is planted, every peer repeats what it is sent, in every
 //! spelling, and nothing that leaves the process holds one.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -229,6 +231,83 @@ fn assert_discreet(what: &str, text: &str) {
     }
 }
 
+/// What goes to the one who helps: also where a log holds what it should not, such as another
+/// program's.
+fn assert_bundle_is_discreet(config: &Path, folder: &Path) {
+    // Those that servers gave are known to the daemon alone, which logs none; of `broker` the one of
+    // now.
+    let configured = [
+        PASSCODE,
+        HEADER,
+        SIGNIN,
+        HOOK,
+        HOOK_QUERY,
+        HOOK_PASSWORD,
+        DATABASE,
+        ROTATED,
+        HTTP,
+        CHAT_PATH,
+        CHAT_QUERY,
+        CHAT,
+    ];
+    let lines = configured.map(|secret| format!("bridge[1]: {}\n", echo(secret)));
+    let tools = folder.join("tools");
+    std::fs::create_dir(&tools).unwrap();
+    std::fs::write(tools.join("lines"), lines.concat() + "the newest line\n").unwrap();
+    let journalctl = tools.join("journalctl");
+    let script = "#!/bin/sh\necho \"asked: $*\"\ncat \"$(dirname \"$0\")/lines\"\n";
+    std::fs::write(&journalctl, script).unwrap();
+    std::fs::set_permissions(&journalctl, Permissions::from_mode(0o755)).unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let bundle = folder.join("support.tar.gz");
+    let make = |more: &[&str]| {
+        let mut command = peers::process::tethered(env!("CARGO_BIN_EXE_stomp-bridge"));
+        command.arg("support-bundle").arg(&bundle).args(more);
+        command.arg("--config").arg(config).env_remove("RUST_LOG");
+        command.env("PATH", format!("{}:{path}", tools.display()));
+        let output = command.output().unwrap();
+        for said in [&output.stdout, &output.stderr] {
+            assert_discreet("support-bundle", &String::from_utf8_lossy(said));
+        }
+        let said = String::from_utf8(output.stdout).unwrap();
+        (output.status.success(), said)
+    };
+    // Nobody is there to be asked.
+    let (is_written, said) = make(&[]);
+    assert!(!is_written && !bundle.exists(), "{said}");
+    let is_shown = said.contains("source.passcode_file") && said.contains("nothing was written");
+    assert!(is_shown, "{said}");
+    let (is_printed, printed) = make(&["--print"]);
+    assert!(is_printed && !bundle.exists(), "{printed}");
+    let (is_written, said) = make(&["--yes"]);
+    assert!(is_written, "{said}");
+    let mode = std::fs::metadata(&bundle).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let mut unpack = std::process::Command::new("tar");
+    let unpacked = unpack.arg("-xzOf").arg(&bundle).output().unwrap();
+    let unpacked = String::from_utf8(unpacked.stdout).unwrap();
+    assert_discreet("the bundle", &unpacked);
+    for expected in [
+        env!("CARGO_PKG_VERSION"),
+        "sinks.hook.url",
+        "= …",
+        "\"dead_lettered\"",
+        "stomp_bridge_build_info",
+        "asked: --unit stomp-bridge.service --lines 2000",
+        "the newest line",
+    ] {
+        assert!(
+            unpacked.contains(expected),
+            "{expected} is not in {unpacked}"
+        );
+        assert!(printed.contains(expected), "{expected} is not printed");
+    }
+    let masked = unpacked.matches("bridge[1]: …").count();
+    assert_eq!(masked, configured.len(), "{unpacked}");
+    let (is_written, _) = make(&["--yes"]);
+    assert!(!is_written, "nothing is written over");
+}
+
 /// What is a number is one in JSON, too.
 fn assert_numbers(log: &str) {
     let lines = log.lines().map(serde_json::from_str::<serde_json::Value>);
@@ -374,6 +453,7 @@ topic = "devices/{{{{ device_id }}}}"
         assert_discreet(verb[0], &String::from_utf8_lossy(&output.stdout));
         assert_discreet(verb[0], &String::from_utf8_lossy(&output.stderr));
     }
+    assert_bundle_is_discreet(&config, &beside);
     let log = daemon.log();
     assert!(log.contains("\"level\":\"TRACE\"") || log.contains("\"level\":\"DEBUG\""));
     assert_discreet("the log", &log);

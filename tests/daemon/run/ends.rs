@@ -80,7 +80,7 @@ fn a_journal_that_is_none_of_ours_or_of_this_version_is_the_configurations_mista
         ),
         (
             Some(of_another_layout),
-            "the layout of a newer stomp-bridge",
+            "the layout of a newer stomp-bridge, and nothing was changed: run that version again",
         ),
         (None, "not a journal of stomp-bridge"),
     ] {

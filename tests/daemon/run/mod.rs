@@ -1,6 +1,7 @@
 //! The real binary against the demo's broker: readiness, metrics, exit codes, the demo itself. No
 //! other peer is needed.
 
+mod backup;
 mod bounds;
 mod canaries;
 mod changes;

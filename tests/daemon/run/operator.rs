@@ -8,7 +8,7 @@ use peers::port;
 use serde_json::Value;
 
 /// Runs a verb against a daemon's configuration: its exit code and all that it printed.
-async fn verb(daemon: &Daemon, arguments: &[&str]) -> (Option<i32>, String) {
+pub(super) async fn verb(daemon: &Daemon, arguments: &[&str]) -> (Option<i32>, String) {
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_stomp-bridge"));
     command.args(arguments).arg("--config");
     command.arg(daemon.folder().join("config.toml"));

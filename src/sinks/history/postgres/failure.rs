@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use tokio::time::timeout;
 
-use super::super::migration::ANOTHER_LAYOUT;
+use super::super::migration::{ANOTHER_LAYOUT, NEWER_LAYOUT};
 use super::super::words::words;
 
 /// What can go wrong in a bounded call.
@@ -24,6 +24,12 @@ pub(super) enum Failure {
         ANOTHER_LAYOUT
     )]
     Layout,
+    /// Tables of this version, and what a later one has added.
+    #[error(
+        "{}, or begin a new database, or a new `schema`; the journal fills it as far as it reaches",
+        NEWER_LAYOUT
+    )]
+    Newer,
     /// The server's encoding, which holds too few characters.
     #[error("the database has the encoding {0}, which lacks most of the world's characters")]
     Encoding(String),

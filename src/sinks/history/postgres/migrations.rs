@@ -2,13 +2,11 @@
 //! a lock of the session, which a pooler in transaction mode does not give back; and it makes its
 //! table each time, which a role without CREATE may not. Its table is the same.
 
-use std::collections::BTreeMap;
-
 use sqlx::AssertSqlSafe;
 use sqlx::migrate::{Migration, Migrator};
 use sqlx::postgres::PgConnection;
 
-use super::super::migration::MIGRATIONS_TABLE;
+use super::super::migration::{Applied, Layout, MIGRATIONS_TABLE, layout};
 use super::failure::Failure;
 use super::session::{Session, abandon, query, query_as, query_scalar, quoted};
 
@@ -76,9 +74,6 @@ pub(super) async fn make(
     Ok(())
 }
 
-/// The version and checksum of each migration that was made.
-type Applied = BTreeMap<i64, Vec<u8>>;
-
 /// `None`: there is no table of them. It reads pg_class, since to_regclass may answer from before
 /// the lock was ours.
 async fn applied(connection: &mut PgConnection) -> Result<Option<Applied>, sqlx::Error> {
@@ -98,20 +93,17 @@ async fn applied(connection: &mut PgConnection) -> Result<Option<Applied>, sqlx:
 
 /// What is still to be made, in order. One that we do not know as it was made is another version's.
 fn missing(applied: Option<&Applied>) -> Result<Vec<&'static Migration>, Failure> {
-    let mut unknown = applied.cloned().unwrap_or_default();
-    let mut missing = Vec::new();
-    for migration in MIGRATIONS.iter() {
-        match unknown.remove(&migration.version) {
-            None => missing.push(migration),
-            Some(checksum) if *checksum == *migration.checksum => {}
-            Some(_) => return Err(Failure::Layout),
-        }
+    let none = Applied::new();
+    let applied = applied.unwrap_or(&none);
+    match layout(applied, &MIGRATIONS) {
+        Layout::Another => return Err(Failure::Layout),
+        Layout::Newer => return Err(Failure::Newer),
+        Layout::Ours => {}
     }
-    if unknown.is_empty() {
-        Ok(missing)
-    } else {
-        Err(Failure::Layout)
-    }
+    let missing = MIGRATIONS.iter();
+    Ok(missing
+        .filter(|migration| !applied.contains_key(&migration.version))
+        .collect())
 }
 
 /// CREATE SCHEMA wants its right even where IF NOT EXISTS has nothing to do.

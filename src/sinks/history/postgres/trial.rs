@@ -15,7 +15,7 @@ use super::{MIGRATE_TIMEOUT, Settings};
 use crate::model::Event;
 use crate::sinks::Batch;
 use crate::sinks::history::recorder::Recorder;
-use crate::sinks::history::rows::rows_stored;
+use crate::sinks::history::rows::RowsStored;
 
 /// Whether the tables are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub(super) async fn trial(
         abandon(transaction).await;
         filled
     };
-    let rows = rows_stored(bounded(MIGRATE_TIMEOUT, tried).await?, batch.events.len());
+    let rows = bounded(MIGRATE_TIMEOUT, tried).await?.text();
     let made = match tables {
         Tables::There => "",
         Tables::Missing => "tables made, ",
@@ -64,7 +64,7 @@ async fn stored(
     settings: &Settings,
     tables: Tables,
     batch: Batch<'_>,
-) -> Result<usize, Failure> {
+) -> Result<RowsStored, Failure> {
     let mut recorder = Recorder::new(settings.zone.clone());
     let mut partitions = Partitions::new(settings.retention);
     if tables == Tables::Missing {

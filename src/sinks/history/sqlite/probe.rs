@@ -1,15 +1,14 @@
 //! Whether a history's file can be used, without changing it.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
 use rustix::fs::{Access, access};
-use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
-use super::super::migration::MIGRATIONS_TABLE;
+use super::super::migration::{Applied, MIGRATIONS_TABLE, assert_ours};
+use super::MIGRATIONS;
 
 /// Whether a table of a database is there.
 const HAS_TABLE: &str =
@@ -68,28 +67,10 @@ pub(super) async fn probe(path: &Path) -> Result<Found, sqlx::Error> {
 }
 
 async fn found(connection: &mut SqliteConnection) -> Result<Found, sqlx::Error> {
-    let is_ours: bool = sqlx::query_scalar(HAS_TABLE)
-        .bind(MIGRATIONS_TABLE)
-        .fetch_one(&mut *connection)
-        .await?;
-    if !is_ours {
+    let Some(applied) = applied(connection).await? else {
         return Ok(Found::NoTables);
-    }
-    let sql = format!("SELECT version, checksum FROM {MIGRATIONS_TABLE}");
-    let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(AssertSqlSafe(sql))
-        .fetch_all(&mut *connection)
-        .await?;
-    let known = sqlx::migrate!("migrations/history_sqlite");
-    let known: BTreeMap<i64, &[u8]> = known
-        .iter()
-        .map(|migration| (migration.version, &*migration.checksum))
-        .collect();
-    let are_all = rows.len() == known.len();
-    for (version, checksum) in rows {
-        if known.get(&version) != Some(&checksum.as_slice()) {
-            return Err(MigrateError::VersionMismatch(version).into());
-        }
-    }
+    };
+    let are_all = applied.len() == MIGRATIONS.iter().count();
     sqlx::query("SELECT count(*) FROM bridge_cursor")
         .execute(connection)
         .await?;
@@ -97,6 +78,29 @@ async fn found(connection: &mut SqliteConnection) -> Result<Found, sqlx::Error> 
         true => Found::History,
         false => Found::Earlier,
     })
+}
+
+/// The migrations of the tables of a history; `None`: there are none.
+///
+/// # Errors
+/// They are another version's.
+pub(super) async fn applied(
+    connection: &mut SqliteConnection,
+) -> Result<Option<Applied>, sqlx::Error> {
+    let has_tables: bool = sqlx::query_scalar(HAS_TABLE)
+        .bind(MIGRATIONS_TABLE)
+        .fetch_one(&mut *connection)
+        .await?;
+    if !has_tables {
+        return Ok(None);
+    }
+    let sql = format!("SELECT version, checksum FROM {MIGRATIONS_TABLE}");
+    let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(AssertSqlSafe(sql))
+        .fetch_all(connection)
+        .await?;
+    let applied = rows.into_iter().collect();
+    assert_ours(&applied, &MIGRATIONS)?;
+    Ok(Some(applied))
 }
 
 #[cfg(test)]

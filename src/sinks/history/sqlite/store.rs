@@ -8,7 +8,7 @@ use super::look_up;
 use crate::faults::{self, Failpoint};
 use crate::sinks::Batch;
 use crate::sinks::history::recorder::{Covered, Recorder, Recording};
-use crate::sinks::history::rows::Rows;
+use crate::sinks::history::rows::{Rows, RowsStored};
 use crate::sinks::history::tables;
 
 /// IMMEDIATE, since one that begins by reading cannot wait for another writer. Where it fails, the
@@ -18,14 +18,18 @@ pub(super) async fn store(
     recorder: &mut Recorder,
     sink: &str,
     batch: Batch<'_>,
-) -> Result<usize, sqlx::Error> {
+) -> Result<RowsStored, sqlx::Error> {
     let mut transaction = begin(connection, recorder).await?;
     let stored_rows = fill(&mut transaction, recorder, sink, batch).await?;
     faults::reach(Failpoint::InHistory);
     transaction.commit().await?;
     faults::reach(Failpoint::AfterHistory);
     recorder.reach(&batch.journal.simple().to_string(), batch.through.0);
-    Ok(stored_rows)
+    Ok(RowsStored {
+        rows: stored_rows,
+        too_old: 0,
+        events: batch.events.len(),
+    })
 }
 
 /// Stores the rows and the cursor. Gives how many of the events are new rows.
@@ -34,7 +38,7 @@ pub(super) async fn fill(
     recorder: &mut Recorder,
     sink: &str,
     batch: Batch<'_>,
-) -> Result<usize, sqlx::Error> {
+) -> Result<RowsStored, sqlx::Error> {
     let rows = Rows::of(batch.events);
     let stored = recorder.maybe_covered(&rows.coverage);
     let stored = look_up::covered(transaction, stored).await?;
@@ -55,7 +59,11 @@ pub(super) async fn fill(
     .bind(batch.through.0)
     .execute(transaction)
     .await?;
-    Ok(stored_rows)
+    Ok(RowsStored {
+        rows: stored_rows,
+        too_old: 0,
+        events: batch.events.len(),
+    })
 }
 
 /// Begins a transaction that writes. Where somebody else has written since, the recorder begins

@@ -9,7 +9,6 @@ use super::store::{begin, fill};
 use super::{BUSY_TIMEOUT, Settings};
 use crate::sinks::Batch;
 use crate::sinks::history::recorder::Recorder;
-use crate::sinks::history::rows::rows_stored;
 
 /// What came of it, in words for a person.
 ///
@@ -35,6 +34,6 @@ pub(super) async fn trial(settings: &Settings, batch: Batch<'_>) -> Result<Strin
     };
     let tried = tried.await;
     connection.close().await?;
-    let rows = rows_stored(tried?, batch.events.len());
+    let rows = tried?.text();
     Ok(format!("{rows}, then rolled back: nothing of it stays"))
 }
