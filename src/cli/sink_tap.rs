@@ -9,7 +9,6 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::time::sleep;
-use uuid::Uuid;
 
 use super::connection::Interrupt;
 use super::journal_tap::daemon;
@@ -23,7 +22,7 @@ use crate::config::Plan;
 use crate::delivery::{self, Statuses, event_of};
 use crate::excerpt::beginning;
 use crate::journal::{DeadLetter, DeliveryProof, Entry, Reader};
-use crate::model::{Event, EventKind, Position};
+use crate::model::{Event, EventKind, JournalIds, Position};
 use crate::ops::status::{Report, Sink};
 use crate::pipeline::Decoders;
 use crate::secret::redact;
@@ -76,7 +75,7 @@ pub(super) async fn follow(
         )
     };
     let mut reader = target.reader().await?;
-    let journal = reader.id().await?;
+    let journal = reader.ids().await?;
     let mut tap = Tap {
         wanted,
         // It was wanted, whatever the file says by now.
@@ -154,7 +153,7 @@ struct Tap<'a> {
     delivery: delivery::Settings,
     settings: &'a Settings,
     statuses: Statuses,
-    journal: Uuid,
+    journal: JournalIds,
     proof: i64,
     rejected_at: Timestamp,
     left: u64,
@@ -279,7 +278,7 @@ impl Tap<'_> {
     }
 
     fn event(&self, entry: &Entry) -> Option<Event> {
-        event_of(&self.delivery, self.journal, &self.statuses, entry)
+        event_of(&self.delivery, &self.journal, &self.statuses, entry)
     }
 
     fn takes(&self, topic: &str, event: Option<&Event>) -> bool {

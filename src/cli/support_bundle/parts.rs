@@ -11,7 +11,7 @@ use super::log_lines::{self, LogArgs};
 use crate::app::try_build;
 use crate::cli::print::{harmless, table};
 use crate::cli::target::Target;
-use crate::config;
+use crate::config::{self, LeftOut};
 use crate::secret::redact;
 
 /// A file of the bundle.
@@ -103,7 +103,7 @@ fn versions() -> String {
 
 fn configuration(target: &Target, problems: Option<String>) -> String {
     let mut text = String::new();
-    match config::written(target.config()) {
+    match config::written(target.config(), LeftOut::Hidden) {
         Ok(all) => {
             let rows = all
                 .iter()

@@ -12,7 +12,7 @@ use crate::cli::target::Target;
 use crate::config::Reading;
 use crate::delivery::decoder_of;
 use crate::journal::{Entry, EntryContent, Reader};
-use crate::model::{Origin, Position};
+use crate::model::Position;
 use crate::pipeline::{Decoder, Mapping, States};
 
 /// What is read at once.
@@ -136,7 +136,7 @@ impl Readings {
         stream: Option<&str>,
     ) -> anyhow::Result<Option<(String, String)>> {
         let began = Instant::now();
-        let journal = reader.id().await?;
+        let ids = reader.ids().await?;
         let mut before = Position(reader.newest().await?.0.saturating_add(1));
         let oldest = reader.read_after(Position::START, 1, 1).await?;
         let oldest = oldest.first().map(|entry| entry.position);
@@ -147,7 +147,7 @@ impl Readings {
                 let position = entry.position;
                 let decoder = self.decoder(&entry.topic);
                 let decoder = decoder_of(&decoder, &entry.content);
-                let origin = Origin { journal, position };
+                let origin = ids.origin(position);
                 let status = decoder.event(&entry.body, origin, entry.received_at, None);
                 let status = status.ok().filter(|status| {
                     stream.is_none_or(|stream| *status.stream == *stream)

@@ -12,7 +12,7 @@ use crate::sinks::history::rows::{Rows, RowsStored};
 use crate::sinks::history::tables;
 
 /// IMMEDIATE, since one that begins by reading cannot wait for another writer. Where it fails, the
-/// recorder is to forget. Gives how many of the events are new rows.
+/// recorder is to forget. Gives what became of the events.
 pub(super) async fn store(
     connection: &mut SqliteConnection,
     recorder: &mut Recorder,
@@ -20,19 +20,15 @@ pub(super) async fn store(
     batch: Batch<'_>,
 ) -> Result<RowsStored, sqlx::Error> {
     let mut transaction = begin(connection, recorder).await?;
-    let stored_rows = fill(&mut transaction, recorder, sink, batch).await?;
+    let stored = fill(&mut transaction, recorder, sink, batch).await?;
     faults::reach(Failpoint::InHistory);
     transaction.commit().await?;
     faults::reach(Failpoint::AfterHistory);
     recorder.reach(&batch.journal.simple().to_string(), batch.through.0);
-    Ok(RowsStored {
-        rows: stored_rows,
-        too_old: 0,
-        events: batch.events.len(),
-    })
+    Ok(stored)
 }
 
-/// Stores the rows and the cursor. Gives how many of the events are new rows.
+/// Stores the rows and the cursor. Gives what became of the events.
 pub(super) async fn fill(
     transaction: &mut SqliteConnection,
     recorder: &mut Recorder,
