@@ -24,6 +24,7 @@ use super::expected::Expected;
 use super::running_sinks::{BuiltSink, DELIVERY_STOP, RunningSinks};
 use super::setup::setup;
 use super::troubles::Troubles;
+use super::untuned::warn_of_untuned_build;
 use super::watch::watch;
 use crate::config::Plan;
 use crate::delivery::Statuses;
@@ -114,6 +115,9 @@ impl App {
                 head = journal.log.status().head.0,
                 "starting"
             );
+            warn_of_untuned_build(&mut writer)
+                .await
+                .with_context(opening)?;
             Begun::new(&plan, &troubles).await
         };
         let Begun {

@@ -12,7 +12,7 @@
 //! - `daemon`: the task tree; in its folder what a start makes first (`begun`), the signals, and reload
 //! - `expected`: which tasks may end; `watch`: the configuration's folder
 //! - `running_sinks`: the sinks' tasks; `delivery_runtime`: their threads
-//! - `setup`: what of the configuration the page shows
+//! - `setup`: what of the configuration the page shows; `untuned`: what the build lacks
 //! - `diff`: what another configuration changes; `troubles`: when secrets are read again
 
 mod daemon;
@@ -22,6 +22,7 @@ mod expected;
 mod running_sinks;
 mod setup;
 mod troubles;
+mod untuned;
 mod watch;
 
 pub use daemon::{App, Signals, is_bad_configuration, try_build};
