@@ -591,3 +591,27 @@ pub(super) fn cause(cause: &str, lang: Lang) -> &'static str {
     };
     lang.t(en, zh)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_matrix_only_the_changed_cells_go_unless_it_has_another_size() {
+        let regions = |cells: &[&'static str]| Regions {
+            cells: cells.to_vec(),
+            label: "3 topics".to_owned(),
+            ..Regions::default()
+        };
+        let before = regions(&["", "q", "warn"]);
+        let now = regions(&["", "crit", "warn"]);
+        let changed = now.changed_cells(&before).unwrap();
+        assert_eq!(
+            (changed.label, &*changed.cells),
+            ("3 topics", &[(1, "crit")][..])
+        );
+        assert_eq!(before.changed_cells(&before).unwrap().cells, []);
+        assert_eq!(regions(&["", ""]).changed_cells(&before), None);
+        assert_eq!(regions(&[]).changed_cells(&regions(&[])), None);
+    }
+}

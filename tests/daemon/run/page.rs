@@ -280,15 +280,15 @@ async fn of_500_topics_the_page_is_small_and_all_of_them_are_listed() {
     let daemon = Daemon::start(&configuration).await;
     let mut stream = get(&daemon, "/events").await;
     part(&mut stream).await;
-    let change = wait::until("a cell of the matrix changes", async || {
+    let change = wait::until("what the matrix says changes", async || {
         let part = part(&mut stream).await;
-        part.contains("\"cells\":[[").then_some(part)
+        part.contains("event: cells").then_some(part)
     })
     .await;
     let cells = change.split("event: cells\ndata: ").nth(1).unwrap();
     let cells: Value = serde_json::from_str(cells.lines().next().unwrap()).unwrap();
     assert!(cells["label"].as_str().unwrap().contains("500"), "{cells}");
-    assert!(cells["cells"][0][0].is_number(), "{cells}");
+    assert!(cells["cells"].is_array(), "{cells}");
     assert!(!change.contains("id=\\\"matrix\\\""), "{change}");
     drop(stream);
     wait::until("some topics are refused", async || {
