@@ -156,6 +156,13 @@ enum Seen {
     Row(i64),
 }
 
+/// Devices that are not as the history has them, in the order of their keys.
+pub(super) struct Changed {
+    /// They have rows.
+    pub(super) known: Vec<Device>,
+    pub(super) new: Vec<Device>,
+}
+
 #[derive(Debug)]
 struct Journal {
     key: i64,
@@ -174,6 +181,8 @@ pub(super) struct Recorder {
     gaps: Gaps,
     heard: HashMap<Arc<str>, LastHeard>,
     last: Keys,
+    /// The devices up to this key have rows.
+    stored_devices: i64,
     recounted_below: i64,
     /// Older statuses get no row.
     floor: Option<Timestamp>,
@@ -197,6 +206,7 @@ impl Recorder {
             gaps: Gaps::default(),
             heard: HashMap::new(),
             last: Keys::default(),
+            stored_devices: 0,
             recounted_below: i64::MAX,
             floor: None,
             devices: Devices::new(),
@@ -255,6 +265,7 @@ impl Recorder {
             self.gaps.replace(&topic, gaps);
         }
         self.last = base.last;
+        self.stored_devices = base.last.device;
         self.recounted_below = base.recounted_below;
         self.version = Some(version);
     }
@@ -871,9 +882,13 @@ impl Recorder {
         self.recounted_below
     }
 
-    /// The devices that are not as the history has them.
-    pub(super) fn take_devices(&mut self) -> Vec<Device> {
-        self.devices.take_changed()
+    /// The devices that are not as the history has them: from now on they are.
+    pub(super) fn take_devices(&mut self) -> Changed {
+        let mut known = self.devices.take_changed();
+        let first_new = known.partition_point(|device| device.key <= self.stored_devices);
+        let new = known.split_off(first_new);
+        self.stored_devices = self.last.device;
+        Changed { known, new }
     }
 
     /// What is to be added to the days.

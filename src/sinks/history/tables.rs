@@ -339,6 +339,9 @@ pub(super) static DEVICE: Table<Device> = Table {
         counted_certain_until = excluded.counted_certain_until",
 };
 
+/// What never changes of a device, besides its key.
+pub(super) const DEVICE_CONSTANT: [&str; 3] = ["stream", "client_id", "device_id"];
+
 pub(super) static DAILY: Table<(DailyKey, Counted)> = Table {
     name: "state_daily_row",
     columns: &[

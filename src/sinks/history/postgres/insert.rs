@@ -5,7 +5,8 @@ use jiff::civil::Date;
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::types::Oid;
-use sqlx::postgres::{PgArgumentBuffer, PgConnection, PgHasArrayType, PgTypeInfo};
+use sqlx::postgres::{PgArgumentBuffer, PgArguments, PgConnection, PgHasArrayType, PgTypeInfo};
+use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Encode, Postgres, Type};
 
 use super::session::query;
@@ -23,8 +24,38 @@ pub(super) async fn insert<Row>(
     if rows.is_empty() {
         return Ok(());
     }
-    let mut query = query(AssertSqlSafe(statement(table)));
-    for (_, cell) in table.columns {
+    let query = query(AssertSqlSafe(statement(table)));
+    let query = bind(query, table.columns, rows);
+    query.execute(connection).await.map(drop)
+}
+
+/// Updates rows that are there, by the first column, all columns but the constant ones. Gives how
+/// many there were. ON CONFLICT would lock each before it updates it.
+pub(super) async fn update<Row>(
+    connection: &mut PgConnection,
+    table: &Table<Row>,
+    constant: &[&str],
+    rows: &[Row],
+) -> Result<u64, sqlx::Error> {
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    let changes = |(name, _): &&Column<Row>| !constant.contains(name);
+    let columns = || table.columns.iter().filter(changes);
+    let query = query(AssertSqlSafe(update_statement(table.name, columns())));
+    let query = bind(query, columns(), rows);
+    Ok(query.execute(connection).await?.rows_affected())
+}
+
+type Column<Row> = (&'static str, Cell<Row>);
+
+/// An array for each column.
+fn bind<'c, Row: 'static>(
+    mut query: Query<'static, Postgres, PgArguments>,
+    columns: impl IntoIterator<Item = &'c Column<Row>>,
+    rows: &[Row],
+) -> Query<'static, Postgres, PgArguments> {
+    for (_, cell) in columns {
         let rows = rows.iter();
         query = match cell {
             Cell::Integer(read) | Cell::Key(read) => query.bind(rows.map(read).collect::<Vec<_>>()),
@@ -43,7 +74,7 @@ pub(super) async fn insert<Row>(
             }
         };
     }
-    query.execute(connection).await.map(drop)
+    query
 }
 
 /// An INSERT that takes an array for each column. JSON travels as texts.
@@ -52,16 +83,7 @@ fn statement<Row>(table: &Table<Row>) -> String {
     let mut arrays = Vec::with_capacity(table.columns.len());
     let mut values = Vec::with_capacity(table.columns.len());
     for (number, (name, cell)) in (1..).zip(table.columns) {
-        let (array, cast) = match cell {
-            Cell::Integer(_) | Cell::Key(_) => ("bigint", ""),
-            Cell::Word(_) | Cell::Text(_) => ("text", ""),
-            Cell::Flag(_) => ("boolean", ""),
-            Cell::Number(_) => ("double precision", ""),
-            Cell::Bytes(_) => ("bytea", ""),
-            Cell::Time(_) => ("timestamptz", ""),
-            Cell::Day(_) => ("date", ""),
-            Cell::Json(_) => ("text", "::json"),
-        };
+        let (array, cast) = types(cell);
         arrays.push(format!("${number}::{array}[]"));
         values.push(format!("{name}{cast}"));
     }
@@ -77,6 +99,41 @@ fn statement<Row>(table: &Table<Row>) -> String {
 /// Whole microseconds, as timestamptz has them.
 pub(super) fn text_time(time: Timestamp) -> String {
     format!("{time:.6}")
+}
+
+/// An UPDATE that takes the same.
+fn update_statement<'c, Row: 'static>(
+    table: &str,
+    columns: impl Iterator<Item = &'c Column<Row>>,
+) -> String {
+    let (mut names, mut arrays, mut values) = (Vec::new(), Vec::new(), Vec::new());
+    for (number, (name, cell)) in (1..).zip(columns) {
+        let (array, cast) = types(cell);
+        names.push(*name);
+        arrays.push(format!("${number}::{array}[]"));
+        values.push(format!("{name} = batch.{name}{cast}"));
+    }
+    let (key, values) = (names[0], values[1..].join(", "));
+    format!(
+        "UPDATE {table} AS kept SET {values} FROM UNNEST({}) AS batch ({}) \
+         WHERE kept.{key} = batch.{key}",
+        arrays.join(", "),
+        names.join(", ")
+    )
+}
+
+/// How a column's values travel, and what makes the column's type of that.
+fn types<Row>(cell: &Cell<Row>) -> (&'static str, &'static str) {
+    match cell {
+        Cell::Integer(_) | Cell::Key(_) => ("bigint", ""),
+        Cell::Word(_) | Cell::Text(_) => ("text", ""),
+        Cell::Flag(_) => ("boolean", ""),
+        Cell::Number(_) => ("double precision", ""),
+        Cell::Bytes(_) => ("bytea", ""),
+        Cell::Time(_) => ("timestamptz", ""),
+        Cell::Day(_) => ("date", ""),
+        Cell::Json(_) => ("text", "::json"),
+    }
 }
 
 /// A timestamptz in its binary form: the server would parse a text, which takes it longer than all

@@ -4,14 +4,14 @@ use sqlx::postgres::PgConnection;
 use tracing::warn;
 
 use super::failure::{lacks_partition, only_insert_can};
-use super::insert::{insert, text_time};
+use super::insert::{insert, text_time, update};
 use super::look_up;
 use super::partitions::{Partitions, count_too_old};
 use super::session::{Session, abandon, query, query_scalar};
 use crate::faults::{self, Failpoint};
 use crate::sinks::Batch;
 use crate::sinks::history::copy::copy;
-use crate::sinks::history::recorder::{Covered, Recorder, Recording};
+use crate::sinks::history::recorder::{Changed, Covered, Recorder, Recording};
 use crate::sinks::history::rows::{Rows, RowsStored};
 use crate::sinks::history::tables::{self, EventRow, Table, own_id};
 
@@ -272,6 +272,18 @@ pub(super) async fn write_devices(
     connection: &mut PgConnection,
     recorder: &mut Recorder,
 ) -> Result<(), sqlx::Error> {
-    insert(connection, &tables::DEVICE, &recorder.take_devices()).await?;
+    let Changed { known, new } = recorder.take_devices();
+    let updated = update(
+        connection,
+        &tables::DEVICE,
+        &tables::DEVICE_CONSTANT,
+        &known,
+    )
+    .await?;
+    // A person may have deleted some.
+    if updated < known.len() as u64 {
+        insert(connection, &tables::DEVICE, &known).await?;
+    }
+    insert(connection, &tables::DEVICE, &new).await?;
     insert(connection, &tables::DAILY, &recorder.take_counts()).await
 }

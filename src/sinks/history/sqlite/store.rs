@@ -7,7 +7,7 @@ use super::insert::{insert, text_time};
 use super::look_up;
 use crate::faults::{self, Failpoint};
 use crate::sinks::Batch;
-use crate::sinks::history::recorder::{Covered, Recorder, Recording};
+use crate::sinks::history::recorder::{Changed, Covered, Recorder, Recording};
 use crate::sinks::history::rows::{Rows, RowsStored};
 use crate::sinks::history::tables;
 
@@ -144,6 +144,8 @@ pub(super) async fn write_devices(
     connection: &mut SqliteConnection,
     recorder: &mut Recorder,
 ) -> Result<(), sqlx::Error> {
-    insert(connection, &tables::DEVICE, &recorder.take_devices()).await?;
+    let Changed { known, new } = recorder.take_devices();
+    insert(connection, &tables::DEVICE, &known).await?;
+    insert(connection, &tables::DEVICE, &new).await?;
     insert(connection, &tables::DAILY, &recorder.take_counts()).await
 }
