@@ -563,7 +563,7 @@ mod tests {
             false,
             "Not connected to platform.example.com:9004 for 1 min, and 1 sink is retrying. Nothing \
              that was received is lost.",
-            "与 platform.example.com:9004 断开已 1 分，1 个输出正在重试。已收到的数据没有丢失。",
+            "与 platform.example.com:9004 断开已 1 分，1 个输出端正在重试。已收到的数据没有丢失。",
         );
         check(
             vec![
@@ -573,7 +573,7 @@ mod tests {
             Level::Critical,
             true,
             "2 entries were evicted before every sink had them, and 1 message could not be decoded.",
-            "2 条在所有输出收到前已被清除，1 条消息无法解析。",
+            "2 条在所有输出端收到前已被清除，1 条消息无法解析。",
         );
         check(
             vec![unconnected(true)],

@@ -341,7 +341,7 @@ fn advice(is_of_sink: bool, error: &str, lang: Lang) -> &'static str {
         ),
         error if error.contains("answered 4") || error.contains("HTTP 4") => (
             "The receiver rejects the event: correct it, or the sink's body, reload, then redrive.",
-            "接收方拒绝此事件：修正接收方或输出的 body 模板，重载后重新投递。",
+            "接收方拒绝此事件：修正接收方或输出端的 body 模板，重载后重新投递。",
         ),
         error if error.contains("gave up") || error.contains("given up") => (
             "It was retried for as long as retry.give_up says. Redrive it once the receiver is well.",

@@ -324,7 +324,7 @@ impl Event {
             }
             Fate::Passed => {
                 let en = "the sink is past it: it did not want it, or the proof is no longer kept";
-                let zh = "该输出已处理过：不需要此条，或凭据已过期";
+                let zh = "该输出端已处理过：不需要此条，或凭据已过期";
                 ("ok", l.t(en, zh).to_owned())
             }
         }
@@ -348,7 +348,7 @@ impl Event {
         add(
             count,
             format!("{count} {noun} confirmed it"),
-            format!("{count} 个输出已确认"),
+            format!("{count} 个输出端已确认"),
         );
         let (count, names) = named(|fate| matches!(fate, Fate::DeadLetter { .. }));
         add(

@@ -32,7 +32,7 @@ pub(super) async fn read<T>(
         Ok(Err(error)) => redact(&error.to_string()).into_owned(),
         Err(_) => slow(READ_TIMEOUT, lang),
     };
-    Err(format!("{}{said}", lang.t("journal: ", "落盘日志：")))
+    Err(format!("{}{said}", lang.t("journal: ", "持久日志：")))
 }
 
 /// Nothing has answered in time.

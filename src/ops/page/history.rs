@@ -41,7 +41,7 @@ fn words(error: &ReadError, lang: Lang) -> String {
     let (en, zh) = match error {
         ReadError::Missing(_) => (
             "it has no file yet: the sink makes it when it stores its first status",
-            "尚无文件：输出存储第一条状态时创建",
+            "尚无文件：输出端存储第一条状态时创建",
         ),
         ReadError::Denied(_) => (
             "the daemon may not read its file",

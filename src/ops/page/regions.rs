@@ -585,7 +585,7 @@ pub(super) fn cause(cause: &str, lang: Lang) -> &'static str {
         "refused" => ("the server refused the subscription", "服务器拒绝订阅"),
         "daemon_stopped" => ("the daemon was stopped", "守护进程已停止"),
         "daemon_down" => ("the daemon did not run", "守护进程未运行"),
-        "journal_full" => ("the journal was full", "落盘日志已满"),
+        "journal_full" => ("the journal was full", "持久日志已满"),
         "unsubscribed" => ("it was unsubscribed by a reload", "重载时取消订阅"),
         _ => ("the server was silent", "服务器静默"),
     };

@@ -165,11 +165,11 @@ fn clause(fact: &Fact, at: Timestamp, lang: Lang) -> String {
         Fact::JournalFull { full: true, .. } => lang
             .t(
                 "the journal is full; reception is paused",
-                "落盘日志已满，接收已暂停",
+                "持久日志已满，接收已暂停",
             )
             .to_owned(),
         Fact::JournalFull { held_back, .. } if zh => {
-            format!("落盘日志空间不足，{held_back} 个主题在服务器上等待")
+            format!("持久日志空间不足，{held_back} 个主题在服务器上等待")
         }
         Fact::JournalFull { held_back, .. } => {
             let topics = lang.plural(*held_back, "topic waits", "topics wait");
@@ -177,7 +177,7 @@ fn clause(fact: &Fact, at: Timestamp, lang: Lang) -> String {
         }
         Fact::Paused { .. } => lang.t("reception is paused", "接收已暂停").to_owned(),
         Fact::Evicted { entries } if zh => {
-            format!("{} 条在所有输出收到前已被清除", grouped(*entries))
+            format!("{} 条在所有输出端收到前已被清除", grouped(*entries))
         }
         Fact::Evicted { entries } => format!(
             "{} {} evicted before every sink had them",
@@ -270,7 +270,7 @@ fn sinks_clause(waits: Waits, count: u64, lang: Lang) -> String {
         Waits::First => {
             return match lang {
                 Lang::En => format!("{count} {sinks} not tried yet …"),
-                Lang::Zh => format!("{count} 个输出尚未连接……"),
+                Lang::Zh => format!("{count} 个输出端尚未连接……"),
             };
         }
         Waits::Attempt => ("retrying", "正在重试"),
@@ -279,7 +279,7 @@ fn sinks_clause(waits: Waits, count: u64, lang: Lang) -> String {
     };
     lang.t(
         &format!("{count} {sinks} {is} {en}"),
-        &format!("{count} 个输出{zh}"),
+        &format!("{count} 个输出端{zh}"),
     )
     .to_owned()
 }
@@ -318,12 +318,12 @@ pub(super) fn todo(
         Fact::JournalFull { .. } | Fact::Paused { .. } => whole(lang.t(
             "It goes on once the sinks have caught up: see which one is behind, or raise \
              journal.max_bytes.",
-            "输出追上后自动恢复：请查看哪个输出积压，或调大 journal.max_bytes。",
+            "输出端追上后自动恢复：请查看哪个输出端积压，或调大 journal.max_bytes。",
         )),
         Fact::Evicted { .. } => whole(lang.t(
             "The journal was full and when_full is drop_oldest: raise journal.max_bytes, or see \
              which sink was behind.",
-            "落盘日志已满且 when_full 为 drop_oldest：请调大 journal.max_bytes，或查看哪个输出积压。",
+            "持久日志已满且 when_full 为 drop_oldest：请调大 journal.max_bytes，或查看哪个输出端积压。",
         )),
         Fact::AccountingErrors(errors) => one("", as_it_is(&errors.join("; "), lang), lang.t(
             "This is a mistake of the bridge: please report it, with the log since the last start.",
@@ -477,7 +477,7 @@ fn sink_todo(
             let left = lang.age(seconds);
             lang.t(
                 &format!("; the journal has room for about {left} more"),
-                &format!("；落盘日志还能容纳约 {left}"),
+                &format!("；持久日志还能容纳约 {left}"),
             )
             .to_owned()
         }
@@ -510,7 +510,7 @@ fn sink_todo(
         ),
         Waits::Operator => lang.t(
             "Its other side wants nothing more: correct or remove the sink and reload, or retry it.",
-            "对方不再接收：请修正或移除该输出并重载，或手动重试。",
+            "对方不再接收：请修正或移除该输出端并重载，或手动重试。",
         ),
     };
     Todo {

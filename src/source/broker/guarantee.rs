@@ -94,7 +94,7 @@ pub(super) enum Promise {
 fn evicted() -> Bilingual {
     both(
         "the journal is full before every sink has it (journal.when_full is drop_oldest)",
-        "所有输出收到之前落盘日志已满（journal.when_full 为 drop_oldest）",
+        "所有输出端收到之前持久日志已满（journal.when_full 为 drop_oldest）",
     )
 }
 

@@ -112,7 +112,7 @@ impl ConfigurationWarning {
                         of.en
                     ),
                     format!(
-                        "{}：服务器得到的预取量小于配置，因为它在收到 ACK 之前可发送的内容会占满落盘日志的一半；请设置 \
+                        "{}：服务器得到的预取量小于配置，因为它在收到 ACK 之前可发送的内容会占满持久日志的一半；请设置 \
                          journal.max_bytes = \"{mebibytes}MiB\"，或减小预取量",
                         of.zh
                     ),

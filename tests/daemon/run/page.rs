@@ -130,7 +130,7 @@ async fn every_answer_is_safe_to_show_and_in_the_language_of_the_browser() {
         .header("accept-language", "zh-CN,zh;q=0.9");
     let text = chinese.send().await.unwrap().text().await.unwrap();
     assert!(
-        text.contains("lang=\"zh-CN\"") && text.contains("落盘日志"),
+        text.contains("lang=\"zh-CN\"") && text.contains("持久日志"),
         "{text}"
     );
     let english = page(&daemon, "/").await;
