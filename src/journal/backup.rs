@@ -346,6 +346,7 @@ mod tests {
                  WHEN 0 THEN 'undecodable' WHEN 1 THEN 'coverage' ELSE 'status' END, 'a', i, x'00' FROM n";
         on(&settings.path, LOG).await;
         let to = folder.path().join("copy");
+        std::fs::File::create(&to).unwrap();
         let mut copy = Copy::begin(&settings.path, &to).await.unwrap();
         copy.pass(Position(12)).await.unwrap();
         assert_eq!(copy.at, Position(20), "one step has all");

@@ -33,6 +33,12 @@ const INDIRECT: &[(&str, &str, &[&str])] = &[
         ],
     ),
     (
+        "src/sinks/history/postgres.rs",
+        "{problem}",
+        // `partitions::problem_of` says it.
+        &[],
+    ),
+    (
         "src/sinks/history/sqlite.rs",
         "{what}",
         &[

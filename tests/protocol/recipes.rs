@@ -64,7 +64,7 @@ fn the_queues_of_the_recipes_lose_nothing() {
         for topic in plan.source.topics.iter() {
             let promise = broker.guarantee(topic, Default::default(), Default::default());
             assert!(
-                promise.starts_with("nothing is lost"),
+                promise.en.starts_with("nothing is lost"),
                 "{}: {promise}",
                 topic.name
             );

@@ -104,7 +104,7 @@ mod tests {
         check("a\nb\nc\n", 2, "b\nc\n");
         check("a\nb\nc", 5, "a\nb\nc\n");
         check("", 5, "\n");
-        let long = format!("{}\nb\nc\n", "x".repeat(5000));
+        let long = format!("{}\nb\nc\n", "x".repeat(3 * LINE_BYTES as usize));
         check(&long, 3, "b\nc\n");
         assert!(last_lines(&folder.path().join("absent"), 1).is_err());
     }

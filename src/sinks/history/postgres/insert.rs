@@ -5,11 +5,10 @@ use jiff::civil::Date;
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::types::Oid;
-use sqlx::postgres::{PgArgumentBuffer, PgArguments, PgConnection, PgHasArrayType, PgTypeInfo};
-use sqlx::query::Query;
+use sqlx::postgres::{PgArgumentBuffer, PgConnection, PgHasArrayType, PgTypeInfo};
 use sqlx::{AssertSqlSafe, Encode, Postgres, Type};
 
-use super::session::query;
+use super::session::{Statement, query};
 use crate::pipeline::portable;
 use crate::sinks::history::copy::{date, timestamptz};
 use crate::sinks::history::tables::{Cell, Table};
@@ -51,10 +50,10 @@ type Column<Row> = (&'static str, Cell<Row>);
 
 /// An array for each column.
 fn bind<'c, Row: 'static>(
-    mut query: Query<'static, Postgres, PgArguments>,
+    mut query: Statement,
     columns: impl IntoIterator<Item = &'c Column<Row>>,
     rows: &[Row],
-) -> Query<'static, Postgres, PgArguments> {
+) -> Statement {
     for (_, cell) in columns {
         let rows = rows.iter();
         query = match cell {

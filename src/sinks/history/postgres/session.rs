@@ -117,8 +117,11 @@ pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
+/// A statement with its parameters.
+pub(super) type Statement = Query<'static, Postgres, PgArguments>;
+
 /// A statement without a name on the server, for use within a transaction.
-pub(super) fn query(sql: impl SqlSafeStr) -> Query<'static, Postgres, PgArguments> {
+pub(super) fn query(sql: impl SqlSafeStr) -> Statement {
     sqlx::query(sql).persistent(false)
 }
 
@@ -126,7 +129,7 @@ pub(super) fn query(sql: impl SqlSafeStr) -> Query<'static, Postgres, PgArgument
 pub(super) fn query_with(
     sql: impl SqlSafeStr,
     arguments: PgArguments,
-) -> Query<'static, Postgres, PgArguments> {
+) -> Statement {
     sqlx::query_with(sql, arguments).persistent(false)
 }
 
