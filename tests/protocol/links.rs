@@ -143,7 +143,7 @@ fn targets(text: &str) -> Vec<(usize, String)> {
 fn without_code(line: &str) -> String {
     let pieces: Vec<&str> = line.split('`').collect();
     // A backtick without another one is none of code.
-    let whole = pieces.len() - usize::from(pieces.len() % 2 == 0);
+    let whole = pieces.len() - usize::from(pieces.len().is_multiple_of(2));
     let mut text = String::new();
     for (index, piece) in pieces.iter().enumerate() {
         if index % 2 == 0 || index >= whole {

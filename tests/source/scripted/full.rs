@@ -335,13 +335,17 @@ impl Followed {
         said.map(word).collect()
     }
 
-    fn gap(&self) -> Coverage {
-        let entries = self.0.lock().unwrap();
-        let gap = entries.iter().find_map(|entry| {
-            let coverage = (entry.content == EntryContent::Coverage).then(|| coverage(entry))?;
-            (!coverage.heard).then_some(coverage)
-        });
-        gap.expect("a gap")
+    /// It may be journaled a moment after the end is in the status.
+    async fn gap(&self) -> Coverage {
+        peers::wait::until("a gap", async || {
+            let entries = self.0.lock().unwrap();
+            entries.iter().find_map(|entry| {
+                let coverage =
+                    (entry.content == EntryContent::Coverage).then(|| coverage(entry))?;
+                (!coverage.heard).then_some(coverage)
+            })
+        })
+        .await
     }
 
     fn statuses(&self) -> usize {
@@ -494,7 +498,7 @@ async fn an_end_is_noticed_at_once_and_what_arrived_is_journaled_later() {
         let _again = lab.connected(SELDOM).await;
         let words = ["map-1+", "map-1-journal_full", "map-1+"];
         followed.until(&words, HELD + UNREAD).await;
-        let gap = followed.gap();
+        let gap = followed.gap().await;
         assert_eq!(gap.cause, Some(CoverageCause::JournalFull));
         assert!(gap.at <= link.since, "{scheme} {end:?}: {gap:?} {link:?}");
     }
@@ -555,7 +559,7 @@ async fn a_server_whose_end_does_not_come_through_is_noticed_by_our_heart_beat()
     let _again = lab.connected(SELDOM).await;
     lab.until(|status| status.link().state.is_ready()).await;
     assert!(followed.statuses() >= HELD);
-    assert_eq!(followed.gap().cause, Some(CoverageCause::JournalFull));
+    assert_eq!(followed.gap().await.cause, Some(CoverageCause::JournalFull));
 }
 
 #[tokio::test]

@@ -126,10 +126,7 @@ pub(super) fn query(sql: impl SqlSafeStr) -> Statement {
 }
 
 /// The same with its parameters.
-pub(super) fn query_with(
-    sql: impl SqlSafeStr,
-    arguments: PgArguments,
-) -> Statement {
+pub(super) fn query_with(sql: impl SqlSafeStr, arguments: PgArguments) -> Statement {
     sqlx::query_with(sql, arguments).persistent(false)
 }
 
