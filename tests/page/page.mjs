@@ -24,7 +24,8 @@ const browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '
 let page, trouble = [];
 
 async function open([url, lang = 'en', theme = 'light', width = '1440', skew = '0']) {
-  if (page) await page.context().close();
+  // One that is just loading another page may never be closed: it is left to the end.
+  if (page) await Promise.race([page.context().close(), new Promise(done => setTimeout(done, 5000).unref())]);
   const context = await browser.newContext({
     locale: lang === 'zh' ? 'zh-CN' : 'en-GB', colorScheme: theme, viewport: { width: Number(width), height: 900 },
   });

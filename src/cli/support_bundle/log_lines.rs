@@ -47,7 +47,7 @@ fn last_lines(file: &Path, lines: u32) -> io::Result<String> {
     let text = String::from_utf8_lossy(&bytes);
     let mut last: Vec<&str> = text.lines().rev().take(lines as usize).collect();
     // The first one of a part of the file is a part of a line.
-    if size > wanted && last.len() < lines as usize {
+    if size > wanted && text.lines().count() <= lines as usize {
         last.pop();
     }
     last.reverse();
