@@ -114,15 +114,17 @@ fn now(view: &View) -> Look {
 async fn on_disk(view: &View) -> Result<OnDisk, Error> {
     let mut reader = view.journal.log.reader().await?;
     let status = view.journal.log.status();
-    let mut oldest_pending: BTreeMap<Arc<str>, Timestamp> = BTreeMap::new();
+    let mut oldest_pending: BTreeMap<Arc<str>, (Position, Timestamp)> = BTreeMap::new();
     let waits = |sink: &&SinkStatus| sink.cursor < status.head;
     for sink in status.sinks.iter().filter(waits) {
-        if let Some(entry) = reader.entry(Position(sink.cursor.0 + 1)).await? {
-            oldest_pending.insert(Arc::clone(&sink.name), entry.received_at);
+        let next = Position(sink.cursor.0 + 1);
+        if let Some(entry) = reader.entry(next).await? {
+            oldest_pending.insert(Arc::clone(&sink.name), (next, entry.received_at));
         }
     }
     Ok(OnDisk {
         undecodable: reader.undecodable_count().await?,
         oldest_pending,
+        read_at: Timestamp::now(),
     })
 }

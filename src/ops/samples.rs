@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::latency::LatencyReading;
+use crate::model::Position;
 
 /// Points of an hour.
 pub(super) const POINTS: usize = 24;
@@ -134,8 +135,28 @@ impl Took {
 pub(super) struct OnDisk {
     /// Undecodable entries that nobody has dealt with.
     pub(super) undecodable: u64,
-    /// When the oldest pending entry of each sink was received.
-    pub(super) oldest_pending: BTreeMap<Arc<str>, Timestamp>,
+    /// The oldest pending entry of each sink, and when it was received.
+    pub(super) oldest_pending: BTreeMap<Arc<str>, (Position, Timestamp)>,
+    /// When that was read.
+    pub(super) read_at: Timestamp,
+}
+
+impl OnDisk {
+    /// When the oldest entry that a sink has yet to get was received. Where the one that was read
+    /// has been delivered meanwhile, those behind it wait about as long as it did.
+    pub(super) fn oldest_pending(
+        &self,
+        sink: &str,
+        cursor: Position,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let &(position, received_at) = self.oldest_pending.get(sink)?;
+        if cursor < position {
+            return Some(received_at);
+        }
+        let since = now.duration_since(self.read_at);
+        received_at.checked_add(since).ok()
+    }
 }
 
 /// What is counted, at one moment.
@@ -282,6 +303,23 @@ fn rates(counters: &BTreeMap<Arc<str>, Counter>, now: Instant) -> BTreeMap<Arc<s
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_delivered_since_the_look_does_not_wait_longer() {
+        let second = |second| Timestamp::from_second(second).unwrap();
+        let on_disk = OnDisk {
+            oldest_pending: [("a".into(), (Position(7), second(90)))].into(),
+            read_at: second(100),
+            ..OnDisk::default()
+        };
+        let check = |cursor, expected| {
+            let found = on_disk.oldest_pending("a", Position(cursor), second(104));
+            assert_eq!(found, Some(second(expected)));
+        };
+        check(6, 90);
+        check(7, 94);
+        assert_eq!(on_disk.oldest_pending("b", Position(0), second(104)), None);
+    }
 
     fn look(messages: u64, room: u64) -> Look {
         Look {

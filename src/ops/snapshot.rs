@@ -545,7 +545,7 @@ fn sinks(view: &View, setup: &Setup) -> Vec<SinkNow> {
     let status = view.journal.log.status();
     let accountings: HashMap<Arc<str>, journal::Accounting> =
         view.journal.cursors.accountings().into_iter().collect();
-    let oldest = view.samples.on_disk().oldest_pending;
+    let (on_disk, now) = (view.samples.on_disk(), Timestamp::now());
     let mut rates = view.samples.sinks(Instant::now());
     let confirmed = view.samples.confirmed();
     let running = view.sinks.all();
@@ -577,7 +577,9 @@ fn sinks(view: &View, setup: &Setup) -> Vec<SinkNow> {
                 state,
                 since: health.as_ref().map(|it| it.since),
                 pending,
-                oldest_pending: oldest.get(&sink.name).copied().filter(|_| pending > 0),
+                oldest_pending: on_disk
+                    .oldest_pending(&sink.name, sink.cursor, now)
+                    .filter(|_| pending > 0),
                 rate: rate.now,
                 points: rate.points,
                 delivered,
