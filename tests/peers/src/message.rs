@@ -110,7 +110,7 @@ fn unnumbered(slot: usize, bytes: usize) -> String {
     let device = slot % DEVICES;
     let whole = |note: &str| {
         format!(
-            r#"{{"clientId":1,"deviceId":{},"sn":"52239807398045018{:015x}","address":{{"id":63,"clientId":0,"province":"江苏省","city":"盐城市","district":"射阳县","detail":"人民政府","coordinateSysm":"baidu","latitude":33.77227409420624,"longitude":120.33282601179727,"createTime":"2020-12-09 11:16:16","updateTime":"2020-12-09 11:16:16"}},"oldState":"{}","newState":"{}","note":"{note}"}}"#,
+            r#"{{"clientId":1,"deviceId":{},"sn":"52239807398045018{:015x}","address":{{"id":63,"clientId":0,"province":"江苏省","city":"盐城市","district":"射阳县","detail":"","coordinateSysm":"baidu","latitude":33.77227409420624,"longitude":120.33282601179727,"createTime":"2020-12-09 11:16:16","updateTime":"2020-12-09 11:16:16"}},"oldState":"{}","newState":"{}","note":"{note}"}}"#,
             1_000 + device,
             // Never nine zeros in a row, which is where the sequence number goes.
             0x111_1111_1111_1111_u64 + device as u64,
