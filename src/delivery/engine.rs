@@ -403,14 +403,6 @@ impl Engine {
         Instant::now() < self.gathers_until && !self.prefetch.is_full(self.log.entries_max)
     }
 
-    /// From the beginning of an attempt to that of the next one, unless a full batch waits.
-    fn interval_after(&self, attempt: &Attempt) -> Duration {
-        match attempt.count * 2 >= self.capabilities.batch_max {
-            true => self.capabilities.flood_interval,
-            false => self.capabilities.attempt_interval,
-        }
-    }
-
     /// Whether redrives and replays may be read.
     fn may_redrive(&self) -> bool {
         self.scheduler.is_open() && self.redrive.is_wanted()
@@ -555,7 +547,7 @@ impl Engine {
         self.prove(&attempt, &outcome, sink.answer());
         self.report.health().warns(sink.warning());
         self.sinks.push(sink);
-        self.gathers_until = attempt.began + self.interval_after(&attempt);
+        self.gathers_until = attempt.began + self.capabilities.attempt_interval;
         self.idle_at = Instant::now() + self.capabilities.idle_interval;
         if outcome.is_ok() {
             faults::reach(Failpoint::AfterDeliver);

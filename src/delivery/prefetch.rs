@@ -14,9 +14,8 @@ use crate::journal::{self, Entry, Journal, Reader};
 use crate::model::Position;
 use crate::paced::Pacing;
 
-/// Bodies in one chunk: a bound of each sink's memory, the decoded events included. A full batch of
-/// a history has as much where its bodies have 500 bytes.
-pub(super) const CHUNK_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bodies in one chunk: a bound of each sink's memory, the decoded events included.
+pub(super) const CHUNK_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// Entries that are decoded before the sink's delivery, which runs in the same task, is looked
 /// after again: about a tenth of a millisecond.

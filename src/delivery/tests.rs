@@ -66,7 +66,6 @@ pub(super) struct Far {
     warning: Option<String>,
     by: By,
     attempt_interval: Duration,
-    flood_interval: Duration,
     batch_max: usize,
 }
 
@@ -90,7 +89,6 @@ impl Default for Far {
             warning: None,
             by: By::Them,
             attempt_interval: Duration::ZERO,
-            flood_interval: Duration::ZERO,
             batch_max: Capabilities::default().batch_max,
         }
     }
@@ -163,7 +161,6 @@ impl Sink for Fake {
         Capabilities {
             keeps_cursor: far.own.is_some(),
             attempt_interval: far.attempt_interval,
-            flood_interval: far.flood_interval,
             batch_max: far.batch_max,
             ..Capabilities::default()
         }

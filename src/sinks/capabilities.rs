@@ -18,9 +18,6 @@ pub struct Capabilities {
     /// Between the beginnings of two attempts, where the events that wait make no full batch; only
     /// of [`Ordering::Global`]. Events that come later than that go at once.
     pub attempt_interval: Duration,
-    /// The same after an attempt of half a full batch or more: as much comes that the next one is
-    /// full soon.
-    pub flood_interval: Duration,
     /// Between two calls of [`Sink::idle`](super::Sink::idle).
     pub idle_interval: Duration,
 }
@@ -33,7 +30,6 @@ impl Default for Capabilities {
             keeps_cursor: false,
             rate: None,
             attempt_interval: Duration::ZERO,
-            flood_interval: Duration::ZERO,
             idle_interval: Duration::from_secs(60),
         }
     }

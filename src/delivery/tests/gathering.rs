@@ -13,7 +13,6 @@ const INTERVAL: Duration = Duration::from_secs(3600);
 async fn rig(batch_max: usize) -> Rig {
     let far = Far {
         attempt_interval: INTERVAL,
-        flood_interval: INTERVAL * 2,
         batch_max,
         ..Far::default()
     };
@@ -55,27 +54,6 @@ async fn what_comes_soon_after_an_attempt_goes_together() {
     pass_the_interval().await;
     rig.append(["ok"]).await;
     until_attempts(&rig, &[&[1], &[2, 4], &[5]]).await;
-    rig.stop().await;
-}
-
-#[tokio::test]
-async fn in_a_flood_a_batch_waits_longer_to_be_full() {
-    let mut rig = rig(4).await;
-    rig.append(["ok"; 2]).await;
-    pass_the_interval().await;
-    until_attempts(&rig, &[&[1], &[2, 3]]).await;
-    rig.until_done().await;
-
-    rig.append(["ok"]).await;
-    pass_the_interval().await;
-    rig.account().await;
-    assert_eq!(rig.fake.far().attempts.len(), 2, "half a batch went before");
-    pass_the_interval().await;
-    until_attempts(&rig, &[&[1], &[2, 3], &[4]]).await;
-
-    rig.append(["ok"]).await;
-    pass_the_interval().await;
-    until_attempts(&rig, &[&[1], &[2, 3], &[4], &[5]]).await;
     rig.stop().await;
 }
 

@@ -5,16 +5,13 @@ use std::time::Duration;
 use crate::sinks::{Capabilities, Ordering};
 
 /// Events of a transaction while it catches up. Each transaction updates a device's row once,
-/// however many statuses the device has in it, writes each page once, and syncs once. Nothing of it
-/// is stored twice after a crash. Twice as many would take 12 MiB more of memory.
-const BATCH_EVENTS_MAX: usize = 8000;
+/// however many statuses the device has in it, and syncs once. Nothing of it is stored twice after
+/// a crash.
+const BATCH_EVENTS_MAX: usize = 4000;
 
 /// A transaction costs its syncs, a message to each thread, and a row of `device_row` for each device in
 /// it: where many events come, they go together. A row is seen so much later at most.
 const TRANSACTION_INTERVAL: Duration = Duration::from_millis(200);
-
-/// In a flood each event costs the less the more go together. A row is seen so much later at most.
-const FLOOD_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What both can do.
 pub(super) const CAPABILITIES: Capabilities = Capabilities {
@@ -23,6 +20,5 @@ pub(super) const CAPABILITIES: Capabilities = Capabilities {
     keeps_cursor: true,
     rate: None,
     attempt_interval: TRANSACTION_INTERVAL,
-    flood_interval: FLOOD_INTERVAL,
     idle_interval: Duration::from_secs(30),
 };

@@ -64,11 +64,8 @@ const CHECKPOINT_PAGES: u32 = 8192;
 const WAL_KEPT_BYTES: u64 = CHECKPOINT_PAGES as u64 * 4096;
 /// A WAL that is as large is one that a reader keeps from beginning again.
 const WAL_GROWN_BYTES: u64 = 2 * WAL_KEPT_BYTES;
-/// Holds those pages for some thousand devices, and all that a full batch changes: SQLite would
-/// write a page early that it has no room for, and once more with the commit. Each event changes two
-/// pages of its own device. With 16 MiB and a thousand devices an event cost 3.6 writes and 1.9
-/// reads, with 32 MiB 3.1 and 0.8.
-const CACHE_KIB: u32 = 32 * 1024;
+/// Holds those pages for some thousand devices.
+const CACHE_KIB: u32 = 16 * 1024;
 /// How long another program may hold the file before the batch is tried again later.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Closing checkpoints the WAL; a slow disk may leave that to the next start.
