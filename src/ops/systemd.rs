@@ -22,8 +22,8 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 /// after.
 const START_MORE: Duration = Duration::from_secs(30);
 
-/// The source's loop turns every 5 s at least: four turns are missing.
-const SOURCE_TURN_MAX: Duration = Duration::from_secs(20);
+/// The source's loop turns every 8 s at least: three turns are missing.
+const SOURCE_TURN_MAX: Duration = Duration::from_secs(24);
 
 /// A line of `systemctl status`: more of it helps nobody.
 const STATUS_CHARS_MAX: usize = 240;

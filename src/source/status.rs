@@ -22,8 +22,9 @@ use crate::bilingual::Bilingual;
 use crate::latency::Latency;
 use crate::model::Coverage;
 
-/// The source's loop turns at least so often, whatever it waits for.
-pub(super) const TURN: Duration = Duration::from_secs(5);
+/// The source's loop turns at least so often, whatever it waits for. By default our heart-beats go
+/// out more often: an idle link does not wake for this.
+pub(super) const TURN: Duration = Duration::from_secs(8);
 
 /// Where the link stands. `Connected` alone delivers nothing: only the later ones count as ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
