@@ -1,6 +1,6 @@
 //! The columns of each kind of event. These lists make the JSON, the names in templates and `when`,
 //! and docs/columns.md; the views of both SQL histories have them. A new column is a line here;
-//! ARCHITECTURE.md says what else it needs. It does not know how any of them writes a value.
+//! CONTRIBUTING.md says what else it needs. It does not know how any of them writes a value.
 
 use jiff::Timestamp;
 use serde::ser::{Serialize, SerializeMap, Serializer};

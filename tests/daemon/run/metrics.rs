@@ -224,7 +224,7 @@ fn each_alert_is_tested_and_says_what_to_do() {
         .filter_map(|line| line.trim().strip_prefix("- alert: "))
         .collect();
     assert!(alerts.len() > 15, "{alerts:?}");
-    let table = read("metrics.md");
+    let table = read("operations.md");
     for alert in alerts {
         assert!(table.contains(&format!("| `{alert}` | ")), "{alert}");
         let name = format!("alertname: {alert}\n");
