@@ -6,11 +6,11 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use tracing::warn;
 
-use super::BUSY_TIMEOUT;
+use super::connect::changing;
 
 /// A step is to take no longer; a row may be large.
 const STEP_MAX: Duration = Duration::from_millis(40);
@@ -58,12 +58,7 @@ const DAYS: &str = "sum((certain_us % 1000003) * (device_key * 31 + state_key) %
 
 /// Fills an empty file with what a history has at one moment; the caller syncs it.
 pub(super) async fn copy(history: &Path, to: &str) -> Result<(), sqlx::Error> {
-    let connection = SqliteConnectOptions::new()
-        .filename(history)
-        .busy_timeout(BUSY_TIMEOUT)
-        .disable_statement_logging()
-        .connect()
-        .await?;
+    let connection = changing(history).connect().await?;
     let mut copying = Copying {
         connection,
         rows: ROWS,
@@ -344,6 +339,8 @@ impl Pause {
 
 #[cfg(test)]
 mod tests {
+    use sqlx::sqlite::SqliteConnectOptions;
+
     use super::*;
 
     /// A history with rows of two devices.
