@@ -107,15 +107,13 @@ pub(super) async fn fill(
     let stored = recorder.maybe_covered(&rows.coverage);
     let stored = look_up::covered(transaction, stored).await?;
     let covered = recorder.cover(&rows.coverage, stored);
-    let mut stored_rows = covered.rows.len();
-    cover(transaction, recorder, covered).await?;
+    cover(transaction, recorder, &covered).await?;
     let wanted = recorder.prepare(&rows.statuses);
     let found = look_up::found(transaction, wanted).await?;
     let recording = recorder.record(&rows.statuses, found, batch.reason);
-    stored_rows += recording.events.len();
-    let too_old = recording.too_old;
-    if too_old > 0 {
-        let statuses = too_old;
+    let stored = RowsStored::of(batch.events, &covered, &recording);
+    let statuses = stored.too_old;
+    if statuses > 0 {
         warn!(
             sink,
             statuses, "statuses older than the retention have got no row"
@@ -134,11 +132,7 @@ pub(super) async fn fill(
     .bind(batch.through.0)
     .execute(transaction)
     .await?;
-    Ok(RowsStored {
-        rows: stored_rows,
-        too_old,
-        events: batch.events.len(),
-    })
+    Ok(stored)
 }
 
 /// One transaction at a time writes. Where another daemon has written since, the recorder begins
@@ -189,19 +183,19 @@ pub(super) async fn set_zone(
 async fn cover(
     connection: &mut PgConnection,
     recorder: &mut Recorder,
-    covered: Covered,
+    covered: &Covered,
 ) -> Result<(), sqlx::Error> {
     insert(connection, &tables::COVERAGE, &covered.rows).await?;
-    for (event_id, until) in covered.ends {
+    for (event_id, until) in &covered.ends {
         query("UPDATE coverage SET gap_until = $1::timestamptz WHERE event_id = $2")
-            .bind(text_time(until))
+            .bind(text_time(*until))
             .bind(event_id)
             .execute(&mut *connection)
             .await?;
     }
-    for topic in covered.topics {
-        let rows = look_up::heard(connection, &topic).await?;
-        for (event_id, begins) in recorder.cover_again(&topic, rows) {
+    for topic in &covered.topics {
+        let rows = look_up::heard(connection, topic).await?;
+        for (event_id, begins) in recorder.cover_again(topic, rows) {
             query(
                 "UPDATE coverage SET begins_gap = $1, gap_until = $2::timestamptz \
                  WHERE event_id = $3",
