@@ -6,6 +6,7 @@ mod asked;
 mod backup;
 mod bad_input;
 mod bodies;
+mod by_hand;
 mod coverage;
 mod events;
 mod grafana;

@@ -44,6 +44,8 @@ pub(super) struct Base {
     pub(super) last: Keys,
     /// The devices with smaller keys are counted in `state_daily_row`.
     pub(super) recounted_below: i64,
+    /// Of the devices that were held: somebody has deleted their rows, and not what belongs to them.
+    pub(super) robbed: HashSet<i64>,
 }
 
 /// The keys that were given last.
@@ -218,8 +220,12 @@ impl Recorder {
 
     /// What it knew may be wrong.
     pub(super) fn forget(&mut self) {
-        self.version = None;
         self.devices.clear();
+        self.forget_others();
+    }
+
+    fn forget_others(&mut self) {
+        self.version = None;
         self.words.clear();
         self.payloads.clear();
         self.heard.clear();
@@ -241,9 +247,15 @@ impl Recorder {
         self.version = Some(version);
     }
 
-    /// Begins with what the history has.
+    /// The keys of the devices that it has in memory.
+    pub(super) fn held(&self) -> Vec<i64> {
+        self.devices.keys()
+    }
+
+    /// Begins with what the history has, and with the devices that it ought to have.
     pub(super) fn load(&mut self, version: i64, base: Base) {
-        self.forget();
+        self.devices.keep(&base.robbed);
+        self.forget_others();
         self.journals = base
             .journals
             .into_iter()

@@ -22,8 +22,8 @@ fn as_text(time: &str) -> String {
     format!("to_char({time} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")
 }
 
-/// What every batch asks for.
-pub(super) async fn base(connection: &mut PgConnection) -> Result<Base, sqlx::Error> {
+/// What every batch asks for; `held`: the devices that were known.
+pub(super) async fn base(connection: &mut PgConnection, held: &[i64]) -> Result<Base, sqlx::Error> {
     let journals = query_as(
         "SELECT j.journal_key::bigint, j.journal, greatest( \
              coalesce((SELECT max(e.position) FROM event AS e WHERE e.journal_key = j.journal_key), 0), \
@@ -41,7 +41,8 @@ pub(super) async fn base(connection: &mut PgConnection) -> Result<Base, sqlx::Er
         .await?;
     let (sequence, device, state, profile, payload) = query_as(
         "SELECT greatest((SELECT max(sequence) FROM event), (SELECT max(sequence) FROM device_row), 0), \
-         (SELECT coalesce(max(device_key), 0)::bigint FROM device_row), \
+         greatest((SELECT max(device_key) FROM device_row), (SELECT max(device_key) FROM event), \
+             (SELECT max(device_key) FROM state_interval_row), 0)::bigint, \
          (SELECT coalesce(max(state_key), 0)::bigint FROM state), \
          (SELECT coalesce(max(profile_key), 0)::bigint FROM profile), \
          (SELECT coalesce(max(payload_key), 0)::bigint FROM payload)",
@@ -66,7 +67,21 @@ pub(super) async fn base(connection: &mut PgConnection) -> Result<Base, sqlx::Er
         recounted_below: recounted
             .and_then(|text| text.parse().ok())
             .unwrap_or(i64::MAX),
+        robbed: robbed(connection, held).await?,
     })
+}
+
+/// The devices of these that have lost their rows by hand: who forgets a device leaves nothing of it.
+async fn robbed(connection: &mut PgConnection, held: &[i64]) -> Result<HashSet<i64>, sqlx::Error> {
+    if held.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let sql = "SELECT h.device_key FROM unnest($1::bigint[]) AS h (device_key) \
+        WHERE NOT EXISTS (SELECT FROM device_row AS d WHERE d.device_key = h.device_key) \
+        AND (EXISTS (SELECT FROM event AS e WHERE e.device_key = h.device_key) \
+            OR EXISTS (SELECT FROM state_interval_row AS i WHERE i.device_key = h.device_key))";
+    let robbed: Vec<i64> = query_scalar(sql).bind(held).fetch_all(connection).await?;
+    Ok(robbed.into_iter().collect())
 }
 
 /// Which of these rows of `coverage` are there.

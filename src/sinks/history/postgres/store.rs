@@ -144,7 +144,8 @@ pub(super) async fn take_turn(
     let sql = "UPDATE bridge_writer SET turn = turn + 1 RETURNING turn";
     let turn: i64 = query_scalar(sql).fetch_one(&mut *transaction).await?;
     if !recorder.is_as_of(turn - 1) {
-        recorder.load(turn, look_up::base(transaction).await?);
+        let base = look_up::base(transaction, &recorder.held()).await?;
+        recorder.load(turn, base);
     }
     recorder.turn(turn);
     Ok(())

@@ -21,8 +21,11 @@ fn as_it_is(time: &str) -> String {
     time.to_owned()
 }
 
-/// What every batch asks for.
-pub(super) async fn base(connection: &mut SqliteConnection) -> Result<Base, sqlx::Error> {
+/// What every batch asks for; `held`: the devices that were known.
+pub(super) async fn base(
+    connection: &mut SqliteConnection,
+    held: &[i64],
+) -> Result<Base, sqlx::Error> {
     let journals = sqlx::query_as(
         "SELECT j.journal_key, j.journal, max( \
              coalesce((SELECT max(e.position) FROM event AS e WHERE e.journal_key = j.journal_key), 0), \
@@ -38,7 +41,9 @@ pub(super) async fn base(connection: &mut SqliteConnection) -> Result<Base, sqlx
     let (sequence, device, state, profile, payload) = sqlx::query_as(
         "SELECT max(coalesce((SELECT max(sequence) FROM event), 0), \
              coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'event'), 0)), \
-         (SELECT coalesce(max(device_key), 0) FROM device_row), \
+         max(coalesce((SELECT max(device_key) FROM device_row), 0), \
+             coalesce((SELECT max(device_key) FROM event), 0), \
+             coalesce((SELECT max(device_key) FROM state_interval_row), 0)), \
          (SELECT coalesce(max(state_key), 0) FROM state), \
          (SELECT coalesce(max(profile_key), 0) FROM profile), \
          (SELECT coalesce(max(payload_key), 0) FROM payload)",
@@ -63,7 +68,27 @@ pub(super) async fn base(connection: &mut SqliteConnection) -> Result<Base, sqlx
         recounted_below: recounted
             .and_then(|text| text.parse().ok())
             .unwrap_or(i64::MAX),
+        robbed: robbed(connection, held).await?,
     })
+}
+
+/// The devices of these that have lost their rows by hand: who forgets a device leaves nothing of it.
+async fn robbed(
+    connection: &mut SqliteConnection,
+    held: &[i64],
+) -> Result<HashSet<i64>, sqlx::Error> {
+    if held.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let query = "SELECT h.value FROM json_each(?) AS h \
+        WHERE NOT EXISTS (SELECT 1 FROM device_row AS d WHERE d.device_key = h.value) \
+        AND (EXISTS (SELECT 1 FROM event AS e WHERE e.device_key = h.value) \
+            OR EXISTS (SELECT 1 FROM state_interval_row AS i WHERE i.device_key = h.value))";
+    let robbed: Vec<i64> = sqlx::query_scalar(query)
+        .bind(json!(held).to_string())
+        .fetch_all(connection)
+        .await?;
+    Ok(robbed.into_iter().collect())
 }
 
 /// Which of these rows of `coverage` are there.

@@ -68,7 +68,8 @@ pub(super) async fn begin<'a>(
         .fetch_one(&mut *transaction)
         .await?;
     if !recorder.is_as_of(version) {
-        recorder.load(version, look_up::base(&mut transaction).await?);
+        let base = look_up::base(&mut transaction, &recorder.held()).await?;
+        recorder.load(version, base);
     }
     Ok(transaction)
 }
