@@ -22,6 +22,7 @@ mod postgres_around;
 mod postgres_partitions;
 mod postgres_upkeep;
 mod questions;
+mod restored;
 mod resync;
 mod scale;
 mod servers;

@@ -137,6 +137,9 @@ pub(super) struct Covered {
     pub(super) ends: Vec<(String, Timestamp)>,
     /// Topics whose gaps have to be made of all rows.
     pub(super) topics: BTreeSet<Arc<str>>,
+    /// Of the rows those that may be the first of their topic and journal, and begin a gap: what was
+    /// heard before was heard by another journal.
+    pub(super) taken_over: Vec<usize>,
 }
 
 /// The row of `coverage` that came last of a topic.
@@ -302,7 +305,8 @@ impl Recorder {
     pub(super) fn maybe_covered(&self, coverage: &[&CoverageEvent]) -> Vec<String> {
         let maybe = coverage.iter().filter(|event| {
             let journal = self.journals.get(journal_of(&event.origin));
-            journal.is_some_and(|journal| event.position.0 <= journal.through)
+            // One that has brought no status is not among them.
+            journal.is_none_or(|journal| event.position.0 <= journal.through)
         });
         maybe.map(|event| event.event_id.clone()).collect()
     }
@@ -317,12 +321,21 @@ impl Recorder {
         let mut covered = Covered::default();
         for event in coverage {
             if stored.insert(event.event_id.clone()) {
+                if !event.coverage.heard && !self.has_heard(event) {
+                    covered.taken_over.push(covered.rows.len());
+                }
                 let begins = self.heard(event, &mut covered);
                 let event = (*event).clone();
                 covered.rows.push(CoverageRow { event, begins });
             }
         }
         covered
+    }
+
+    /// Whether the newest row of its topic is of its journal.
+    fn has_heard(&self, event: &CoverageEvent) -> bool {
+        let last = self.heard.get(&event.topic);
+        last.is_some_and(|last| last.journal == journal_of(&event.origin))
     }
 
     fn heard(&mut self, event: &CoverageEvent, covered: &mut Covered) -> Begins {

@@ -2,14 +2,16 @@
 
 use std::collections::HashSet;
 
+use jiff::Timestamp;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use super::insert::text_time;
 use super::session::{query_as, query_scalar};
-use crate::sinks::history::device::{Device, DeviceId, DeviceText, select, state};
+use crate::model::CoverageEvent;
+use crate::sinks::history::device::{Device, DeviceId, DeviceText, select, state, time};
 use crate::sinks::history::gaps::{Begins, GAPS_MAX, Heard};
-use crate::sinks::history::recorder::{Base, Found, Kept, Keys, Wanted};
+use crate::sinks::history::recorder::{Base, Found, Kept, Keys, Wanted, journal_of};
 use crate::sinks::history::stored::{
     HeardText, KeptText, PieceText, gap, select_heard, select_kept, select_pieces,
 };
@@ -108,6 +110,30 @@ pub(super) async fn heard(
         .fetch_all(connection)
         .await?;
     Ok(rows.into_iter().filter_map(HeardText::heard).collect())
+}
+
+/// Where the journal of this event has said nothing of its topic before: up to when another one has,
+/// or has brought a status by it.
+pub(super) async fn heard_elsewhere(
+    connection: &mut PgConnection,
+    event: &CoverageEvent,
+) -> Result<Option<Timestamp>, sqlx::Error> {
+    let sql = format!(
+        "SELECT {} FROM ( \
+             SELECT max(at) AS at FROM coverage WHERE topic = $1 AND at <= $2::timestamptz \
+             UNION ALL SELECT max(d.last_seen) FROM topic AS t \
+             JOIN device_row AS d ON d.topic_key = t.topic_key \
+             WHERE t.topic = $1 AND d.last_seen <= $2::timestamptz) AS heard \
+         WHERE NOT EXISTS (SELECT FROM coverage WHERE topic = $1 AND origin LIKE $3 || '-%')",
+        as_text("max(at)")
+    );
+    let until: Option<String> = query_scalar(AssertSqlSafe(sql))
+        .bind(event.topic.to_string())
+        .bind(storable(Some(event.received_at)).map(text_time))
+        .bind(journal_of(&event.origin).to_owned())
+        .fetch_one(connection)
+        .await?;
+    Ok(until.as_deref().and_then(time))
 }
 
 /// What a batch wants.
@@ -209,7 +235,7 @@ async fn payloads(
 pub(super) async fn unswept(
     connection: &mut PgConnection,
     after: i64,
-    until: jiff::Timestamp,
+    until: Timestamp,
     limit: u32,
 ) -> Result<Vec<Device>, sqlx::Error> {
     let sql = format!(
@@ -257,7 +283,7 @@ pub(super) struct Part {
 pub(super) async fn part(
     connection: &mut PgConnection,
     device: i64,
-    late: jiff::Timestamp,
+    late: Timestamp,
 ) -> Result<Part, sqlx::Error> {
     let sql = format!(
         "SELECT {} FROM event WHERE device_key = $1 \

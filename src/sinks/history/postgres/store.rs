@@ -106,7 +106,8 @@ pub(super) async fn fill(
     let rows = Rows::of(batch.events);
     let stored = recorder.maybe_covered(&rows.coverage);
     let stored = look_up::covered(transaction, stored).await?;
-    let covered = recorder.cover(&rows.coverage, stored);
+    let mut covered = recorder.cover(&rows.coverage, stored);
+    take_over(transaction, &mut covered).await?;
     cover(transaction, recorder, &covered).await?;
     let wanted = recorder.prepare(&rows.statuses);
     let found = look_up::found(transaction, wanted).await?;
@@ -179,6 +180,21 @@ pub(super) async fn set_zone(
     .execute(transaction)
     .await
     .map(drop)
+}
+
+/// What a restored journal has not heard since its backup was made, the journal that it goes on for
+/// may have: then the gap begins where that one ends.
+async fn take_over(
+    connection: &mut PgConnection,
+    covered: &mut Covered,
+) -> Result<(), sqlx::Error> {
+    for index in &covered.taken_over {
+        let event = &mut covered.rows[*index].event;
+        if let Some(until) = look_up::heard_elsewhere(connection, event).await? {
+            event.coverage.at = event.coverage.at.max(until);
+        }
+    }
+    Ok(())
 }
 
 async fn cover(

@@ -2,14 +2,16 @@
 
 use std::collections::HashSet;
 
+use jiff::Timestamp;
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteConnection;
 
 use super::insert::text_time;
-use crate::sinks::history::device::{Device, DeviceId, DeviceText, select, state};
+use crate::model::CoverageEvent;
+use crate::sinks::history::device::{Device, DeviceId, DeviceText, select, state, time};
 use crate::sinks::history::gaps::{Begins, GAPS_MAX, Heard};
-use crate::sinks::history::recorder::{Base, Found, Kept, Keys, Wanted};
+use crate::sinks::history::recorder::{Base, Found, Kept, Keys, Wanted, journal_of};
 use crate::sinks::history::stored::{
     HeardText, KeptText, PieceText, gap, select_heard, select_kept, select_pieces,
 };
@@ -120,6 +122,27 @@ pub(super) async fn heard(
     Ok(rows.into_iter().filter_map(HeardText::heard).collect())
 }
 
+/// Where the journal of this event has said nothing of its topic before: up to when another one has,
+/// or has brought a status by it.
+pub(super) async fn heard_elsewhere(
+    connection: &mut SqliteConnection,
+    event: &CoverageEvent,
+) -> Result<Option<Timestamp>, sqlx::Error> {
+    let query = "SELECT max(at) FROM ( \
+             SELECT max(at) AS at FROM coverage WHERE topic = ?1 AND at <= ?2 \
+             UNION ALL SELECT max(d.last_seen) FROM topic AS t \
+             JOIN device_row AS d ON d.topic_key = t.topic_key \
+             WHERE t.topic = ?1 AND d.last_seen <= ?2) \
+         WHERE NOT EXISTS (SELECT 1 FROM coverage WHERE topic = ?1 AND origin LIKE ?3 || '-%')";
+    let until: Option<String> = sqlx::query_scalar(query)
+        .bind(event.topic.to_string())
+        .bind(text_time(event.received_at))
+        .bind(journal_of(&event.origin).to_owned())
+        .fetch_one(connection)
+        .await?;
+    Ok(until.as_deref().and_then(time))
+}
+
 /// What a batch wants.
 pub(super) async fn found(
     connection: &mut SqliteConnection,
@@ -212,7 +235,7 @@ fn hex(digest: &Digest) -> String {
 pub(super) async fn unswept(
     connection: &mut SqliteConnection,
     after: i64,
-    until: jiff::Timestamp,
+    until: Timestamp,
     limit: u32,
 ) -> Result<Vec<Device>, sqlx::Error> {
     let query = format!(
@@ -259,7 +282,7 @@ pub(super) struct Part {
 pub(super) async fn part(
     connection: &mut SqliteConnection,
     device: i64,
-    late: jiff::Timestamp,
+    late: Timestamp,
 ) -> Result<Part, sqlx::Error> {
     let begins: Option<String> = sqlx::query_scalar(
         "SELECT max(coalesce(placed_at, received_at)) FROM event \
