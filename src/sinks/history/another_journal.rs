@@ -11,8 +11,9 @@ pub(super) fn warn_of_another_journal(sink: &str, journal: Uuid, other: Option<S
             sink,
             journal = %journal.simple(),
             other,
-            "the history was written from another journal: this one begins at its oldest entry; what the other still \
-             held for this sink is not there: where that one was moved, stop and bring it back"
+            "the history was written from another journal: this one begins at its oldest entry. After \
+             `journal restore` that is as it should be. Else what the other one held for this sink is \
+             not there: where it was moved, stop and bring it back"
         );
     }
 }

@@ -1,6 +1,7 @@
 //! The devices that a history holds in memory, and which of them are not as its tables have them. A
 //! status finds its device without a copy of any text.
 
+use std::collections::HashSet;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
@@ -43,6 +44,27 @@ impl Devices {
     pub(super) fn clear(&mut self) {
         self.held.clear();
         self.changed.clear();
+    }
+
+    /// The keys of those that it holds.
+    pub(super) fn keys(&self) -> Vec<i64> {
+        let held = self.held.iter();
+        held.map(|(_, known)| known.device.key).collect()
+    }
+
+    /// From now on it holds these alone, and the tables do not have them.
+    pub(super) fn keep(&mut self, keys: &HashSet<i64>) {
+        let held = self.held.iter().map(|(_, known)| &known.device);
+        let kept: Vec<Device> = held
+            .filter(|device| keys.contains(&device.key))
+            .cloned()
+            .collect();
+        self.clear();
+        for device in kept {
+            let id = Arc::clone(&device.id);
+            self.hold(device);
+            self.change_id(&id);
+        }
     }
 
     /// A device as the tables have it.

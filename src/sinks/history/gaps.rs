@@ -1,6 +1,10 @@
 //! Since when each topic was not heard, as far as the timelines of its devices ask; and the gaps
 //! that rows of `coverage` make. The order is the journal's, whatever the clock did.
+//!
+//! Where several begin at one moment, which of them is met depends on what they say, not on which
+//! came first.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -26,7 +30,7 @@ impl Gaps {
     /// A gap began.
     pub(super) fn add(&mut self, topic: &str, gap: Gap) {
         let gaps = self.0.entry(topic.into()).or_default();
-        let index = gaps.partition_point(|known| known.since <= gap.since);
+        let index = gaps.partition_point(|known| order(known) <= order(&gap));
         gaps.insert(index, gap);
         if gaps.len() > GAPS_MAX as usize {
             gaps.remove(0);
@@ -35,9 +39,13 @@ impl Gaps {
 
     /// All gaps of a topic.
     pub(super) fn replace(&mut self, topic: &str, mut gaps: Vec<Gap>) {
-        gaps.sort_by_key(|gap| gap.since);
+        gaps.sort_by(|a, b| order(a).cmp(&order(b)));
         self.0.insert(topic.into(), gaps);
     }
+}
+
+fn order(gap: &Gap) -> (Timestamp, &str) {
+    (gap.since, &gap.cause)
 }
 
 /// A row of `coverage`, as far as gaps are made of it.
@@ -60,8 +68,9 @@ pub(super) struct Begins {
 
 /// Of each row of one topic whether it begins a gap: it was heard before, in its journal. The gap
 /// ends with the next row that is heard; one that is open at the end of a journal ends with the
-/// first that another journal has from then on. The rows are in order: those of a journal
-/// together, by their positions.
+/// first that another journal has from then on. Of the gaps that several journals have from one
+/// moment on it is the longest that stays. The rows are in order: those of a journal together, by
+/// their positions.
 pub(super) fn gaps_of(rows: &[Heard]) -> Vec<Begins> {
     let begins = |index: usize| {
         let row = &rows[index];
@@ -87,7 +96,37 @@ pub(super) fn gaps_of(rows: &[Heard]) -> Vec<Begins> {
             until: next.map(|next| next.at).or_else(elsewhere),
         }
     };
-    (0..rows.len()).map(begins).collect()
+    let mut begins: Vec<Begins> = (0..rows.len()).map(begins).collect();
+    for index in doubled(rows, &begins) {
+        begins[index] = Begins::default();
+    }
+    begins
+}
+
+/// The gaps that another journal has from the same moment on, and as long or longer: after a restore
+/// one outage is told of by the journal that was lost, and by the one that goes on.
+fn doubled(rows: &[Heard], begins: &[Begins]) -> Vec<usize> {
+    let mut longest: HashMap<Timestamp, usize> = HashMap::new();
+    let mut doubled = Vec::new();
+    // One that lasts is the longest. The one that goes on has not heard what it says has ceased.
+    let length = |index: usize| {
+        let row: &Heard = &rows[index];
+        let goes_on = index == 0 || rows[index - 1].journal != row.journal;
+        let until = begins[index].until.unwrap_or(Timestamp::MAX);
+        (until, !goes_on, Reverse((&*row.cause, &*row.journal)))
+    };
+    for index in (0..rows.len()).filter(|index| begins[*index].gap) {
+        let other = longest.entry(rows[index].at).or_insert(index);
+        if rows[*other].journal == rows[index].journal {
+            continue;
+        }
+        let shorter = match length(index) > length(*other) {
+            true => std::mem::replace(other, index),
+            false => index,
+        };
+        doubled.push(shorter);
+    }
+    doubled
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::recorder::{Covered, Recording};
 use crate::model::{CoverageEvent, Event, StatusEvent};
 
 /// What one transaction stores, each in the batch's order.
@@ -39,6 +40,15 @@ pub(super) struct RowsStored {
 }
 
 impl RowsStored {
+    /// What a transaction makes of a batch, before it writes that.
+    pub(super) fn of(events: &[Event], covered: &Covered, recording: &Recording) -> RowsStored {
+        RowsStored {
+            rows: covered.rows.len() + recording.events.len(),
+            too_old: recording.too_old,
+            events: events.len(),
+        }
+    }
+
     /// What a proof of delivery says.
     pub(super) fn text(&self) -> String {
         let mut text = match self.rows {

@@ -6,6 +6,7 @@
 //! costs one fsync per batch.
 
 mod backup;
+mod connect;
 mod file;
 mod insert;
 mod look_up;
@@ -27,14 +28,13 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::sqlite::{
-    SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous,
-};
+use sqlx::sqlite::SqliteConnection;
 use sqlx::{ConnectOptions, Connection};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use uuid::Uuid;
 
+use self::connect::{WAL_KEPT_BYTES, storing};
 use self::file::{Lost, Seen, is_whole, move_away, prepare};
 use self::insert::text_time;
 pub(super) use self::operator::SqliteOperator;
@@ -57,17 +57,8 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| Migrator {
     ..sqlx::migrate!("migrations/history_sqlite")
 });
 
-/// Pages in the WAL from which a commit also checkpoints, 32 MiB. Most batches change the same
-/// pages of the indexes, which are so written once for many batches.
-const CHECKPOINT_PAGES: u32 = 8192;
-/// What the WAL is cut back to after a long reader made it grow: a checkpoint's worth.
-const WAL_KEPT_BYTES: u64 = CHECKPOINT_PAGES as u64 * 4096;
 /// A WAL that is as large is one that a reader keeps from beginning again.
 const WAL_GROWN_BYTES: u64 = 2 * WAL_KEPT_BYTES;
-/// Holds those pages for some thousand devices.
-const CACHE_KIB: u32 = 16 * 1024;
-/// How long another program may hold the file before the batch is tried again later.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Closing checkpoints the WAL; a slow disk may leave that to the next start.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -329,19 +320,7 @@ impl SqliteHistory {
         journal: Uuid,
     ) -> Result<(SqliteConnection, Option<Position>), sqlx::Error> {
         prepare(&self.settings.path, self.settings.mode).map_err(sqlx::Error::Io)?;
-        let mut connection = SqliteConnectOptions::new()
-            .filename(&self.settings.path)
-            .auto_vacuum(SqliteAutoVacuum::Incremental)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(BUSY_TIMEOUT)
-            .pragma("cache_size", format!("-{CACHE_KIB}"))
-            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string())
-            .pragma("journal_size_limit", WAL_KEPT_BYTES.to_string())
-            .pragma("temp_store", "MEMORY")
-            .disable_statement_logging()
-            .connect()
-            .await?;
+        let mut connection = storing(&self.settings.path).connect().await?;
         probe::applied(&mut connection).await?;
         MIGRATIONS
             .run_direct(None, &mut connection, false)

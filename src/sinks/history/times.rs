@@ -94,6 +94,11 @@ impl TimeTexts {
     }
 }
 
+/// Whole microseconds, as the tables have them.
+pub(super) fn whole(time: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,14 +2,16 @@
 
 use std::collections::HashSet;
 
+use jiff::Timestamp;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use super::insert::text_time;
 use super::session::{query_as, query_scalar};
-use crate::sinks::history::device::{Device, DeviceId, DeviceText, select, state};
+use crate::model::CoverageEvent;
+use crate::sinks::history::device::{Device, DeviceId, DeviceText, select, state, time};
 use crate::sinks::history::gaps::{Begins, GAPS_MAX, Heard};
-use crate::sinks::history::recorder::{Base, Found, Kept, Keys, Wanted};
+use crate::sinks::history::recorder::{Base, Found, Kept, Keys, Wanted, journal_of};
 use crate::sinks::history::stored::{
     HeardText, KeptText, PieceText, gap, select_heard, select_kept, select_pieces,
 };
@@ -22,8 +24,8 @@ fn as_text(time: &str) -> String {
     format!("to_char({time} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")
 }
 
-/// What every batch asks for.
-pub(super) async fn base(connection: &mut PgConnection) -> Result<Base, sqlx::Error> {
+/// What every batch asks for; `held`: the devices that were known.
+pub(super) async fn base(connection: &mut PgConnection, held: &[i64]) -> Result<Base, sqlx::Error> {
     let journals = query_as(
         "SELECT j.journal_key::bigint, j.journal, greatest( \
              coalesce((SELECT max(e.position) FROM event AS e WHERE e.journal_key = j.journal_key), 0), \
@@ -41,7 +43,8 @@ pub(super) async fn base(connection: &mut PgConnection) -> Result<Base, sqlx::Er
         .await?;
     let (sequence, device, state, profile, payload) = query_as(
         "SELECT greatest((SELECT max(sequence) FROM event), (SELECT max(sequence) FROM device_row), 0), \
-         (SELECT coalesce(max(device_key), 0)::bigint FROM device_row), \
+         greatest((SELECT max(device_key) FROM device_row), (SELECT max(device_key) FROM event), \
+             (SELECT max(device_key) FROM state_interval_row), 0)::bigint, \
          (SELECT coalesce(max(state_key), 0)::bigint FROM state), \
          (SELECT coalesce(max(profile_key), 0)::bigint FROM profile), \
          (SELECT coalesce(max(payload_key), 0)::bigint FROM payload)",
@@ -66,7 +69,21 @@ pub(super) async fn base(connection: &mut PgConnection) -> Result<Base, sqlx::Er
         recounted_below: recounted
             .and_then(|text| text.parse().ok())
             .unwrap_or(i64::MAX),
+        robbed: robbed(connection, held).await?,
     })
+}
+
+/// The devices of these that have lost their rows by hand: who forgets a device leaves nothing of it.
+async fn robbed(connection: &mut PgConnection, held: &[i64]) -> Result<HashSet<i64>, sqlx::Error> {
+    if held.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let sql = "SELECT h.device_key FROM unnest($1::bigint[]) AS h (device_key) \
+        WHERE NOT EXISTS (SELECT FROM device_row AS d WHERE d.device_key = h.device_key) \
+        AND (EXISTS (SELECT FROM event AS e WHERE e.device_key = h.device_key) \
+            OR EXISTS (SELECT FROM state_interval_row AS i WHERE i.device_key = h.device_key))";
+    let robbed: Vec<i64> = query_scalar(sql).bind(held).fetch_all(connection).await?;
+    Ok(robbed.into_iter().collect())
 }
 
 /// Which of these rows of `coverage` are there.
@@ -93,6 +110,30 @@ pub(super) async fn heard(
         .fetch_all(connection)
         .await?;
     Ok(rows.into_iter().filter_map(HeardText::heard).collect())
+}
+
+/// Where the journal of this event has said nothing of its topic before: up to when another one has,
+/// or has brought a status by it.
+pub(super) async fn heard_elsewhere(
+    connection: &mut PgConnection,
+    event: &CoverageEvent,
+) -> Result<Option<Timestamp>, sqlx::Error> {
+    let sql = format!(
+        "SELECT {} FROM ( \
+             SELECT max(at) AS at FROM coverage WHERE topic = $1 AND at <= $2::timestamptz \
+             UNION ALL SELECT max(d.last_seen) FROM topic AS t \
+             JOIN device_row AS d ON d.topic_key = t.topic_key \
+             WHERE t.topic = $1 AND d.last_seen <= $2::timestamptz) AS heard \
+         WHERE NOT EXISTS (SELECT FROM coverage WHERE topic = $1 AND origin LIKE $3 || '-%')",
+        as_text("max(at)")
+    );
+    let until: Option<String> = query_scalar(AssertSqlSafe(sql))
+        .bind(event.topic.to_string())
+        .bind(storable(Some(event.received_at)).map(text_time))
+        .bind(journal_of(&event.origin).to_owned())
+        .fetch_one(connection)
+        .await?;
+    Ok(until.as_deref().and_then(time))
 }
 
 /// What a batch wants.
@@ -194,7 +235,7 @@ async fn payloads(
 pub(super) async fn unswept(
     connection: &mut PgConnection,
     after: i64,
-    until: jiff::Timestamp,
+    until: Timestamp,
     limit: u32,
 ) -> Result<Vec<Device>, sqlx::Error> {
     let sql = format!(
@@ -242,7 +283,7 @@ pub(super) struct Part {
 pub(super) async fn part(
     connection: &mut PgConnection,
     device: i64,
-    late: jiff::Timestamp,
+    late: Timestamp,
 ) -> Result<Part, sqlx::Error> {
     let sql = format!(
         "SELECT {} FROM event WHERE device_key = $1 \

@@ -106,16 +106,15 @@ pub(super) async fn fill(
     let rows = Rows::of(batch.events);
     let stored = recorder.maybe_covered(&rows.coverage);
     let stored = look_up::covered(transaction, stored).await?;
-    let covered = recorder.cover(&rows.coverage, stored);
-    let mut stored_rows = covered.rows.len();
-    cover(transaction, recorder, covered).await?;
+    let mut covered = recorder.cover(&rows.coverage, stored);
+    take_over(transaction, &mut covered).await?;
+    cover(transaction, recorder, &covered).await?;
     let wanted = recorder.prepare(&rows.statuses);
     let found = look_up::found(transaction, wanted).await?;
     let recording = recorder.record(&rows.statuses, found, batch.reason);
-    stored_rows += recording.events.len();
-    let too_old = recording.too_old;
-    if too_old > 0 {
-        let statuses = too_old;
+    let stored = RowsStored::of(batch.events, &covered, &recording);
+    let statuses = stored.too_old;
+    if statuses > 0 {
         warn!(
             sink,
             statuses, "statuses older than the retention have got no row"
@@ -134,11 +133,7 @@ pub(super) async fn fill(
     .bind(batch.through.0)
     .execute(transaction)
     .await?;
-    Ok(RowsStored {
-        rows: stored_rows,
-        too_old,
-        events: batch.events.len(),
-    })
+    Ok(stored)
 }
 
 /// One transaction at a time writes. Where another daemon has written since, the recorder begins
@@ -150,7 +145,8 @@ pub(super) async fn take_turn(
     let sql = "UPDATE bridge_writer SET turn = turn + 1 RETURNING turn";
     let turn: i64 = query_scalar(sql).fetch_one(&mut *transaction).await?;
     if !recorder.is_as_of(turn - 1) {
-        recorder.load(turn, look_up::base(transaction).await?);
+        let base = look_up::base(transaction, &recorder.held()).await?;
+        recorder.load(turn, base);
     }
     recorder.turn(turn);
     Ok(())
@@ -186,22 +182,37 @@ pub(super) async fn set_zone(
     .map(drop)
 }
 
+/// What a restored journal has not heard since its backup was made, the journal that it goes on for
+/// may have: then the gap begins where that one ends.
+async fn take_over(
+    connection: &mut PgConnection,
+    covered: &mut Covered,
+) -> Result<(), sqlx::Error> {
+    for index in &covered.taken_over {
+        let event = &mut covered.rows[*index].event;
+        if let Some(until) = look_up::heard_elsewhere(connection, event).await? {
+            event.coverage.at = event.coverage.at.max(until);
+        }
+    }
+    Ok(())
+}
+
 async fn cover(
     connection: &mut PgConnection,
     recorder: &mut Recorder,
-    covered: Covered,
+    covered: &Covered,
 ) -> Result<(), sqlx::Error> {
     insert(connection, &tables::COVERAGE, &covered.rows).await?;
-    for (event_id, until) in covered.ends {
+    for (event_id, until) in &covered.ends {
         query("UPDATE coverage SET gap_until = $1::timestamptz WHERE event_id = $2")
-            .bind(text_time(until))
+            .bind(text_time(*until))
             .bind(event_id)
             .execute(&mut *connection)
             .await?;
     }
-    for topic in covered.topics {
-        let rows = look_up::heard(connection, &topic).await?;
-        for (event_id, begins) in recorder.cover_again(&topic, rows) {
+    for topic in &covered.topics {
+        let rows = look_up::heard(connection, topic).await?;
+        for (event_id, begins) in recorder.cover_again(topic, rows) {
             query(
                 "UPDATE coverage SET begins_gap = $1, gap_until = $2::timestamptz \
                  WHERE event_id = $3",

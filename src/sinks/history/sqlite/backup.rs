@@ -2,99 +2,49 @@
 //! tables are copied in steps of some ten milliseconds, with pauses: whoever reads keeps SQLite from
 //! beginning the `-wal` again, so no step may last as long as the copy does. One short transaction
 //! at the end copies what is small, and what has changed since.
+//!
+//! - `attached`: the connection; `growing`: the large tables, in steps
+
+mod attached;
+mod growing;
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use tracing::warn;
 
-use super::BUSY_TIMEOUT;
+use self::attached::Attached;
+use self::growing::{EVENT, GROWING, PAYLOAD, Pause, Steps};
 
-/// A step is to take no longer; a row may be large.
-const STEP_MAX: Duration = Duration::from_millis(40);
-/// Rows of a step, at first and at most.
-const ROWS: u32 = 1000;
-const ROWS_MAX: u32 = 20_000;
-/// Devices or days that are copied again in one step.
-const GROUPS: u32 = 20;
 /// Rounds over what has changed before the last one: each is shorter than the one before.
 const ROUNDS: u32 = 2;
 
-/// A table that grows with the statuses, and what orders its rows.
-struct Growing {
-    name: &'static str,
-    key: &'static [&'static str],
-}
-
-const EVENT: Growing = Growing {
-    name: "event",
-    key: &["sequence"],
-};
-const PAYLOAD: Growing = Growing {
-    name: "payload",
-    key: &["payload_key"],
-};
-const PIECE: Growing = Growing {
-    name: "state_interval_row",
-    key: &["device_key", "since", "ends_sequence"],
-};
-const DAILY: Growing = Growing {
-    name: "state_daily_row",
-    key: &["day", "device_key", "state_key"],
-};
-const GROWING: [&Growing; 4] = [&PAYLOAD, &EVENT, &PIECE, &DAILY];
-
-/// A sum over the rows of a device: it differs where any of them does.
-const PIECES: &str = "sum((us + 3 * state_key + 5 * fault_uncertain_us + 7 * ends_fault \
-     + 11 * ends_sequence + 13 * length(coalesce(cause, '')) \
-     + 17 * coalesce(CAST(strftime('%s', run_since) AS INTEGER), 0) \
-     + 19 * coalesce(CAST(strftime('%s', fault_since) AS INTEGER), 0)) % 1000000007)";
-/// The same of a day.
-const DAYS: &str = "sum((certain_us % 1000003) * (device_key * 31 + state_key) % 1000003 \
-     + (uncertain_us % 1000003) * (device_key * 37 + state_key) % 1000003 \
-     + entered * (device_key * 41 + state_key) % 1000003)";
-
 /// Fills an empty file with what a history has at one moment; the caller syncs it.
 pub(super) async fn copy(history: &Path, to: &str) -> Result<(), sqlx::Error> {
-    let connection = SqliteConnectOptions::new()
-        .filename(history)
-        .busy_timeout(BUSY_TIMEOUT)
-        .disable_statement_logging()
-        .connect()
-        .await?;
     let mut copying = Copying {
-        connection,
-        rows: ROWS,
+        attached: Attached::open(history).await?,
+        steps: Steps::new(),
     };
     let copied = copying.all(history, to).await;
     // It holds nothing that the file has not.
-    let closed = copying.connection.close().await;
+    let closed = copying.attached.close().await;
     copied.and(closed)
 }
 
 struct Copying {
-    /// To the history; the copy is attached.
-    connection: SqliteConnection,
-    /// Of the next step.
-    rows: u32,
+    attached: Attached,
+    steps: Steps,
 }
 
 impl Copying {
     async fn all(&mut self, history: &Path, to: &str) -> Result<(), sqlx::Error> {
         // Somebody's full-text search, say, has tables that only its own code may copy.
         let foreign = "SELECT count(*) FROM sqlite_schema WHERE upper(sql) LIKE 'CREATE VIRTUAL %'";
-        if self.number(foreign).await? > 0 {
+        if self.attached.number(foreign).await? > 0 {
             warn!(
                 history = %history.display(),
                 "the history has a virtual table, so it is copied in one step: its -wal grows meanwhile"
             );
-            return sqlx::query("VACUUM INTO ?")
-                .bind(to.to_owned())
-                .execute(&mut self.connection)
-                .await
-                .map(drop);
+            return self.attached.vacuum_into(to).await;
         }
         self.begin(to).await?;
         self.finish().await
@@ -102,180 +52,35 @@ impl Copying {
 
     /// In steps: most of it.
     async fn begin(&mut self, to: &str) -> Result<(), sqlx::Error> {
-        self.attach(to).await?;
-        self.make("table").await?;
+        self.attached.attach(to).await?;
+        self.attached.make("table").await?;
         // A row that was deleted, and is stored again meanwhile, takes the place of its copy.
-        self.make("unique index").await?;
+        self.attached.make("unique index").await?;
         for table in GROWING {
-            self.fill(table, Pause::AsLong).await?;
+            self.steps
+                .fill(&mut self.attached, table, Pause::AsLong)
+                .await?;
         }
-        self.make("index").await?;
+        self.attached.make("index").await?;
         for _ in 0..ROUNDS {
-            self.sum_copy().await?;
-            self.follow(Pause::AsLong).await?;
+            Steps::sum_copy(&mut self.attached).await?;
+            self.steps.follow(&mut self.attached, Pause::AsLong).await?;
         }
         // As a part of the last transaction it would hold the -wal.
-        self.sum_copy().await
+        Steps::sum_copy(&mut self.attached).await
     }
 
     /// At one moment: the rest.
     async fn finish(&mut self) -> Result<(), sqlx::Error> {
-        self.run("BEGIN").await?;
-        self.follow(Pause::None).await?;
+        self.attached.run("BEGIN").await?;
+        self.steps.follow(&mut self.attached, Pause::None).await?;
         self.copy_small_tables().await?;
         self.drop_what_is_gone().await?;
-        self.make("view").await?;
+        self.attached.make("view").await?;
         // Earlier they would act.
-        self.make("trigger").await?;
-        self.run("COMMIT").await?;
-        self.run("DETACH copy").await.map(drop)
-    }
-
-    async fn run(&mut self, sql: &str) -> Result<u64, sqlx::Error> {
-        let done = sqlx::query(AssertSqlSafe(sql))
-            .persistent(false)
-            .execute(&mut self.connection)
-            .await?;
-        Ok(done.rows_affected())
-    }
-
-    async fn texts(&mut self, sql: &str) -> Result<Vec<String>, sqlx::Error> {
-        sqlx::query_scalar(AssertSqlSafe(sql))
-            .persistent(false)
-            .fetch_all(&mut self.connection)
-            .await
-    }
-
-    async fn number(&mut self, sql: &str) -> Result<i64, sqlx::Error> {
-        sqlx::query_scalar(AssertSqlSafe(sql))
-            .persistent(false)
-            .fetch_one(&mut self.connection)
-            .await
-    }
-
-    /// A copy that is not finished is of no use: nothing of it is synced before the end.
-    async fn attach(&mut self, to: &str) -> Result<(), sqlx::Error> {
-        sqlx::query("ATTACH ? AS copy")
-            .bind(to.to_owned())
-            .execute(&mut self.connection)
-            .await?;
-        for pragma in ["page_size", "auto_vacuum", "application_id", "user_version"] {
-            let value = self.number(&format!("PRAGMA main.{pragma}")).await?;
-            self.run(&format!("PRAGMA copy.{pragma} = {value}")).await?;
-        }
-        for pragma in ["journal_mode = OFF", "synchronous = OFF"] {
-            self.texts(&format!("PRAGMA copy.{pragma}")).await?;
-        }
-        Ok(())
-    }
-
-    /// Makes what the history has of a kind, tables without their rows. SQLite keeps the words that
-    /// made it, without the name of its database.
-    async fn make(&mut self, kind: &str) -> Result<(), sqlx::Error> {
-        let made = format!("CREATE {}", kind.to_uppercase());
-        let sql = format!(
-            "SELECT sql FROM main.sqlite_schema \
-             WHERE upper(sql) LIKE '{made} %' AND name NOT LIKE 'sqlite~_%' ESCAPE '~' ORDER BY rowid"
-        );
-        for sql in self.texts(&sql).await? {
-            let name = sql[made.len()..].trim_start();
-            self.run(&format!("{made} copy.{name}")).await?;
-        }
-        Ok(())
-    }
-
-    /// Appends what a table has behind the copy's last row.
-    async fn fill(&mut self, table: &Growing, pause: Pause) -> Result<(), sqlx::Error> {
-        let (name, key) = (table.name, table.key.join(", "));
-        let quoted: Vec<String> = table.key.iter().map(|it| format!("quote({it})")).collect();
-        let quoted = quoted.join(" || ', ' || ");
-        let backwards = table.key.join(" DESC, ") + " DESC";
-        let last = format!("SELECT {quoted} FROM copy.{name} ORDER BY {backwards} LIMIT 1");
-        loop {
-            let began = Instant::now();
-            let behind = match self.texts(&last).await?.pop() {
-                Some(last) => format!("WHERE ({key}) > ({last})"),
-                None => String::new(),
-            };
-            let rows = self.rows;
-            let copied = self
-                .run(&format!(
-                    "INSERT OR REPLACE INTO copy.{name} SELECT * FROM main.{name} {behind} \
-                     ORDER BY {key} LIMIT {rows}"
-                ))
-                .await?;
-            if copied < u64::from(rows) {
-                return Ok(());
-            }
-            let took = began.elapsed();
-            self.rows = match took > STEP_MAX {
-                true => (rows / 2).max(1),
-                false => rows.saturating_mul(2).min(ROWS_MAX),
-            };
-            pause.after(took).await;
-        }
-    }
-
-    /// What the growing tables have that the copy has not, or has otherwise. The copy is summed.
-    async fn follow(&mut self, pause: Pause) -> Result<(), sqlx::Error> {
-        self.fill(&PAYLOAD, pause).await?;
-        self.fill(&EVENT, pause).await?;
-        self.copy_again(&PIECE, PIECES, pause).await?;
-        self.copy_again(&DAILY, DAYS, pause).await
-    }
-
-    /// Sums the copy's rows: nothing of the history is read for it.
-    async fn sum_copy(&mut self) -> Result<(), sqlx::Error> {
-        self.sum("copy", &PIECE, PIECES).await?;
-        self.sum("copy", &DAILY, DAYS).await
-    }
-
-    /// The sums of each device, or day, as a table of the connection.
-    async fn sum(&mut self, database: &str, table: &Growing, sum: &str) -> Result<(), sqlx::Error> {
-        let (name, group) = (table.name, table.key[0]);
-        self.run(&format!("DROP TABLE IF EXISTS temp.{database}_{name}"))
-            .await?;
-        self.run(&format!(
-            "CREATE TEMP TABLE {database}_{name} AS SELECT {group} AS it, count(*), {sum} \
-             FROM {database}.{name} GROUP BY {group}"
-        ))
-        .await
-        .map(drop)
-    }
-
-    /// Copies the devices, or days, again whose rows differ.
-    async fn copy_again(
-        &mut self,
-        table: &Growing,
-        sum: &str,
-        pause: Pause,
-    ) -> Result<(), sqlx::Error> {
-        let (name, group) = (table.name, table.key[0]);
-        self.sum("main", table, sum).await?;
-        let (here, there) = (format!("temp.main_{name}"), format!("temp.copy_{name}"));
-        self.run("DROP TABLE IF EXISTS temp.differs").await?;
-        self.run(&format!(
-            "CREATE TEMP TABLE differs AS \
-             SELECT it FROM (SELECT * FROM {here} EXCEPT SELECT * FROM {there}) \
-             UNION SELECT it FROM (SELECT * FROM {there} EXCEPT SELECT * FROM {here})"
-        ))
-        .await?;
-        let count = "SELECT count(*) FROM temp.differs";
-        while self.number(count).await? > 0 {
-            let began = Instant::now();
-            let some = format!("SELECT it FROM temp.differs ORDER BY rowid LIMIT {GROUPS}");
-            let those = format!("{group} IN ({some})");
-            self.run(&format!("DELETE FROM copy.{name} WHERE {those}"))
-                .await?;
-            self.run(&format!(
-                "INSERT INTO copy.{name} SELECT * FROM main.{name} WHERE {those}"
-            ))
-            .await?;
-            self.run(&format!("DELETE FROM temp.differs WHERE it IN ({some})"))
-                .await?;
-            pause.after(began.elapsed()).await;
-        }
-        Ok(())
+        self.attached.make("trigger").await?;
+        self.attached.run("COMMIT").await?;
+        self.attached.run("DETACH copy").await.map(drop)
     }
 
     /// All other tables: they grow with the devices, or not at all.
@@ -283,16 +88,19 @@ impl Copying {
         let tables = "SELECT name FROM main.sqlite_schema WHERE type = 'table' \
              AND upper(sql) LIKE 'CREATE TABLE %' \
              AND (name NOT LIKE 'sqlite~_%' ESCAPE '~' OR name = 'sqlite_sequence')";
-        for name in self.texts(tables).await? {
+        for name in self.attached.texts(tables).await? {
             if GROWING.iter().any(|growing| growing.name == name) {
                 continue;
             }
             let name = format!("\"{}\"", name.replace('"', "\"\""));
-            self.run(&format!("DELETE FROM copy.{name}")).await?;
-            self.run(&format!(
-                "INSERT INTO copy.{name} SELECT * FROM main.{name}"
-            ))
-            .await?;
+            self.attached
+                .run(&format!("DELETE FROM copy.{name}"))
+                .await?;
+            self.attached
+                .run(&format!(
+                    "INSERT INTO copy.{name} SELECT * FROM main.{name}"
+                ))
+                .await?;
         }
         Ok(())
     }
@@ -300,50 +108,39 @@ impl Copying {
     /// Rows that were deleted since they were copied: by the retention, or by an operator.
     async fn drop_what_is_gone(&mut self) -> Result<(), sqlx::Error> {
         // A key may be another payload's by now.
-        self.run(
-            "INSERT OR REPLACE INTO copy.payload SELECT p.* FROM main.payload AS p \
+        self.attached
+            .run(
+                "INSERT OR REPLACE INTO copy.payload SELECT p.* FROM main.payload AS p \
              JOIN copy.payload AS c ON c.payload_key = p.payload_key \
              WHERE (c.month, c.digest) <> (p.month, p.digest)",
-        )
-        .await?;
+            )
+            .await?;
         for table in [&PAYLOAD, &EVENT] {
             let (name, key) = (table.name, table.key[0]);
             let count = |database: &str| format!("SELECT count(*) FROM {database}.{name}");
-            self.run(&format!(
-                "DELETE FROM copy.{name} WHERE {key} < (SELECT min({key}) FROM main.{name})"
-            ))
-            .await?;
-            let (here, there) = (count("main"), count("copy"));
-            if self.number(&here).await? != self.number(&there).await? {
-                self.run(&format!(
-                    "DELETE FROM copy.{name} WHERE {key} NOT IN (SELECT {key} FROM main.{name})"
+            self.attached
+                .run(&format!(
+                    "DELETE FROM copy.{name} WHERE {key} < (SELECT min({key}) FROM main.{name})"
                 ))
                 .await?;
+            let (here, there) = (count("main"), count("copy"));
+            if self.attached.number(&here).await? != self.attached.number(&there).await? {
+                self.attached
+                    .run(&format!(
+                        "DELETE FROM copy.{name} WHERE {key} NOT IN (SELECT {key} FROM main.{name})"
+                    ))
+                    .await?;
             }
         }
         Ok(())
     }
 }
 
-/// Between two steps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pause {
-    /// None: they are one transaction.
-    None,
-    /// As long as the step took, for the daemon.
-    AsLong,
-}
-
-impl Pause {
-    async fn after(self, took: Duration) {
-        if self == Pause::AsLong {
-            tokio::time::sleep(took).await;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+    use sqlx::{AssertSqlSafe, ConnectOptions};
+
     use super::*;
 
     /// A history with rows of two devices.
@@ -406,15 +203,14 @@ mod tests {
         let to = folder.path().join("copy.db");
         std::fs::File::create(&to).unwrap();
         let to = to.display().to_string();
-        let connection = SqliteConnectOptions::new().filename(&path);
         let mut copying = Copying {
-            connection: connection.connect().await.unwrap(),
-            rows: 100,
+            attached: Attached::open(&path).await.unwrap(),
+            steps: Steps::beginning_with(100),
         };
         copying.begin(&to).await.unwrap();
         sqlx::raw_sql(MEANWHILE).execute(&mut daemon).await.unwrap();
         copying.finish().await.unwrap();
-        copying.connection.close().await.unwrap();
+        copying.attached.close().await.unwrap();
 
         let text = |sql: String| AssertSqlSafe(sql);
         sqlx::query("ATTACH ? AS copy")

@@ -2,14 +2,16 @@
 
 use std::collections::HashSet;
 
+use jiff::Timestamp;
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteConnection;
 
 use super::insert::text_time;
-use crate::sinks::history::device::{Device, DeviceId, DeviceText, select, state};
+use crate::model::CoverageEvent;
+use crate::sinks::history::device::{Device, DeviceId, DeviceText, select, state, time};
 use crate::sinks::history::gaps::{Begins, GAPS_MAX, Heard};
-use crate::sinks::history::recorder::{Base, Found, Kept, Keys, Wanted};
+use crate::sinks::history::recorder::{Base, Found, Kept, Keys, Wanted, journal_of};
 use crate::sinks::history::stored::{
     HeardText, KeptText, PieceText, gap, select_heard, select_kept, select_pieces,
 };
@@ -21,8 +23,11 @@ fn as_it_is(time: &str) -> String {
     time.to_owned()
 }
 
-/// What every batch asks for.
-pub(super) async fn base(connection: &mut SqliteConnection) -> Result<Base, sqlx::Error> {
+/// What every batch asks for; `held`: the devices that were known.
+pub(super) async fn base(
+    connection: &mut SqliteConnection,
+    held: &[i64],
+) -> Result<Base, sqlx::Error> {
     let journals = sqlx::query_as(
         "SELECT j.journal_key, j.journal, max( \
              coalesce((SELECT max(e.position) FROM event AS e WHERE e.journal_key = j.journal_key), 0), \
@@ -38,7 +43,9 @@ pub(super) async fn base(connection: &mut SqliteConnection) -> Result<Base, sqlx
     let (sequence, device, state, profile, payload) = sqlx::query_as(
         "SELECT max(coalesce((SELECT max(sequence) FROM event), 0), \
              coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'event'), 0)), \
-         (SELECT coalesce(max(device_key), 0) FROM device_row), \
+         max(coalesce((SELECT max(device_key) FROM device_row), 0), \
+             coalesce((SELECT max(device_key) FROM event), 0), \
+             coalesce((SELECT max(device_key) FROM state_interval_row), 0)), \
          (SELECT coalesce(max(state_key), 0) FROM state), \
          (SELECT coalesce(max(profile_key), 0) FROM profile), \
          (SELECT coalesce(max(payload_key), 0) FROM payload)",
@@ -63,7 +70,27 @@ pub(super) async fn base(connection: &mut SqliteConnection) -> Result<Base, sqlx
         recounted_below: recounted
             .and_then(|text| text.parse().ok())
             .unwrap_or(i64::MAX),
+        robbed: robbed(connection, held).await?,
     })
+}
+
+/// The devices of these that have lost their rows by hand: who forgets a device leaves nothing of it.
+async fn robbed(
+    connection: &mut SqliteConnection,
+    held: &[i64],
+) -> Result<HashSet<i64>, sqlx::Error> {
+    if held.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let query = "SELECT h.value FROM json_each(?) AS h \
+        WHERE NOT EXISTS (SELECT 1 FROM device_row AS d WHERE d.device_key = h.value) \
+        AND (EXISTS (SELECT 1 FROM event AS e WHERE e.device_key = h.value) \
+            OR EXISTS (SELECT 1 FROM state_interval_row AS i WHERE i.device_key = h.value))";
+    let robbed: Vec<i64> = sqlx::query_scalar(query)
+        .bind(json!(held).to_string())
+        .fetch_all(connection)
+        .await?;
+    Ok(robbed.into_iter().collect())
 }
 
 /// Which of these rows of `coverage` are there.
@@ -93,6 +120,27 @@ pub(super) async fn heard(
         .fetch_all(connection)
         .await?;
     Ok(rows.into_iter().filter_map(HeardText::heard).collect())
+}
+
+/// Where the journal of this event has said nothing of its topic before: up to when another one has,
+/// or has brought a status by it.
+pub(super) async fn heard_elsewhere(
+    connection: &mut SqliteConnection,
+    event: &CoverageEvent,
+) -> Result<Option<Timestamp>, sqlx::Error> {
+    let query = "SELECT max(at) FROM ( \
+             SELECT max(at) AS at FROM coverage WHERE topic = ?1 AND at <= ?2 \
+             UNION ALL SELECT max(d.last_seen) FROM topic AS t \
+             JOIN device_row AS d ON d.topic_key = t.topic_key \
+             WHERE t.topic = ?1 AND d.last_seen <= ?2) \
+         WHERE NOT EXISTS (SELECT 1 FROM coverage WHERE topic = ?1 AND origin LIKE ?3 || '-%')";
+    let until: Option<String> = sqlx::query_scalar(query)
+        .bind(event.topic.to_string())
+        .bind(text_time(event.received_at))
+        .bind(journal_of(&event.origin).to_owned())
+        .fetch_one(connection)
+        .await?;
+    Ok(until.as_deref().and_then(time))
 }
 
 /// What a batch wants.
@@ -187,7 +235,7 @@ fn hex(digest: &Digest) -> String {
 pub(super) async fn unswept(
     connection: &mut SqliteConnection,
     after: i64,
-    until: jiff::Timestamp,
+    until: Timestamp,
     limit: u32,
 ) -> Result<Vec<Device>, sqlx::Error> {
     let query = format!(
@@ -234,7 +282,7 @@ pub(super) struct Part {
 pub(super) async fn part(
     connection: &mut SqliteConnection,
     device: i64,
-    late: jiff::Timestamp,
+    late: Timestamp,
 ) -> Result<Part, sqlx::Error> {
     let begins: Option<String> = sqlx::query_scalar(
         "SELECT max(coalesce(placed_at, received_at)) FROM event \

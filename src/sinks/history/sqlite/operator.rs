@@ -9,13 +9,14 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
+use sqlx::sqlite::SqliteConnection;
 use sqlx::{ConnectOptions, Connection, Row};
 
+use super::DELETE_OLD;
 use super::backup;
+use super::connect::changing;
 use super::insert::text_time;
 use super::reader::{SqliteReader, Unread};
-use super::{BUSY_TIMEOUT, DELETE_OLD};
 use crate::sinks::history::kept::{Beside, KeptDevice, Left, STEP_ROWS};
 
 /// A copy is its owner's alone.
@@ -32,15 +33,9 @@ impl SqliteOperator {
     /// Opens a history that is there.
     pub(in crate::sinks::history) async fn open(path: &Path) -> Result<SqliteOperator, Unread> {
         SqliteReader::open(path).await?;
-        let connection = SqliteConnectOptions::new()
-            .filename(path)
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(BUSY_TIMEOUT)
-            // What is forgotten is written over.
-            .pragma("secure_delete", "ON")
-            .disable_statement_logging()
-            .connect()
-            .await?;
+        // What is forgotten is written over.
+        let options = changing(path).pragma("secure_delete", "ON");
+        let connection = options.connect().await?;
         Ok(SqliteOperator {
             connection,
             path: path.to_owned(),

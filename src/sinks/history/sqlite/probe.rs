@@ -4,11 +4,12 @@ use std::fmt;
 use std::path::Path;
 
 use rustix::fs::{Access, access};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
 use super::super::migration::{Applied, MIGRATIONS_TABLE, assert_ours};
 use super::MIGRATIONS;
+use super::connect::reading;
 
 /// Whether a table of a database is there.
 const HAS_TABLE: &str =
@@ -55,12 +56,7 @@ pub(super) async fn probe(path: &Path) -> Result<Found, sqlx::Error> {
     }
     let may = access(path, Access::WRITE_OK);
     may.map_err(|error| sqlx::Error::Io(error.into()))?;
-    let mut connection = SqliteConnectOptions::new()
-        .filename(path)
-        .read_only(true)
-        .disable_statement_logging()
-        .connect()
-        .await?;
+    let mut connection = reading(path).connect().await?;
     let found = found(&mut connection).await;
     connection.close().await?;
     found
@@ -105,6 +101,8 @@ pub(super) async fn applied(
 
 #[cfg(test)]
 mod tests {
+    use sqlx::sqlite::SqliteConnectOptions;
+
     use super::*;
 
     #[tokio::test]

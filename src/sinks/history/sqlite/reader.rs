@@ -2,16 +2,17 @@
 
 use std::fs::File;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
 use jiff::Timestamp;
-use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteRow};
+use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Row};
 
+use super::connect::reading;
 use super::file::beside;
-use super::{BUSY_TIMEOUT, primary_code};
+use super::primary_code;
 use crate::sinks::history::question::{Bind, Kind, Statement, Value};
 
 /// The views that make a database a history.
@@ -117,23 +118,19 @@ impl SqliteReader {
 /// A connection that cannot write. In a folder that we may not write to there is no `-shm`, which
 /// readers share with a writer. Where there is no `-wal` either, nobody writes the file.
 async fn connect(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
-    match opened(path.to_owned(), false).await {
+    match opened(path, false).await {
         Err(error) if primary_code(&error) == Some(CANTOPEN) && !beside(path, "-wal").exists() => {
-            opened(path.to_owned(), true).await
+            opened(path, true).await
         }
         opened => opened,
     }
 }
 
-async fn opened(path: PathBuf, immutable: bool) -> Result<SqliteConnection, sqlx::Error> {
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .read_only(true)
+async fn opened(path: &Path, immutable: bool) -> Result<SqliteConnection, sqlx::Error> {
+    let options = reading(path)
         .immutable(immutable)
-        .busy_timeout(BUSY_TIMEOUT)
         .thread_name(|_| "history-reader".to_owned())
-        .pragma("query_only", "1")
-        .disable_statement_logging();
+        .pragma("query_only", "1");
     options.connect().await
 }
 

@@ -38,13 +38,13 @@ pub(super) async fn fill(
     let rows = Rows::of(batch.events);
     let stored = recorder.maybe_covered(&rows.coverage);
     let stored = look_up::covered(transaction, stored).await?;
-    let covered = recorder.cover(&rows.coverage, stored);
-    let mut stored_rows = covered.rows.len();
-    cover(transaction, recorder, covered).await?;
+    let mut covered = recorder.cover(&rows.coverage, stored);
+    take_over(transaction, &mut covered).await?;
+    cover(transaction, recorder, &covered).await?;
     let wanted = recorder.prepare(&rows.statuses);
     let found = look_up::found(transaction, wanted).await?;
     let recording = recorder.record(&rows.statuses, found, batch.reason);
-    stored_rows += recording.events.len();
+    let stored = RowsStored::of(batch.events, &covered, &recording);
     write(transaction, recorder, recording).await?;
     sqlx::query(
         "INSERT INTO bridge_cursor (journal, sink, position) VALUES (?, ?, ?) \
@@ -55,11 +55,7 @@ pub(super) async fn fill(
     .bind(batch.through.0)
     .execute(transaction)
     .await?;
-    Ok(RowsStored {
-        rows: stored_rows,
-        too_old: 0,
-        events: batch.events.len(),
-    })
+    Ok(stored)
 }
 
 /// Begins a transaction that writes. Where somebody else has written since, the recorder begins
@@ -73,27 +69,43 @@ pub(super) async fn begin<'a>(
         .fetch_one(&mut *transaction)
         .await?;
     if !recorder.is_as_of(version) {
-        recorder.load(version, look_up::base(&mut transaction).await?);
+        let base = look_up::base(&mut transaction, &recorder.held()).await?;
+        recorder.load(version, base);
     }
     Ok(transaction)
+}
+
+/// What a restored journal has not heard since its backup was made, the journal that it goes on for
+/// may have: then the gap begins where that one ends.
+async fn take_over(
+    connection: &mut SqliteConnection,
+    covered: &mut Covered,
+) -> Result<(), sqlx::Error> {
+    for index in &covered.taken_over {
+        let event = &mut covered.rows[*index].event;
+        if let Some(until) = look_up::heard_elsewhere(connection, event).await? {
+            event.coverage.at = event.coverage.at.max(until);
+        }
+    }
+    Ok(())
 }
 
 async fn cover(
     connection: &mut SqliteConnection,
     recorder: &mut Recorder,
-    covered: Covered,
+    covered: &Covered,
 ) -> Result<(), sqlx::Error> {
     insert(connection, &tables::COVERAGE, &covered.rows).await?;
-    for (event_id, until) in covered.ends {
+    for (event_id, until) in &covered.ends {
         sqlx::query("UPDATE coverage SET gap_until = ? WHERE event_id = ?")
-            .bind(text_time(until))
+            .bind(text_time(*until))
             .bind(event_id)
             .execute(&mut *connection)
             .await?;
     }
-    for topic in covered.topics {
-        let rows = look_up::heard(connection, &topic).await?;
-        for (event_id, begins) in recorder.cover_again(&topic, rows) {
+    for topic in &covered.topics {
+        let rows = look_up::heard(connection, topic).await?;
+        for (event_id, begins) in recorder.cover_again(topic, rows) {
             sqlx::query("UPDATE coverage SET begins_gap = ?, gap_until = ? WHERE event_id = ?")
                 .bind(begins.gap)
                 .bind(begins.until.map(text_time))

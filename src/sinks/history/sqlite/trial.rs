@@ -1,12 +1,12 @@
 //! A test event in a history's file: it is stored as any other, in a transaction that is rolled back.
 //! A file that is no history yet is left as it is.
 
-use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
+use super::Settings;
+use super::connect::storing;
 use super::probe::{Found, probe};
 use super::store::{begin, fill};
-use super::{BUSY_TIMEOUT, Settings};
 use crate::sinks::Batch;
 use crate::sinks::history::recorder::Recorder;
 
@@ -19,12 +19,7 @@ pub(super) async fn trial(settings: &Settings, batch: Batch<'_>) -> Result<Strin
     if found != Found::History {
         return Ok(format!("{found}; no row was tried before that"));
     }
-    let mut connection = SqliteConnectOptions::new()
-        .filename(&settings.path)
-        .busy_timeout(BUSY_TIMEOUT)
-        .disable_statement_logging()
-        .connect()
-        .await?;
+    let mut connection = storing(&settings.path).connect().await?;
     let mut recorder = Recorder::new(settings.zone.clone());
     let tried = async {
         let mut transaction = begin(&mut connection, &mut recorder).await?;
