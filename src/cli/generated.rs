@@ -34,7 +34,20 @@ pub(super) fn completions(
 ) -> anyhow::Result<ExitCode> {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut command, NAME, &mut text);
+    if args.shell == Shell::Bash {
+        text = bash_finds_its_verbs(&text);
+    }
     print(&text)
+}
+
+/// clap_complete 4.6 names the branches of a program with a `-` in its name otherwise than it names
+/// what leads to them: bash then completes no verb's options and nothing below a verb.
+fn bash_finds_its_verbs(text: &[u8]) -> Vec<u8> {
+    let led_to = NAME.replace('-', "__");
+    let branch = NAME.replace('-', "__subcmd__");
+    String::from_utf8_lossy(text)
+        .replace(&branch, &led_to)
+        .into_bytes()
 }
 
 /// Prints the manual's page, or writes all of them.

@@ -36,7 +36,7 @@ enum Verb {
     ///
     /// Entries of the backup keep their event ids: a SQL history stores none of them twice. What comes
     /// next gets a new id, since the journal may have given the same positions after the backup.
-    /// Run it as the daemon's user.
+    /// Run it as root or as the daemon's user: the journal belongs to the owner of its folder.
     #[command(
         after_help = "Example: stomp-bridge journal restore /backup/journal-2026-11-29.backup"
     )]

@@ -8,7 +8,7 @@ mod log_lines;
 mod parts;
 
 use std::io::{self, BufRead, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::bail;
@@ -29,8 +29,8 @@ pub(super) struct SupportBundleArgs {
     #[command(flatten)]
     log: LogArgs,
     /// The archive to write; there must be no such file.
-    #[arg(value_name = "FILE.tar.gz")]
-    to: PathBuf,
+    #[arg(value_name = "FILE.tar.gz", required_unless_present = "print")]
+    to: Option<PathBuf>,
     /// Write it without a question.
     #[arg(long, conflicts_with = "print")]
     yes: bool,
@@ -40,26 +40,29 @@ pub(super) struct SupportBundleArgs {
 }
 
 pub(super) async fn support_bundle(args: &SupportBundleArgs) -> anyhow::Result<ExitCode> {
-    if !args.print && args.to.try_exists().unwrap_or(true) {
+    let to = args.to.as_deref().filter(|_| !args.print);
+    if let Some(to) = to
+        && to.try_exists().unwrap_or(true)
+    {
         bail!(
             "{} is there already, and nothing is written over: name another file",
-            args.to.display()
+            to.display()
         );
     }
     let parts = parts::gather(&args.target, &args.log).await;
-    if args.print {
+    let Some(to) = to else {
         parts.iter().for_each(whole);
         return Ok(ExitCode::SUCCESS);
-    }
+    };
     summary(&parts);
-    if !args.yes && !is_wanted(args, &parts)? {
+    if !args.yes && !is_wanted(to, &parts)? {
         say!("nothing was written");
         return Ok(ExitCode::FAILURE);
     }
-    let size = archive::write(&args.to, &parts)?;
+    let size = archive::write(to, &parts)?;
     say!(
         "{} is written, {}; its owner alone can read it",
-        args.to.display(),
+        to.display(),
         bytes(size)
     );
     Ok(ExitCode::SUCCESS)
@@ -99,7 +102,7 @@ fn whole(part: &Part) {
 }
 
 /// What a person answers; without a terminal nobody can.
-fn is_wanted(args: &SupportBundleArgs, parts: &[Part]) -> anyhow::Result<bool> {
+fn is_wanted(to: &Path, parts: &[Part]) -> anyhow::Result<bool> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         tell!(
             "there is no terminal to ask on: add --yes to write it, or --print to read all of it"
@@ -110,7 +113,7 @@ fn is_wanted(args: &SupportBundleArgs, parts: &[Part]) -> anyhow::Result<bool> {
         write!(
             io::stderr(),
             "Write {}? y: yes, s: show all of it, n: no [n] ",
-            args.to.display()
+            to.display()
         )?;
         let mut answer = String::new();
         io::stdin().lock().read_line(&mut answer)?;

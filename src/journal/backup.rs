@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
-use super::beside::beside;
+use super::beside::{beside, give_to_owner_of_folder};
 use super::error::failed;
 use super::file::{self, Kind};
 use super::{Error, disk};
@@ -117,6 +117,11 @@ impl Part {
             Ok(file) => Ok(Part { path, file }),
             Err(source) => Err(Error::NotWritten { path, source }),
         }
+    }
+
+    /// Gives it to the daemon, where root has made it.
+    pub(super) fn give_to_owner_of_folder(&self) -> io::Result<()> {
+        give_to_owner_of_folder(&self.file, &self.path)
     }
 
     /// Gives it its name, which nobody may have taken meanwhile. Gives its size.

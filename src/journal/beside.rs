@@ -1,6 +1,8 @@
 //! The files beside the journal's own.
 
 use std::fs::File;
+use std::io;
+use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 
 use super::Error;
@@ -10,6 +12,24 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
+}
+
+/// Root works for a daemon that has a user of its own: what root makes there belongs to the owner of
+/// the folder that `path` lies in. `file` is one that was just made, since a link that somebody has
+/// put there would lead elsewhere.
+///
+/// # Errors
+/// It cannot be given away.
+pub(super) fn give_to_owner_of_folder(file: &File, path: &Path) -> io::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
+    let folder = std::fs::metadata(folder.unwrap_or(Path::new(".")))?;
+    if folder.uid() == file.metadata()?.uid() {
+        return Ok(());
+    }
+    fchown(file, Some(folder.uid()), Some(folder.gid()))
 }
 
 /// The WAL of the journal at `path`, which a connection has open.

@@ -11,7 +11,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::Error;
-use super::beside::beside;
+use super::beside::{beside, give_to_owner_of_folder};
 use crate::model::Position;
 
 /// Held while the journal is written; the operating system releases it when the process ends,
@@ -147,13 +147,19 @@ impl Drop for Lock {
 }
 
 fn open_beside(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(beside(path, "-lock"))
+    let lock = beside(path, "-lock");
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    let made = options.clone().create_new(true).mode(0o600).open(&lock);
+    match made {
+        Ok(file) => {
+            // Where that may not be done, root is the one who runs the daemon.
+            let _ = give_to_owner_of_folder(&file, &lock);
+            Ok(file)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options.open(&lock),
+        Err(error) => Err(error),
+    }
 }
 
 /// `path`: the journal's.

@@ -49,6 +49,7 @@ pub async fn restore(path: &Path, from: &Path) -> Result<Restored, Error> {
         source: Some(source),
     })?;
     let restored = begin(&part.path, from).await?;
+    part.give_to_owner_of_folder().map_err(unwritten)?;
     part.take(path).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => Error::InTheWay {
             path: path.to_owned(),

@@ -180,6 +180,32 @@ fn schema_completions_and_the_manual_are_printed() {
     }
 }
 
+/// What bash offers behind a line is asked of bash itself.
+#[test]
+fn bash_completes_verbs_below_verbs_and_their_options() {
+    let folder = folder("");
+    let completions = run(folder.path(), &["completions", "bash"]).stdout;
+    fs::write(folder.path().join("completions"), completions).unwrap();
+    const OFFER: &str = "source ./completions; COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); \
+         _stomp__bridge stomp-bridge \"${COMP_WORDS[COMP_CWORD]}\" \"${COMP_WORDS[COMP_CWORD - 1]}\"; \
+         echo \"${COMPREPLY[*]}\"";
+    let check = |line: &[&str], offered: &str| {
+        let mut bash = Command::new("bash");
+        bash.current_dir(folder.path()).args(["-c", OFFER, "bash"]);
+        let output = bash.args(line).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(said.trim(), offered, "{line:?}: {output:?}");
+    };
+    check(&["stomp-bridge", "jour"], "journal");
+    check(&["stomp-bridge", "history", "ev"], "events");
+    check(&["stomp-bridge", "journal", "reset-id", "--fo"], "--force");
+    check(&["stomp-bridge", "support-bundle", "--pr"], "--print");
+    check(
+        &["stomp-bridge", "history", "events", "--severity", "w"],
+        "warning",
+    );
+}
+
 #[test]
 fn check_prints_json_and_tries_the_servers_if_it_is_asked_to() {
     let folder = folder("");

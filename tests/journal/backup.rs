@@ -1,7 +1,7 @@
 //! Backups of a journal that is written, and journals that are made of them.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -259,6 +259,46 @@ async fn a_restored_journal_keeps_the_origins_of_the_backup_and_gives_new_ones()
     let now = running.journal.log.ids();
     assert_eq!(now.origin(Position(1)).journal, running.journal.log.uuid());
     running.close().await;
+}
+
+/// Root restores, and the daemon has a user of its own. It must be able to read what root has made.
+#[tokio::test]
+async fn what_root_restores_belongs_to_the_owner_of_the_folder() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("not run: whose a restored journal is; only root restores for another user");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (_, backup) = with_backup(folder.path()).await;
+    let elsewhere = elsewhere(folder.path());
+    let state = elsewhere.path.parent().unwrap();
+    fs::create_dir(state).unwrap();
+    chown(state, Some(61_234), Some(61_235)).unwrap();
+    restore(&elsewhere.path, &backup).await.unwrap();
+    let owners = |suffix: &str| {
+        let mut file = elsewhere.path.clone().into_os_string();
+        file.push(suffix);
+        let found = fs::metadata(file).unwrap();
+        (found.uid(), found.gid(), found.mode() & 0o777)
+    };
+    for suffix in ["", "-lock"] {
+        assert_eq!(
+            owners(suffix),
+            (61_234, 61_235, 0o600),
+            "journal.db{suffix}"
+        );
+    }
+    let files: Vec<_> = fs::read_dir(state).unwrap().collect();
+    assert_eq!(files.len(), 2, "{files:?}");
+    // The backup is its owner's.
+    assert_eq!(fs::metadata(&backup).unwrap().uid(), 0);
+    // What is there already, and a link, belong to whom they did.
+    let target = folder.path().join("of root");
+    fs::write(&target, "").unwrap();
+    fs::remove_file(elsewhere.path.with_extension("db-lock")).unwrap();
+    symlink(&target, elsewhere.path.with_extension("db-lock")).unwrap();
+    reset_id(&elsewhere, Proof::Waived).await.unwrap();
+    assert_eq!(fs::metadata(&target).unwrap().uid(), 0);
 }
 
 #[tokio::test]
