@@ -4,13 +4,13 @@ use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::accounting::SinkAccounting;
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use jiff::Timestamp;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Connection, Row};
 
+use super::accounting::SinkAccounting;
 use super::error::failed;
 use super::last_state_rows::{self, KnownDevice};
 use super::row::{content, timestamp};
@@ -111,8 +111,9 @@ impl Reader {
         Ok(entries)
     }
 
-    /// The statuses, of messages and of snapshots, before a position that were received at or before a time, in a stretch of at most
-    /// `positions_max`; no further one once their bodies have reached `bytes_max` bytes.
+    /// The statuses, of messages and of snapshots, before a position that were received at or
+    /// before a time, in a stretch of at most `positions_max`; no further one once their bodies
+    /// have reached `bytes_max` bytes.
     ///
     /// # Errors
     /// The file cannot be read.
