@@ -329,22 +329,6 @@ impl Reader {
         dead_letters::to_redrive(&mut self.connection, sink, entries_max).await
     }
 
-    /// Undecodable entries that are not settled yet, in order.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub async fn undecodable(&mut self) -> Result<Vec<Entry>, Error> {
-        const REJECTED: &str = "SELECT position, kind, topic, received_at, body, previous, repeat, reason FROM entry \
-             WHERE kind = 'undecodable' AND settled IS NULL ORDER BY position";
-        let rows = sqlx::query(REJECTED)
-            .fetch_all(&mut self.connection)
-            .await
-            .map_err(failed("read undecodable entries"))?;
-        rows.iter()
-            .map(|row| entry(row, &mut self.topics).map_err(failed("read an entry")))
-            .collect()
-    }
-
     /// How many undecodable entries are not settled yet.
     ///
     /// # Errors
