@@ -4,6 +4,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use jiff::{SignedDuration, Timestamp};
+
 /// A connection that stood for this long was good: the next failure starts the backoff from the
 /// beginning.
 pub const STABLE: Duration = Duration::from_secs(60);
@@ -124,6 +126,11 @@ impl Backoff {
         self.failures = self.failures.saturating_add(1);
         bound.mul_f64(1.0 + random / 2.0)
     }
+}
+
+/// When a wait that begins now is over; `None`: no calendar has that time.
+pub fn end_of(wait: Duration, now: Timestamp) -> Option<Timestamp> {
+    now.checked_add(SignedDuration::try_from(wait).ok()?).ok()
 }
 
 /// Doubles a wait this many times.

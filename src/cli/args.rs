@@ -60,9 +60,9 @@ pub(super) enum Verb {
     /// topics, their first messages), then each sink; the exit code is 1 where one fails.
     ///
     /// The command changes nothing: it acknowledges no message, reads no queue, publishes and
-    /// stores nothing, unless --send-test is given. Where the configuration has a sign-in and a daemon runs, it makes no
-    /// connection of its own unless --own-connection is given: a platform that allows an account
-    /// one session would end the daemon's.
+    /// stores nothing, unless --send-test is given. Where the configuration has a sign-in and a
+    /// daemon runs, it makes no connection of its own unless --own-connection is given: a platform
+    /// that allows an account one session would end the daemon's.
     #[command(
         after_help = "Examples:\n  stomp-bridge doctor --config /etc/stomp-bridge/config.toml\n  \
                             stomp-bridge doctor --send-test oncall\n  \

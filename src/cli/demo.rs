@@ -136,11 +136,12 @@ async fn start(plan: Plan, config: &Path) -> anyhow::Result<App> {
 fn folder(given: Option<&Path>) -> anyhow::Result<PathBuf> {
     let dir = match given {
         Some(dir) => std::path::absolute(dir)?,
-        None => std::env::temp_dir().join(format!("stomp-bridge-demo-{}", std::process::id())),
+        None => std::env::temp_dir().join(format!("stomp-bridge-demo-{:016x}", fastrand::u64(..))),
     };
     // The journal holds what the devices say: nobody else's business.
     let mut builder = std::fs::DirBuilder::new();
-    let made = builder.recursive(true).mode(0o700).create(&dir);
+    // Everybody may make a folder where temporary ones are: one that is there is somebody else's.
+    let made = builder.recursive(given.is_some()).mode(0o700).create(&dir);
     made.with_context(|| format!("create {}", dir.display()))?;
     refuse_foreign(&dir)?;
     Ok(dir)

@@ -8,10 +8,10 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::dlq_list::{ListArgs, list};
+use super::dlq_list::{ListArgs, Listed, list};
 use super::print::{self, harmless, one_line, say, tell};
 use super::target::{Target, account};
-use crate::journal::{Entry, EntryContent, Reader, Which};
+use crate::journal::{Reader, Which};
 use crate::model::Position;
 use crate::ops::control::{AdminCommand, Part};
 use crate::pipeline::{Decoder, Element};
@@ -61,16 +61,6 @@ struct Chosen {
     json: bool,
 }
 
-/// A dead letter, or an undecodable entry.
-#[derive(Debug)]
-struct Listed {
-    /// `None`: undecodable at intake.
-    sink: Option<String>,
-    position: Position,
-    at: Timestamp,
-    error: String,
-}
-
 /// One entry, whole.
 #[derive(Debug, Serialize)]
 struct Shown {
@@ -117,24 +107,15 @@ pub(super) async fn dlq(args: &DlqArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-async fn all(reader: &mut Reader) -> anyhow::Result<Vec<Listed>> {
-    let dead_letters = reader
-        .dead_letters()
-        .await?
-        .into_iter()
-        .map(|letter| Listed {
-            sink: Some(letter.sink),
-            position: letter.position,
-            at: letter.at,
-            error: letter.error,
-        });
-    let undecodable = reader.undecodable().await?.into_iter().map(|entry| Listed {
-        sink: None,
-        position: entry.position,
-        at: entry.received_at,
-        error: reason(&entry).to_owned(),
-    });
-    Ok(dead_letters.chain(undecodable).collect())
+/// The dead letters of a sink; `None`: the undecodable entries. Bodies are read one by one: those of
+/// all may fill the memory.
+async fn listed(reader: &mut Reader, sink: Option<&str>) -> anyhow::Result<Vec<Listed>> {
+    let Some(sink) = sink else {
+        let undecodable = reader.undecodable_part(0, u64::MAX).await?;
+        return Ok(undecodable.into_iter().map(Listed::from).collect());
+    };
+    let letters = reader.dead_letters_part(Some(sink), 0, u64::MAX).await?;
+    Ok(letters.into_iter().map(Listed::from).collect())
 }
 
 fn counted(entries: u64) -> String {
@@ -144,10 +125,11 @@ fn counted(entries: u64) -> String {
     }
 }
 
-fn reason(entry: &Entry) -> &str {
-    match &entry.content {
-        EntryContent::Undecodable { reason } => reason,
-        _ => "",
+/// Whether a position was asked for.
+fn is_of(which: &Which, position: Position) -> bool {
+    match which {
+        Which::All => true,
+        Which::Positions(positions) => positions.contains(&position),
     }
 }
 
@@ -191,14 +173,9 @@ impl Chosen {
             account(&mut reader, sink).await?;
         }
         let mut shown = Vec::new();
-        for listed in all(&mut reader).await? {
-            let wanted = match &which {
-                Which::All => true,
-                Which::Positions(positions) => positions.contains(&listed.position),
-            };
-            if listed.sink != sink || !wanted {
-                continue;
-            }
+        let mut listed = listed(&mut reader, sink.as_deref()).await?;
+        listed.retain(|listed| is_of(&which, listed.position));
+        for listed in listed {
             let entry = match &listed.sink {
                 Some(sink) => reader.dead_letter(sink, listed.position).await?,
                 None => reader.entry(listed.position).await?,
@@ -273,15 +250,15 @@ impl Chosen {
         let which = self.which(&self.names)?;
         let reading = self.target.reading()?;
         let decoders = reading.decoders().map_err(|wrong| anyhow!("{wrong}"))?;
-        let undecodable = self.target.reader().await?.undecodable().await?;
-        let wanted = |entry: &Entry| match &which {
-            Which::All => true,
-            Which::Positions(positions) => positions.contains(&entry.position),
-        };
+        let mut reader = self.target.reader().await?;
+        let mut undecodable = listed(&mut reader, None).await?;
+        undecodable.retain(|listed| is_of(&which, listed.position));
         let mut entries = 0;
         let mut failed = false;
-        for entry in undecodable.iter().filter(|entry| wanted(entry)) {
-            let position = entry.position;
+        for Listed { position, .. } in undecodable {
+            let Some(entry) = reader.entry(position).await? else {
+                continue;
+            };
             match decoders
                 .get(&entry.topic)
                 .map(|decoder| parts(decoder, &entry.body))

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::print::{bytes, fitted, json, one_line, say, tell};
 use super::target::{Target, account};
 use super::terminal::{columns, hanging};
-use crate::journal::{DlqTotal, Reader};
+use crate::journal::{DeadLetter, DlqTotal, Reader};
 use crate::model::Position;
 
 /// What a screen and a person take in; --limit says otherwise.
@@ -34,14 +34,14 @@ pub(super) struct ListArgs {
     json: bool,
 }
 
-/// One line of the list.
+/// A dead letter, or an undecodable entry: one line of the list.
 #[derive(Debug, Serialize)]
-struct Listed {
+pub(super) struct Listed {
     /// `None`: undecodable at intake.
-    sink: Option<String>,
-    position: Position,
-    at: Timestamp,
-    error: String,
+    pub(super) sink: Option<String>,
+    pub(super) position: Position,
+    pub(super) at: Timestamp,
+    pub(super) error: String,
 }
 
 /// How many entries there are of one kind, and their bytes.
@@ -107,25 +107,31 @@ impl ListArgs {
         let left = self.limit.saturating_sub(page.entries.len() as u64);
         if page.is_undecodable_listed && left > 0 {
             let undecodable = reader.undecodable_part(offset, left).await?;
-            let undecodable = undecodable.into_iter().map(|(position, at, error)| Listed {
-                sink: None,
-                position,
-                at,
-                error,
-            });
+            let undecodable = undecodable.into_iter().map(Listed::from);
             page.entries.extend(undecodable);
         }
         Ok(page)
     }
 }
 
-impl From<crate::journal::DeadLetter> for Listed {
-    fn from(letter: crate::journal::DeadLetter) -> Listed {
+impl From<DeadLetter> for Listed {
+    fn from(letter: DeadLetter) -> Listed {
         Listed {
             sink: Some(letter.sink),
             position: letter.position,
             at: letter.at,
             error: letter.error,
+        }
+    }
+}
+
+impl From<(Position, Timestamp, String)> for Listed {
+    fn from((position, at, error): (Position, Timestamp, String)) -> Listed {
+        Listed {
+            sink: None,
+            position,
+            at,
+            error,
         }
     }
 }

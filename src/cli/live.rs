@@ -3,6 +3,7 @@
 
 use std::io::Write;
 
+use super::print::is_harmful;
 use super::terminal::{PLAIN, colour, has_colours};
 use crate::excerpt::beginning;
 use crate::model::StatusEvent;
@@ -47,7 +48,7 @@ pub(super) fn line(event: &StatusEvent, decoder: &Decoder) -> String {
 pub(super) fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {
-        if letter.is_control() {
+        if is_harmful(letter) {
             out.extend(letter.escape_default());
         } else {
             out.push(letter);
@@ -102,8 +103,8 @@ mod tests {
             "map-1 device 1/2 5223…  着火 -> fault",
         );
         check(
-            &body("故障", "\\u001b[2J"),
-            "map-1 device 1/2 5223…  fault -> \\u{1b}[2J",
+            &body("故障", "\\u001b[2J\\u202e"),
+            "map-1 device 1/2 5223…  fault -> \\u{1b}[2J\\u{202e}",
         );
         check(
             r#"{"clientId":1,"deviceId":2,"newState":"故障"}"#,

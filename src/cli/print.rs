@@ -173,15 +173,16 @@ pub(super) fn one_line(text: &str) -> String {
     beginning(&harmless(text).replace('\n', " "), LINE_CHARS)
 }
 
-/// Control characters other than the end of a line as `\u{…}`.
+/// Whether a terminal obeys a character: it moves the cursor, paints, or turns the order of letters.
+pub(super) fn is_harmful(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Harmful characters other than the end of a line as `\u{…}`.
 pub(super) fn harmless(text: &str) -> String {
-    let escape = |c: char| {
-        c.is_control() && c != '\n'
-            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
     let mut clean = String::with_capacity(text.len());
     for c in text.chars() {
-        if escape(c) {
+        if is_harmful(c) && c != '\n' {
             clean.extend(c.escape_unicode());
         } else {
             clean.push(c);

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use anyhow::{anyhow, bail};
 use clap::Args;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde_json::json;
 
 use super::print::{self, say};
 use super::target::{Target, account};
+use super::why;
 use crate::delivery::{Statuses, event_of};
 use crate::journal::{Reader, Replay};
 use crate::model::{Event, Position};
@@ -187,26 +189,7 @@ fn events(count: u64, device: Option<&str>) -> String {
 }
 
 fn time(text: &str) -> anyhow::Result<Timestamp> {
-    if let Ok(time) = text.parse::<Timestamp>() {
-        return Ok(time);
-    }
-    if let Ok(time) = text.parse::<jiff::civil::DateTime>() {
-        return Ok(time.in_tz("UTC")?.timestamp());
-    }
-    let days = text
-        .strip_suffix('d')
-        .and_then(|days| days.trim().parse::<i64>().ok())
-        .and_then(|days| days.checked_mul(86_400));
-    let ago = match days {
-        Some(seconds) => Some(SignedDuration::from_secs(seconds)),
-        None => text.parse::<SignedDuration>().ok(),
-    };
-    let time = ago
-        .filter(|ago| !ago.is_negative())
-        .and_then(|ago| Timestamp::now().checked_sub(ago).ok());
-    time.ok_or_else(|| {
-        anyhow!("expected a time such as 2026-11-23T08:00:00Z, \"2026-11-23 08:00\", 2h or 3d")
-    })
+    why::time(text, Timestamp::now(), &TimeZone::UTC)
 }
 
 #[cfg(test)]

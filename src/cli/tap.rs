@@ -1,5 +1,6 @@
 //! `stomp-bridge tap`: the messages of the configured topics as they come, out of a running daemon's
-//! journal, else from a connection of its own. It writes nothing to the journal, delivers nothing and acknowledges nothing.
+//! journal, else from a connection of its own. It writes nothing to the journal, delivers nothing
+//! and acknowledges nothing.
 
 use std::collections::HashMap;
 use std::io;

@@ -130,7 +130,7 @@ mod tests {
             &Environment::default(),
             masking,
         );
-        let values = values.ok().expect("TOML");
+        let values = values.expect("TOML");
         let all = defaults(&schema, &values).into_iter();
         all.map(|it| format!("{} = {}", it.path, it.value))
             .collect()

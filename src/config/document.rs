@@ -15,7 +15,7 @@ use super::foreign;
 use super::line::{self, LONG_QUOTES, Mistake};
 use super::masking::{Masking, may_hold_credentials};
 use super::path::Path;
-use super::problem::{Level, Location, Problem};
+use super::problem::{Level, Location, Problem, Problems};
 
 /// What a problem points at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,14 +38,14 @@ pub(super) struct Document {
 }
 
 /// A mistake in the file's TOML.
-pub(super) struct SyntaxError {
-    pub(super) place: Location,
-    pub(super) message: String,
-    pub(super) help: Option<String>,
+struct SyntaxError {
+    place: Location,
+    message: String,
+    help: Option<String>,
 }
 
 impl SyntaxError {
-    pub(super) fn into_problem(self) -> Problem {
+    fn into_problem(self) -> Problem {
         let SyntaxError {
             place,
             message,
@@ -69,7 +69,7 @@ impl Document {
         text: String,
         environment: &Environment,
         masking: Masking,
-    ) -> (Document, Result<Dict, Vec<SyntaxError>>) {
+    ) -> (Document, Result<Dict, Problems>) {
         let mut document = Document {
             file,
             masking,
@@ -82,8 +82,9 @@ impl Document {
         let (table, errors) = DeTable::parse_recoverable(&text);
         document.remember(&Path::default(), table.get_ref());
         if !errors.is_empty() {
-            let errors = document.syntax_errors(&errors);
-            return (document, Err(errors));
+            let errors = document.syntax_errors(&errors).into_iter();
+            let problems = Problems(errors.map(SyntaxError::into_problem).collect());
+            return (document, Err(problems));
         }
         let written = dict(table.get_ref());
         let overriding = document.overriding(&written, environment);

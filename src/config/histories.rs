@@ -1,14 +1,13 @@
 //! Where the histories of a daemon lie, in the order of its configuration: all that a person needs
 //! who asks one. What else is wrong with the file does not matter, nor does another sink's secret.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
 use super::context::Folders;
 use super::environment::Environment;
-use super::load::unreadable;
+use super::lookup::{tables_of, text_of, value};
 use super::problem::Problems;
 use super::schema;
 use super::secret::{Secrets, Within};
@@ -37,21 +36,19 @@ pub fn histories(file: &Path) -> Result<Vec<HistoryPlace>, Problems> {
 /// # Errors
 /// As [`histories`].
 pub fn histories_in(file: &Path, environment: &Environment) -> Result<Vec<HistoryPlace>, Problems> {
-    let bytes = fs::read(file).map_err(|error| unreadable(file, &error))?;
-    let text = String::from_utf8_lossy(&bytes);
-    let (table, _) = DeTable::parse_recoverable(&text);
-    let table = table.get_ref();
+    let text = text_of(file)?;
+    let table = &tables_of(&text);
     let folders = Folders::of(file, environment);
     let sinks = table
         .get("sinks")
         .and_then(|sinks| sinks.get_ref().as_table());
     let mut sinks: Vec<_> = sinks.into_iter().flatten().collect();
     sinks.sort_by_key(|(name, _)| name.span().start);
-    let found = sinks.into_iter().filter_map(|(name, sink)| {
+    let found = sinks.into_iter().filter_map(|(name, _)| {
         let name = name.get_ref().to_string();
         let sink = Sink {
             name: &name,
-            table: sink.get_ref().as_table()?,
+            configuration: table,
             environment,
         };
         let store = match sink.text("type")?.as_str() {
@@ -82,18 +79,14 @@ fn secrets(table: &DeTable<'_>, environment: &Environment, folders: &Folders) ->
 /// The table of a sink, under the environment.
 struct Sink<'a> {
     name: &'a str,
-    table: &'a DeTable<'a>,
+    configuration: &'a DeTable<'a>,
     environment: &'a Environment,
 }
 
 impl Sink<'_> {
     fn text(&self, key: &str) -> Option<String> {
-        let name = self.name.to_lowercase().replace('-', "_");
-        let wanted = ["sinks", &name, key];
-        let mut overrides = self.environment.overrides();
-        let variable = overrides.find(|(_, path, _)| *path == wanted);
-        let variable = variable.map(|(_, _, text)| text.to_owned());
-        variable.or_else(|| self.table.get(key)?.get_ref().as_str().map(str::to_owned))
+        let path = ["sinks", self.name, key];
+        value(self.configuration, self.environment, &path)
     }
 
     fn sqlite(&self, folders: &Folders) -> Store {
@@ -119,6 +112,8 @@ impl Sink<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn found(text: &str, variables: &[(&str, &str)]) -> (PathBuf, Vec<HistoryPlace>) {

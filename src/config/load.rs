@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use super::check::{self, check};
-use super::document::{Document, SyntaxError};
+use super::document::Document;
 use super::environment::Environment;
 use super::foreign;
 use super::masking::Masking;
@@ -27,11 +27,17 @@ pub fn load(path: &Path) -> Result<Plan, Problems> {
 /// # Errors
 /// As [`load`].
 pub fn load_in(path: &Path, environment: &Environment) -> Result<Plan, Problems> {
+    parse(path, text_of(path)?, environment)
+}
+
+/// The text of a file.
+///
+/// # Errors
+/// The file cannot be read, or is not UTF-8.
+pub(super) fn text_of(path: &Path) -> Result<String, Problems> {
     let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
-    match String::from_utf8(bytes) {
-        Ok(text) => parse(path, text, environment),
-        Err(error) => Err(Problems(vec![foreign::not_utf8(path, error.as_bytes())])),
-    }
+    String::from_utf8(bytes)
+        .map_err(|error| Problems(vec![foreign::not_utf8(path, error.as_bytes())]))
 }
 
 /// The problem of a file that cannot be read.
@@ -77,12 +83,7 @@ pub(super) fn unreadable(path: &Path, error: &io::Error) -> Problems {
 pub fn parse(path: &Path, text: String, environment: &Environment) -> Result<Plan, Problems> {
     let masking = Masking::of::<Root>();
     let (document, values) = Document::parse(path.to_owned(), text, environment, masking);
-    match values {
-        Ok(values) => check(&document, path, values, environment),
-        Err(errors) => Err(Problems(
-            errors.into_iter().map(SyntaxError::into_problem).collect(),
-        )),
-    }
+    check(&document, path, values?, environment)
 }
 
 /// How entries are read, and which of them each sink wants, by a file and the environment of this
@@ -91,11 +92,7 @@ pub fn parse(path: &Path, text: String, environment: &Environment) -> Result<Pla
 /// # Errors
 /// The file cannot be read, or is no TOML.
 pub fn reading(path: &Path) -> Result<Reading, Problems> {
-    let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
-    match String::from_utf8(bytes) {
-        Ok(text) => reading_of(path, text, &Environment::of_process()),
-        Err(error) => Err(Problems(vec![foreign::not_utf8(path, error.as_bytes())])),
-    }
+    reading_of(path, text_of(path)?, &Environment::of_process())
 }
 
 /// The same of a text, as if it stood in the file `path`.
@@ -106,12 +103,7 @@ pub(super) fn reading_of(
 ) -> Result<Reading, Problems> {
     let masking = Masking::of::<Root>();
     let (document, values) = Document::parse(path.to_owned(), text, environment, masking);
-    match values {
-        Ok(values) => Ok(check::reading(&document, path, values, environment)),
-        Err(errors) => Err(Problems(
-            errors.into_iter().map(SyntaxError::into_problem).collect(),
-        )),
-    }
+    Ok(check::reading(&document, path, values?, environment))
 }
 
 #[cfg(test)]

@@ -50,17 +50,21 @@ impl Context<'_> {
             .map(|key| self.report.take(&path.join("event_key"), key.parse()))
             .collect();
         mapping.event_key = key.into_iter().flatten().collect();
-        if topic.timezone != TIMEZONE_DEFAULT {
-            let help = "expected a name of the IANA database, such as \"Asia/Shanghai\" or \"UTC\"";
-            match TimeZone::get(&topic.timezone) {
-                Ok(zone) => mapping.zone = zone,
-                Err(error) => {
-                    self.report
-                        .error_with(&path.join("timezone"), error.to_string(), help)
-                }
-            }
-        }
+        mapping.zone = self.zone(&path.join("timezone"), &topic.timezone);
         mapping
+    }
+
+    /// A time zone by its name. The default is known without a time zone database.
+    pub(super) fn zone(&mut self, path: &Path, written: &str) -> TimeZone {
+        let default = Mapping::default().zone;
+        if written == TIMEZONE_DEFAULT {
+            return default;
+        }
+        TimeZone::get(written).unwrap_or_else(|error| {
+            let help = "expected a name of the IANA database, such as \"Asia/Shanghai\" or \"UTC\"";
+            self.report.error_with(path, error.to_string(), help);
+            default
+        })
     }
 
     /// Where the fields stand.

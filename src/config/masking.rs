@@ -187,7 +187,7 @@ mod tests {
             Masking::of::<Configuration>(),
         );
         let mut report = Report::new(&document);
-        report.extract::<Configuration>(&Path::default(), values.ok().expect("TOML"));
+        report.extract::<Configuration>(&Path::default(), values.expect("TOML"));
         report.finish(Some(())).expect_err(text).to_string()
     }
 

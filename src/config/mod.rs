@@ -17,6 +17,7 @@
 //! | `spelling` | URLs of other clients, and what they are called here |
 //! | `plan` | what comes out |
 //! | `json_schema`, `written` | what a configuration may say, for editors; what one says, and where; `defaults`: what holds where it says nothing |
+//! | `lookup` | single values, whatever else is wrong |
 //! | `place` | where the journal lies, whatever else is wrong |
 //! | `names` | the file that says what devices are called |
 //! | `histories` | where the SQL histories are, whatever else is wrong |
@@ -35,6 +36,7 @@ mod json_schema;
 mod kinds;
 mod line;
 mod load;
+mod lookup;
 mod mapping;
 mod masking;
 mod names;

@@ -6,12 +6,10 @@ use std::io::{ErrorKind, Read};
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
-use toml::de::DeTable;
-
 use super::context::{Context, Folders, unread};
 use super::environment::Environment;
 use super::foreign;
-use super::load::unreadable;
+use super::lookup::{tables_of, text_of, value};
 use super::path::Path;
 use super::schema;
 use crate::model::{Label, Named, Names};
@@ -75,19 +73,8 @@ pub fn names(file: &FilePath) -> Result<Option<Names>, String> {
 /// # Errors
 /// As [`names`].
 pub fn names_in(file: &FilePath, environment: &Environment) -> Result<Option<Names>, String> {
-    let bytes = std::fs::read(file).map_err(|error| unreadable(file, &error).to_string())?;
-    let text = String::from_utf8_lossy(&bytes);
-    let (table, _) = DeTable::parse_recoverable(&text);
-    let written = || {
-        let names = table.get_ref().get("names")?.get_ref().as_table()?;
-        names.get("file")?.get_ref().as_str().map(str::to_owned)
-    };
-    let mut overrides = environment.overrides();
-    let variable = overrides.find(|(_, path, _)| *path == ["names", "file"]);
-    let Some(names) = variable
-        .map(|(_, _, text)| text.to_owned())
-        .or_else(written)
-    else {
+    let text = text_of(file).map_err(|problems| problems.to_string())?;
+    let Some(names) = value(&tables_of(&text), environment, &["names", "file"]) else {
         return Ok(None);
     };
     let names = Folders::of(file, environment).config.join(names);

@@ -1,15 +1,12 @@
 //! Where a daemon's journal lies and where it listens: all that a command that looks needs. What
 //! else is wrong with the file does not matter to it.
 
-use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use toml::de::DeTable;
-
 use super::context::Folders;
 use super::environment::Environment;
-use super::load::unreadable;
+use super::lookup::{tables_of, text_of, value};
 use super::problem::Problems;
 use super::schema;
 
@@ -35,22 +32,12 @@ pub fn place(file: &Path) -> Result<Place, Problems> {
 /// # Errors
 /// As [`place`].
 pub fn place_in(file: &Path, environment: &Environment) -> Result<Place, Problems> {
-    let bytes = fs::read(file).map_err(|error| unreadable(file, &error))?;
-    let text = String::from_utf8_lossy(&bytes);
-    let (table, _) = DeTable::parse_recoverable(&text);
-    let written = |name: &str, key: &str| {
-        let table = table.get_ref().get(name)?.get_ref().as_table()?;
-        table.get(key)?.get_ref().as_str().map(str::to_owned)
-    };
-    let given = |name: &str, key: &str| {
-        let mut overrides = environment.overrides();
-        let variable = overrides.find(|(_, path, _)| *path == [name, key]);
-        let variable = variable.map(|(_, _, text)| text.to_owned());
-        variable.or_else(|| written(name, key))
-    };
-    let journal = given("journal", "path").map(PathBuf::from);
+    let text = text_of(file)?;
+    let table = tables_of(&text);
+    let given = |path: &[&str]| value(&table, environment, path);
+    let journal = given(&["journal", "path"]).map(PathBuf::from);
     let journal = journal.unwrap_or_else(|| schema::Journal::default().path);
-    let listen = given("http", "listen").unwrap_or_else(|| schema::Http::default().listen);
+    let listen = given(&["http", "listen"]).unwrap_or_else(|| schema::Http::default().listen);
     Ok(Place {
         journal: Folders::of(file, environment).state.join(journal),
         listen: listen.parse().ok(),
@@ -59,6 +46,8 @@ pub fn place_in(file: &Path, environment: &Environment) -> Result<Place, Problem
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

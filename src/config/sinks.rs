@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use figment::value::{Dict, Value};
-use jiff::tz::TimeZone;
 use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 use url::Url;
@@ -25,7 +24,7 @@ use super::webhook;
 use crate::delivery::{self, Confirmations};
 use crate::journal::{self, Start};
 use crate::model::{EventKind, Omit};
-use crate::pipeline::{Expression, Mapping, States, Vocabulary};
+use crate::pipeline::{Expression, States, Vocabulary};
 use crate::retry::Retry;
 use crate::secret::Secret;
 use crate::sinks::history::{postgres, sqlite};
@@ -383,7 +382,8 @@ fn sqlite(
         );
         check.report.warning(&named.path.join("mode"), message);
     }
-    let zone = zone(check, &named.path, &written.timezone);
+    // Of the days of `state_daily`.
+    let zone = check.zone(&named.path.join("timezone"), &written.timezone);
     Settings::Sqlite(sqlite::Settings {
         name: named.name.to_string(),
         path,
@@ -448,7 +448,7 @@ fn postgres(
         retention: written.retention.statuses.0,
         intervals: written.retention.intervals.0,
         event_keys: named.event_keys,
-        zone: zone(check, &named.path, &written.timezone),
+        zone: check.zone(&named.path.join("timezone"), &written.timezone),
     };
     match postgres::exposure(&settings) {
         Ok(exposure) => exposure
@@ -480,20 +480,6 @@ fn postgres_schema(check: &mut Context<'_>, path: &Path, schema: &str, url: &Url
             .report
             .error_with(path, message, "remove it from `url`, or this key");
     }
-}
-
-/// The zone of the days of `state_daily`. The default is known without a time zone database.
-fn zone(check: &mut Context<'_>, path: &Path, written: &str) -> TimeZone {
-    let default = Mapping::default().zone;
-    if written == schema::TIMEZONE_DEFAULT {
-        return default;
-    }
-    TimeZone::get(written).unwrap_or_else(|error| {
-        let help = "expected a name of the IANA database, such as \"Asia/Shanghai\" or \"UTC\"";
-        let path = path.join("timezone");
-        check.report.error_with(&path, error.to_string(), help);
-        default
-    })
 }
 
 fn mqtt(

@@ -1,16 +1,14 @@
 //! What a configuration says, each value with where it was written. What may not be shown is not
 //! shown; of a secret that stands elsewhere its name is.
 
-use std::fs;
 use std::path::Path as File;
 
 use figment::value::{Dict, Value};
 
 use super::defaults::defaults;
-use super::document::{Document, Part, SyntaxError};
+use super::document::{Document, Part};
 use super::environment::Environment;
-use super::foreign;
-use super::load::unreadable;
+use super::load::text_of;
 use super::masking::Masking;
 use super::path::Path;
 use super::problem::Problems;
@@ -47,11 +45,7 @@ const HIDDEN: &str = "…";
 /// # Errors
 /// The file cannot be read, or is no TOML.
 pub fn written(file: &File, left_out: LeftOut) -> Result<Vec<Written>, Problems> {
-    let bytes = fs::read(file).map_err(|error| unreadable(file, &error))?;
-    match String::from_utf8(bytes) {
-        Ok(text) => written_in(file, text, &Environment::of_process(), left_out),
-        Err(error) => Err(Problems(vec![foreign::not_utf8(file, error.as_bytes())])),
-    }
+    written_in(file, text_of(file)?, &Environment::of_process(), left_out)
 }
 
 fn written_in(
@@ -63,8 +57,7 @@ fn written_in(
     let masking = Masking::of::<Root>();
     let schema = masking.schema().clone();
     let (document, values) = Document::parse(file.to_owned(), text, environment, masking);
-    let values = values
-        .map_err(|errors| Problems(errors.into_iter().map(SyntaxError::into_problem).collect()))?;
+    let values = values?;
     let mut all = Vec::new();
     collect(&document, &Path::default(), &values, &mut all);
     if left_out == LeftOut::Listed {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
@@ -16,6 +16,7 @@ use super::metrics::Counters;
 use super::scheduler::News;
 use crate::journal::Passed;
 use crate::model::{Event, Position};
+use crate::retry::end_of;
 use crate::sinks::Health;
 
 /// A turn that waits for nobody ends within this time, or what it reads hangs. A disk that takes
@@ -146,13 +147,14 @@ impl Report {
 
     /// The next attempt comes after this time.
     fn waits(&self, wait: Duration) {
-        self.health.waits_until(after(wait));
+        self.health.waits_until(end_of(wait, Timestamp::now()));
     }
 
     /// Before when the rate allows no attempt, where that is not over, and whether one waits for
     /// that.
     pub(super) fn rate(&self, rate: Option<(Instant, bool)>, now: Instant) {
-        let at = rate.and_then(|(at, _)| after(at.saturating_duration_since(now)));
+        let end = |wait| end_of(wait, Timestamp::now());
+        let at = rate.and_then(|(at, _)| end(at.saturating_duration_since(now)));
         let waits = rate.is_some_and(|(_, waits)| waits);
         self.health.rate_allows_at(at, waits);
     }
@@ -299,10 +301,4 @@ impl Report {
             );
         }
     }
-}
-
-/// The time in so long.
-fn after(wait: Duration) -> Option<Timestamp> {
-    let wait = SignedDuration::try_from(wait).ok()?;
-    Timestamp::now().checked_add(wait).ok()
 }

@@ -1261,7 +1261,7 @@ async fn redriven_undecodable_entry_goes_to_the_sinks_that_exist() {
     rig.start();
     rig.until_done().await;
     let mut reader = rig.journal.log.reader().await.unwrap();
-    assert_eq!(reader.undecodable().await.unwrap().len(), 2);
+    assert_eq!(reader.undecodable_count().await.unwrap(), 2);
     rig.journal
         .admin
         .redrive_undecodable(Position(1), vec![Position(1)])
@@ -1269,7 +1269,7 @@ async fn redriven_undecodable_entry_goes_to_the_sinks_that_exist() {
         .unwrap();
     rig.until_settled().await;
     assert_eq!(rig.fake.far().again, [1]);
-    assert_eq!(reader.undecodable().await.unwrap().len(), 1);
+    assert_eq!(reader.undecodable_count().await.unwrap(), 1);
     assert_eq!(
         rig.journal
             .admin
@@ -1278,7 +1278,7 @@ async fn redriven_undecodable_entry_goes_to_the_sinks_that_exist() {
             .unwrap(),
         1
     );
-    assert!(reader.undecodable().await.unwrap().is_empty());
+    assert_eq!(reader.undecodable_count().await.unwrap(), 0);
     assert!(rig.dead_letters().await.is_empty());
     rig.stop().await;
 }

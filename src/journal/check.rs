@@ -55,8 +55,7 @@ impl Check {
         };
         let outcome = check.await;
         self.under_way = None;
-        info!("journal check finished");
-        outcome
+        outcome.inspect(|()| info!("journal check finished"))
     }
 }
 

@@ -142,8 +142,8 @@ impl Log {
         }
     }
 
-    /// Since when the oldest entry behind a cursor waits, to about a second or a 60th; `None`: none
-    /// does. It reads memory only.
+    /// Since when the oldest entry behind a cursor waits, to about a second or a 64th of that time;
+    /// `None`: none does. It reads memory only.
     pub fn waits_since(&self, cursor: Position) -> Option<Timestamp> {
         self.state.waits_since(cursor)
     }

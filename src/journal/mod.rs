@@ -4,10 +4,11 @@
 //!
 //! # On disk
 //! One SQLite file in WAL mode with pages of 2 KiB, `application_id` `StBj` and the layout's number
-//! as `user_version`. A backup (`backup`) is the same with `StBk`, and no writer takes it. The writer syncs the WAL itself (`wal`). Beside it are SQLite's `-wal` and `-shm`, and
-//! `-lock`, which the daemon holds while it runs. The lock file has one line: the uuid, a position
-//! that was on disk, and `open`, `closed` or `stale`. `stale`: a sink has found that this is a
-//! stale copy. Times are microseconds since 1970 in UTC.
+//! as `user_version`. A backup (`backup`) is the same with `StBk`, and no writer takes it. The
+//! writer syncs the WAL itself (`wal`). Beside it are SQLite's `-wal` and `-shm`, and `-lock`,
+//! which the daemon holds while it runs. The lock file has one line: the uuid, a position that was
+//! on disk, and `open`, `closed` or `stale`. `stale`: a sink has found that this is a stale copy.
+//! Times are microseconds since 1970 in UTC.
 //!
 //! | table | a row is |
 //! |---|---|
@@ -16,6 +17,7 @@
 //! | `cursor` | a known sink: the position up to which it is done, and its accounting ([`Accounting`]) |
 //! | `dead_letter` | a copy of an entry that one sink will not get, and why; `redrive`: an operator wants it delivered after all; `intake`: it is one that was undecodable |
 //! | `dlq` | how many dead letters a sink has, and their bytes, kept by triggers |
+//! | `judged` | a sink whose `when` has held for a status, or for none of the first; by the digest of that `when` |
 //! | `replay` | a slice that one sink gets again, and how far that has come |
 //! | `last_state` | the newest state of a device of a stream, and its last event keys, as they were at `last_states_position` |
 //! | `coverage` | whether a topic is heard, as its newest coverage entry says |

@@ -4,13 +4,13 @@ use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::accounting::SinkAccounting;
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use jiff::Timestamp;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Connection, Row};
 
+use super::accounting::SinkAccounting;
 use super::error::failed;
 use super::last_state_rows::{self, KnownDevice};
 use super::row::{content, timestamp};
@@ -111,8 +111,9 @@ impl Reader {
         Ok(entries)
     }
 
-    /// The statuses, of messages and of snapshots, before a position that were received at or before a time, in a stretch of at most
-    /// `positions_max`; no further one once their bodies have reached `bytes_max` bytes.
+    /// The statuses, of messages and of snapshots, before a position that were received at or
+    /// before a time, in a stretch of at most `positions_max`; no further one once their bodies
+    /// have reached `bytes_max` bytes.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -326,22 +327,6 @@ impl Reader {
     /// The file cannot be read.
     pub async fn to_redrive(&mut self, sink: &str, entries_max: u32) -> Result<Vec<Entry>, Error> {
         dead_letters::to_redrive(&mut self.connection, sink, entries_max).await
-    }
-
-    /// Undecodable entries that are not settled yet, in order.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub async fn undecodable(&mut self) -> Result<Vec<Entry>, Error> {
-        const REJECTED: &str = "SELECT position, kind, topic, received_at, body, previous, repeat, reason FROM entry \
-             WHERE kind = 'undecodable' AND settled IS NULL ORDER BY position";
-        let rows = sqlx::query(REJECTED)
-            .fetch_all(&mut self.connection)
-            .await
-            .map_err(failed("read undecodable entries"))?;
-        rows.iter()
-            .map(|row| entry(row, &mut self.topics).map_err(failed("read an entry")))
-            .collect()
     }
 
     /// How many undecodable entries are not settled yet.

@@ -208,8 +208,8 @@ impl State {
         self.received_times().wrote(from, Timestamp::now());
     }
 
-    /// Since when the oldest entry behind a cursor waits, to about a second or a 60th; `None`: none
-    /// does.
+    /// Since when the oldest entry behind a cursor waits, to about a second or a 64th of that time;
+    /// `None`: none does.
     pub(super) fn waits_since(&self, cursor: Position) -> Option<Timestamp> {
         (cursor < self.head())
             .then(|| self.received_times().at(Position(cursor.0 + 1)))

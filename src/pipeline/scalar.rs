@@ -13,7 +13,7 @@ use crate::secret::{Beginning, beginning};
 
 /// Numbers from here on are milliseconds since 1970, below seconds: as seconds this one lies in the
 /// year 5138. A thousand times as much begins the microseconds, then the nanoseconds.
-const FIRST_MILLISECOND_NUMBER: i128 = 100_000_000_000;
+const FIRST_MILLISECOND_NUMBER: u128 = 100_000_000_000;
 
 /// A number of seconds that lands later than this is none: a device's clock is rarely ahead by more.
 const AHEAD_MAX: SignedDuration = SignedDuration::from_hours(24);
@@ -120,8 +120,9 @@ fn numbered(text: &str, number: f64, zone: &TimeZone, received: Timestamp) -> Op
     let time = match text.parse::<i128>() {
         Ok(whole) => {
             // Each step is a thousand times as much.
-            let steps = (0..4)
-                .find(|step| whole.abs() < FIRST_MILLISECOND_NUMBER * 1000_i128.pow(*step))?;
+            let is_below =
+                |step: &u32| whole.unsigned_abs() < FIRST_MILLISECOND_NUMBER * 1000_u128.pow(*step);
+            let steps = (0..4).find(is_below)?;
             let nanoseconds = whole.checked_mul(1000_i128.pow(3 - steps))?;
             Timestamp::from_nanosecond(nanoseconds).ok()?
         }
@@ -297,6 +298,7 @@ mod tests {
             ("[2020, 13, 1]", None),
             ("[2020, 1, 99999999999]", None),
             ("99999999999999999999999", None),
+            ("-170141183460469231731687303715884105728", None),
             ("1e300", None),
             ("\"yesterday\"", None),
             ("{}", None),

@@ -15,17 +15,18 @@
 //!   `doubtful`: those among which a refused one is looked for; `refused_topics`: those that are
 //!   found, and when one of them is asked for again
 //! - `credit`: whether the journal has room for what the server may send
-//! - `intake`: from messages to journal batches; `body`: what a message says of its own body; `commit`: the batch that is being written;
-//!   `silence`: whether each topic's messages come; `rest`: whether a full journal stops us reading;
-//!   `server_window`: whether the server waits for our ACKs; `malformed`, `undeliverable`: what is
-//!   said of odd frames; `redelivery`: and of messages that were delivered before
+//! - `intake`: from messages to journal batches; `body`: what a message says of its own body;
+//!   `commit`: the batch that is being written; `silence`: whether each topic's messages come;
+//!   `rest`: whether a full journal stops us reading; `server_window`: whether the server waits for
+//!   our ACKs; `malformed`, `undeliverable`: what is said of odd frames; `redelivery`: and of
+//!   messages that were delivered before
 //! - `resync`: snapshots of what a topic's devices are, where something may have passed us by;
 //!   `resync_settings`: how they are asked for; `resync_report`: how the last ones ended
 //! - `coverage`: which topics are heard; `gaps_seen`: when they were not, for readers;
 //!   `link_proof`: until when that is certain;
 //!   `sockjs_heartbeats`: SockJS's signs of life, where STOMP has none
-//! - `status`: the state of the link; `agreed`: what the server has agreed to; `topic_status`: when each topic's messages came;
-//!   `unreadable`: what of them could not be read
+//! - `status`: the state of the link; `agreed`: what the server has agreed to;
+//!   `topic_status`: when each topic's messages came; `unreadable`: what of them could not be read
 //! - `client`: a connection for `tap` and `send`, without a journal
 //! - `clock`, `masked`, `names`: the time, URLs and names of topics as they may be shown
 

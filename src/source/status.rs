@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 use tracing::warn;
 
@@ -21,6 +21,7 @@ use super::unreadable::{Unreadable, UnreadableByTopic};
 use crate::bilingual::Bilingual;
 use crate::latency::Latency;
 use crate::model::Coverage;
+use crate::retry::end_of;
 
 /// The source's loop turns at least so often, whatever it waits for. By default our heart-beats go
 /// out more often: an idle link does not wake for this.
@@ -513,13 +514,13 @@ impl Status {
     pub(super) fn waits(&self, wait: Duration, failures: u32) {
         let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
         link.failures = failures;
-        link.next_attempt = after(wait);
+        link.next_attempt = end_of(wait, Timestamp::now());
     }
 
     /// No sign-in comes before this time has passed; `None`: the next one may come at once.
     pub(super) fn sign_in_waits(&self, wait: Option<Duration>) {
         let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
-        link.no_sign_in_before = wait.and_then(after);
+        link.no_sign_in_before = wait.and_then(|wait| end_of(wait, Timestamp::now()));
     }
 
     /// The platform has accepted a sign-in.
@@ -576,12 +577,6 @@ impl Status {
         self.last_message_us
             .store(u64::try_from(at.as_microsecond()).unwrap_or(0), Relaxed);
     }
-}
-
-/// The time after a wait.
-fn after(wait: Duration) -> Option<Timestamp> {
-    let wait = SignedDuration::try_from(wait).ok()?;
-    Timestamp::now().checked_add(wait).ok()
 }
 
 #[cfg(test)]

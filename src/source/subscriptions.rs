@@ -2,8 +2,9 @@
 //! Knows no socket and no clock.
 //!
 //! A topic whose messages are acknowledged is unsubscribed so that no message stays behind. First
-//! its ACKs are held, until the server has filled the window or has nothing more to send. Once all of its messages are on disk, their ACKs and UNSUBSCRIBE go in one write: an
-//! ACK after UNSUBSCRIBE would be an error.
+//! its ACKs are held, until the server has filled the window or has nothing more to send. Once all
+//! of its messages are on disk, their ACKs and UNSUBSCRIBE go in one write: an ACK after
+//! UNSUBSCRIBE would be an error.
 //!
 //! Another topic of the same name is subscribed once the server has confirmed the UNSUBSCRIBE, or
 //! its time is up, as with Spring's simple broker. So no message counts for the wrong topic.

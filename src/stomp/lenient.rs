@@ -599,7 +599,7 @@ fn command(line: &[u8]) -> Option<Command> {
 
 /// `content-length`'s value without blanks: digits and nothing else. What no `usize` holds is over
 /// any limit.
-fn length(value: &[u8]) -> Option<usize> {
+pub(super) fn length(value: &[u8]) -> Option<usize> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return None;
     }

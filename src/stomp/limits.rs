@@ -10,7 +10,8 @@ pub struct Limits {
     /// Longest header line, its CR included; a longer one is passed over, unless the message needs
     /// it. Tokens and stack traces come in headers.
     pub header_line_bytes_max: usize,
-    /// Most header lines; more are passed over likewise. RabbitMQ turns a message's properties into headers, a few dozen at most.
+    /// Most header lines; more are passed over likewise. RabbitMQ turns a message's properties into
+    /// headers, a few dozen at most.
     pub headers_max: usize,
     /// Longest body. An array of 2,000 of the platform's statuses fits; Spring's send buffer holds
     /// half of it.

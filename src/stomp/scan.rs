@@ -11,7 +11,7 @@ use super::command::Command;
 use super::error::DecodeError;
 use super::escape::Escaping;
 use super::excerpt::{WORD_CHARS_MAX, excerpt};
-use super::lenient::body_too_long;
+use super::lenient::{body_too_long, length};
 use super::limits::Limits;
 use super::version::Version;
 
@@ -286,19 +286,11 @@ fn read_command(line: &[u8], limits: &Limits) -> Result<Head, DecodeError> {
     }
 }
 
-/// `content-length`'s value: digits and nothing else. What no `usize` holds is over any limit.
+/// `content-length`'s value.
 fn content_length(value: &[u8]) -> Result<usize, DecodeError> {
-    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-        return Err(DecodeError::BadContentLength {
-            value: excerpt(value, WORD_CHARS_MAX),
-        });
-    }
-    let digit = |length: usize, &byte: &u8| {
-        length
-            .saturating_mul(10)
-            .saturating_add(usize::from(byte - b'0'))
-    };
-    Ok(value.iter().fold(0, digit))
+    length(value).ok_or_else(|| DecodeError::BadContentLength {
+        value: excerpt(value, WORD_CHARS_MAX),
+    })
 }
 
 /// `Ok(None)`, unless `length` is over its limit.

@@ -4,7 +4,7 @@
 use std::io;
 use std::time::Duration;
 
-use super::login_page::is_login_page;
+use super::location::is_login_page;
 use crate::secret::beginning;
 use crate::tls;
 

@@ -10,6 +10,7 @@ use url::Url;
 
 use super::cookies::Jar;
 use super::error::{DialError, Stage};
+use super::location::shown_location;
 use super::peer::{Deadline, Peer};
 use super::proxy::Proxies;
 use super::{headers, http};
@@ -81,7 +82,7 @@ impl Answer {
 
     /// Where a redirect leads to, without what may be secret in it.
     pub fn location(&self) -> Option<&str> {
-        self.header("location")?.split(['?', '#', ';']).next()
+        self.header("location").map(shown_location)
     }
 
     /// How long the server asks to be left alone: `Retry-After` of 429 and 503.

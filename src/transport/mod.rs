@@ -11,7 +11,7 @@
 //! - `sockjs`: `/info`, and the first of its transports that works
 //! - `exchange`, `http`: one HTTP exchange; `headers`, `cookies`: what goes with every request;
 //!   `cookie_date`: the dates in them; `gateway`: an answer of 200 that refuses;
-//!   `login_page`: a redirect that does
+//!   `location`: where a redirect leads to
 //! - `survey`: what an attempt has met, for one who asks
 
 mod connection;
@@ -23,7 +23,7 @@ mod gateway;
 mod hangup;
 mod headers;
 mod http;
-mod login_page;
+mod location;
 mod peer;
 mod plain;
 mod proxy;
@@ -40,7 +40,7 @@ pub use connection::{Receiver, Sender, close, dial};
 pub use cookies::Jar;
 pub use error::{DialError, Stage, TransportError};
 pub use exchange::{Answer, Body, Content, Method, Request, exchange};
-pub use login_page::is_login_page;
+pub use location::is_login_page;
 pub use proxy::Proxies;
 pub use survey::{Survey, surveyed};
 pub use target::{SockJsTransport, Target};

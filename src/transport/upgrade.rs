@@ -18,6 +18,7 @@ use url::{Position, Url};
 use super::error::{DialError, Stage, TransportError};
 use super::gateway;
 use super::http;
+use super::location::shown_location;
 use super::peer::{Peer, shown};
 use super::stream::Stream;
 use super::survey;
@@ -218,7 +219,7 @@ async fn refusal(
     mut read: BytesMut,
 ) -> DialError {
     let body = match response.headers().get(header::LOCATION) {
-        Some(location) => format!("to {}", String::from_utf8_lossy(location.as_bytes())),
+        Some(location) => led_to(location),
         None => {
             let length = response
                 .headers()
@@ -264,6 +265,12 @@ async fn read_body(stream: &mut Stream, read: &mut BytesMut, length: usize) {
     // The status is what counts: a body that does not come, or not whole, is shown as far as it
     // came.
     let _ = tokio::time::timeout(BODY_WAIT, body).await;
+}
+
+/// Where a redirect leads to, for the text of an error.
+pub(super) fn led_to(location: &HeaderValue) -> String {
+    let location = String::from_utf8_lossy(location.as_bytes());
+    format!("to {}", shown_location(&location))
 }
 
 /// The beginning of a body, fit for one line of a log.

@@ -1,15 +1,14 @@
 //! What a person or a script says: from the command line, or asked for on a terminal.
 
-use std::fs::OpenOptions;
+use std::fs::{self, Permissions};
 use std::io::{self, BufRead, IsTerminal, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use super::InitArgs;
-use super::write::Existing;
+use super::write::{Existing, Privacy, write};
 use crate::secret::{Lifetime, Secret, protect};
 
 /// The file beside the configuration that holds a passcode that was typed.
@@ -105,24 +104,30 @@ impl Answers {
         };
         let file = config.with_file_name(PASSCODE_FILE);
         existing.allows(&file)?;
-        let write = || -> io::Result<()> {
-            let mut options = OpenOptions::new();
-            options.write(true).mode(0o600);
-            match existing {
-                Existing::Kept => options.create_new(true),
-                Existing::Overwritten => options.create(true).truncate(true),
-            };
-            let mut opened = options.open(&file)?;
-            opened.write_all(passcode.expose_secret().as_bytes())
-        };
-        write().with_context(|| format!("write {}", file.display()))?;
-        Ok(Made(Some(file)))
+        let before = Before::of(&file);
+        write(&file, passcode.expose_secret(), Privacy::Owner, existing)?;
+        Ok(Made(Some((file, before))))
     }
 }
 
-/// A file that was made for a configuration: it goes where there will be none.
-#[derive(Debug)]
-pub(super) struct Made(Option<PathBuf>);
+/// A file that was written for a configuration: where there will be none, it is as it was.
+pub(super) struct Made(Option<(PathBuf, Option<Before>)>);
+
+/// What a file held before it was overwritten.
+struct Before {
+    bytes: Vec<u8>,
+    permissions: Permissions,
+}
+
+impl Before {
+    /// `None`: there was none, or nobody could read it.
+    fn of(file: &Path) -> Option<Before> {
+        Some(Before {
+            bytes: fs::read(file).ok()?,
+            permissions: fs::metadata(file).ok()?.permissions(),
+        })
+    }
+}
 
 impl Made {
     /// The configuration that names it is there.
@@ -133,10 +138,16 @@ impl Made {
 
 impl Drop for Made {
     fn drop(&mut self) {
-        if let Some(file) = &self.0 {
-            // It was made a moment ago: that it cannot be removed says nothing.
-            let _ = std::fs::remove_file(file);
-        }
+        let Some((file, before)) = &self.0 else {
+            return;
+        };
+        // It was written a moment ago: that it cannot be undone says nothing.
+        let _ = match before {
+            None => fs::remove_file(file),
+            Some(Before { bytes, permissions }) => {
+                fs::write(file, bytes).and_then(|()| fs::set_permissions(file, permissions.clone()))
+            }
+        };
     }
 }
 
@@ -184,5 +195,49 @@ impl Drop for Restored {
     fn drop(&mut self) {
         // The terminal is gone, then.
         let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_typed_passcode_is_its_owners_alone_and_leaves_no_trace_without_a_configuration() {
+        let folder = tempfile::tempdir().unwrap();
+        let (config, file) = (
+            folder.path().join("config.toml"),
+            folder.path().join(PASSCODE_FILE),
+        );
+        let answers = Answers {
+            url: "stomp://127.0.0.1".to_owned(),
+            destinations: Vec::new(),
+            login: None,
+            passcode: Some(Passcode::Typed("passcode-that-is-new".into())),
+            host: None,
+        };
+        let found = || {
+            let mode = fs::metadata(&file).unwrap().permissions().mode() & 0o777;
+            (fs::read_to_string(&file).unwrap(), mode)
+        };
+        drop(answers.write_passcode(&config, Existing::Kept).unwrap());
+        assert!(!file.exists());
+
+        fs::write(&file, "the one before").unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+        assert!(answers.write_passcode(&config, Existing::Kept).is_err());
+        let made = answers.write_passcode(&config, Existing::Overwritten);
+        assert_eq!(found(), ("passcode-that-is-new".to_owned(), 0o600));
+        drop(made);
+        assert_eq!(found(), ("the one before".to_owned(), 0o644));
+
+        let mut made = answers
+            .write_passcode(&config, Existing::Overwritten)
+            .unwrap();
+        made.keep();
+        drop(made);
+        assert_eq!(found(), ("passcode-that-is-new".to_owned(), 0o600));
     }
 }

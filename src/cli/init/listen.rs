@@ -21,7 +21,7 @@ const MESSAGES_MAX: usize = 200;
 /// A larger body is left out: its like will come in a smaller one.
 const BODY_BYTES_MAX: usize = 256 * 1024;
 
-/// What came of one topic.
+/// What came of all topics, by their names.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
     pub(super) topics: BTreeMap<Arc<str>, HeardTopic>,

@@ -1,8 +1,8 @@
 //! Writes a file that may hold a secret, and overwrites none by mistake.
 
-use std::fs::OpenOptions;
+use std::fs::{OpenOptions, Permissions};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -65,8 +65,12 @@ pub(super) fn write(
         Existing::Kept => options.create_new(true),
         Existing::Overwritten => options.create(true).truncate(true),
     };
-    let written = options
-        .open(file)
-        .and_then(|mut file| file.write_all(text.as_bytes()));
+    let written = options.open(file).and_then(|mut file| {
+        if privacy == Privacy::Owner {
+            // One that is overwritten keeps the mode that it had.
+            file.set_permissions(Permissions::from_mode(mode))?;
+        }
+        file.write_all(text.as_bytes())
+    });
     written.with_context(|| format!("write {}", file.display()))
 }

@@ -1,6 +1,6 @@
 //! The bundle's file: a tar archive, compressed by gzip, of texts in one folder.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -32,8 +32,12 @@ pub(super) fn write(to: &Path, parts: &[Part]) -> anyhow::Result<u64> {
         .mode(MODE)
         .open(to)
         .with_context(failed)?;
-    file.write_all(&bytes).with_context(failed)?;
-    file.sync_all().with_context(failed)?;
+    let written = file.write_all(&bytes).and_then(|()| file.sync_all());
+    if written.is_err() {
+        // Half of it is of no use, and would be in the way of the next one.
+        let _ = fs::remove_file(to);
+    }
+    written.with_context(failed)?;
     Ok(bytes.len() as u64)
 }
 

@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyhow::bail;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::device::Device;
+use crate::cli::print::harmless;
 use crate::cli::target::Target;
 use crate::config::Reading;
 use crate::delivery::decoder_of;
@@ -128,7 +130,7 @@ impl Readings {
     /// Client and device of the newest status that has a serial number.
     ///
     /// # Errors
-    /// The journal cannot be read.
+    /// The journal cannot be read, or the time was over before all of it was looked at.
     pub(super) async fn of_serial(
         &self,
         reader: &mut Reader,
@@ -140,7 +142,15 @@ impl Readings {
         let mut before = Position(reader.newest().await?.0.saturating_add(1));
         let oldest = reader.read_after(Position::START, 1, 1).await?;
         let oldest = oldest.first().map(|entry| entry.position);
-        while oldest.is_some_and(|oldest| before > oldest) && began.elapsed() <= SEARCH_MAX {
+        while oldest.is_some_and(|oldest| before > oldest) {
+            if began.elapsed() > SEARCH_MAX {
+                bail!(
+                    "no device of the serial number {} from position {before} on: the search ended \
+                     there after {} s; name the device by its client and its id",
+                    harmless(serial),
+                    SEARCH_MAX.as_secs()
+                );
+            }
             let page = reader.statuses_before(before, Timestamp::MAX, POSITIONS_MAX, BYTES_MAX);
             let page = page.await?;
             for entry in page.entries {

@@ -14,7 +14,8 @@ impl Device {
     /// The device that a text means: a name of `[names]`, else ids.
     ///
     /// # Errors
-    /// It is the name of a serial number that no device has, or the journal cannot be read.
+    /// It is the name of a serial number that no device has, or the journal cannot be read, or not in
+    /// time.
     pub(in crate::cli) async fn meant(
         text: &str,
         stream: Option<&str>,

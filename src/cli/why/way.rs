@@ -165,11 +165,12 @@ async fn at_sinks(
     reader: &mut Reader,
     (content, status): (&EntryContent, &StatusEvent),
 ) -> anyhow::Result<Vec<AtSink>> {
+    // Before the proofs: a cursor that is read behind them may have passed the event since.
+    let accounts = reader.accounts().await?;
     let proofs = reader.proofs(status.position).await?;
     let dead_letters = reader.dead_letters_at(status.position).await?;
     let report = timeout(DAEMON_TIMEOUT, target.get::<Report>("/status"));
     let report = report.await.ok().and_then(Result::ok);
-    let accounts = reader.accounts().await?;
     let at_sink = |account: &SinkAccounting| {
         let (configured, settings) = settings(readings, &account.sink);
         let live = report.as_ref().map(|report| report.sinks.as_slice());

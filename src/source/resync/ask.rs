@@ -12,9 +12,10 @@ use tracing::info;
 
 use super::error::ResyncError;
 use super::snapshot::Snapshot;
-use crate::pipeline::{Body as Text, Decoder, Denial, percent_encoded};
-use crate::secret::{Lifetime, Secret, protect_header, protect_url};
+use crate::pipeline::{Body as Text, Decoder, Denial};
+use crate::secret::{Lifetime, protect_header, protect_url};
 use crate::source::clock;
+use crate::source::masked::without_secrets;
 use crate::source::resync_settings::Resync;
 use crate::source::signin::{Credentials, Signin, SigninError, SigninLimit, StepMethod, excerpt};
 use crate::tls;
@@ -166,14 +167,7 @@ impl Question {
 
     /// A text fit for a log.
     fn redacted(&self, text: &str) -> String {
-        let secrets = self.resync.redacted.iter().map(Secret::expose_secret);
-        let mut texts: Vec<String> = secrets
-            .filter(|secret| !secret.is_empty())
-            .flat_map(|secret| [secret.to_owned(), percent_encoded(secret)])
-            .collect();
-        // One may hold another, whose end would stay.
-        texts.sort_by_key(|text| std::cmp::Reverse(text.len()));
-        let text = (texts.iter()).fold(text.to_owned(), |text, secret| text.replace(secret, "…"));
+        let text = without_secrets(text, &self.resync.redacted);
         self.signed_in.credentials.redact(&text)
     }
 }

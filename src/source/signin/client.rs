@@ -9,8 +9,8 @@ use tracing::info;
 use super::credentials::Credentials;
 use super::error::SigninError;
 use super::step::Step;
-use crate::pipeline::percent_encoded;
 use crate::secret::Secret;
+use crate::source::masked::without_secrets;
 use crate::tls;
 use crate::transport::{DialError, Stage, exchange};
 
@@ -88,7 +88,7 @@ impl Signin {
     }
 
     fn redacted(&self, error: SigninError, credentials: &Credentials) -> SigninError {
-        let redact = |text: String| credentials.redact(&self.redact(&text));
+        let redact = |text: String| credentials.redact(&without_secrets(&text, &self.redacted));
         match error {
             SigninError::Refused(text) => SigninError::Refused(redact(text)),
             SigninError::RefusedUnasked(text) => SigninError::RefusedUnasked(redact(text)),
@@ -99,18 +99,6 @@ impl Signin {
             },
             SigninError::Dial(error) => SigninError::Dial(error),
         }
-    }
-
-    fn redact(&self, text: &str) -> String {
-        let secrets = self.redacted.iter().map(Secret::expose_secret);
-        // As it is, and as a form or a URL has it.
-        let mut texts: Vec<String> = secrets
-            .filter(|secret| !secret.is_empty())
-            .flat_map(|secret| [secret.to_owned(), percent_encoded(secret)])
-            .collect();
-        // One may hold another, whose end would stay.
-        texts.sort_by_key(|text| std::cmp::Reverse(text.len()));
-        (texts.iter()).fold(text.to_owned(), |text, secret| text.replace(secret, "…"))
     }
 }
 

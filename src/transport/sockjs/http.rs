@@ -11,7 +11,7 @@ use crate::transport::cookies::Jar;
 use crate::transport::error::DialError;
 use crate::transport::peer::{Peer, shown};
 use crate::transport::target::Target;
-use crate::transport::upgrade::{BODY_READ_BYTES, shown_text};
+use crate::transport::upgrade::{BODY_READ_BYTES, led_to, shown_text};
 use crate::transport::{headers, http, survey};
 
 /// One host's HTTP side, shared by both halves of a connection.
@@ -79,7 +79,7 @@ pub(super) async fn refusal(url: &Url, mut answer: Response) -> DialError {
     let status = answer.status().as_u16();
     let retry_after = http::retry_after(status, answer.headers());
     let body = match answer.headers().get(header::LOCATION) {
-        Some(location) => format!("to {}", String::from_utf8_lossy(location.as_bytes())),
+        Some(location) => led_to(location),
         None => {
             let mut body = Vec::new();
             while let Ok(Some(bytes)) = answer.chunk().await {

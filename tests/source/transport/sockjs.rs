@@ -292,7 +292,7 @@ async fn endpoint_that_is_no_sockjs_says_so() {
     )
     .await;
     check(
-        "302 Found\r\nLocation: https://h/base/info",
+        "302 Found\r\nLocation: https://h/base/info?token=s3cret",
         "",
         "answered 302 (to https://h/base/info)",
     )

@@ -204,7 +204,7 @@ async fn other_status_is_told_with_its_text() {
     )
     .await;
     check(
-        "HTTP/1.1 302 Found\r\nLocation: https://h/ws/\r\n\r\n",
+        "HTTP/1.1 302 Found\r\nLocation: https://h/ws/?token=s3cret\r\n\r\n",
         302,
         "answered 302 (to https://h/ws/); redirects",
     )

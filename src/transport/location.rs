@@ -1,4 +1,5 @@
-//! Whether an address is called as the pages are where people sign in.
+//! Where a redirect leads to: what of that may be shown, and whether it is called as the pages are
+//! where people sign in.
 
 /// Somewhere in the last part of its path.
 const NAMES: [&str; 5] = ["login", "logon", "signin", "sign-in", "sign_in"];
@@ -9,9 +10,15 @@ const WHOLE_NAMES: [&str; 2] = ["sso", "cas"];
 /// Beside one of [`NAMES`]: where a sign-in leads to that has worked, such as `/login-success`.
 const BEHIND_IT: [&str; 3] = ["success", "after", "post"];
 
+/// As it may be shown: without query, fragment and session, since tokens travel there.
+pub(super) fn shown_location(location: &str) -> &str {
+    let end = location.find(['?', '#', ';']);
+    &location[..end.unwrap_or(location.len())]
+}
+
 /// Whether a URL, or the part of one that a `Location` may be, is a page where people sign in.
 pub fn is_login_page(place: &str) -> bool {
-    let place = place.split(['?', '#', ';']).next().unwrap_or_default();
+    let place = shown_location(place);
     let path = match place.split_once("://") {
         Some((_, rest)) => rest.find('/').map_or("/", |start| &rest[start..]),
         None => place,
