@@ -144,3 +144,31 @@ async fn two_journals_whose_gaps_begin_at_one_moment_have_the_longer_one() {
         }
     }
 }
+
+/// The entries of a backup come again, and what an orderly stop wrote stands behind the last status.
+#[tokio::test]
+async fn coverage_that_comes_again_under_a_later_id_is_known_whatever_came_beside_it() {
+    let stopped = heard(JOURNAL, 3, "03:00", Some(DaemonStopped), "03:00");
+    let began = heard(JOURNAL, 1, "01:00", None, "01:00");
+    let status = said(JOURNAL, 2, "1", "01:30");
+    for story in [
+        vec![began.clone(), stopped.clone()],
+        vec![began, status, stopped],
+    ] {
+        for database in Database::both().await {
+            // The second one knows nothing of what the first has stored but what the file says.
+            for _ in 0..2 {
+                let mut sink = start(database.settings(None));
+                sink.open(NOW).await.unwrap();
+                let under_the_later = Batch {
+                    journal: NOW,
+                    ..batch(&story)
+                };
+                sink.attempt(under_the_later).await.unwrap();
+                sink.close().await;
+            }
+            assert_eq!(database.count("coverage").await, 2, "{}", database.url());
+            assert_eq!(database.count("coverage_gap").await, 1);
+        }
+    }
+}

@@ -26,6 +26,13 @@ impl Rows<'_> {
         }
         rows
     }
+
+    /// Those of the coverage, each of which may be stored already: the entries of a restored or a
+    /// replayed journal come again, whatever is known of their journal. They are few.
+    pub(super) fn coverage_ids(&self) -> Vec<String> {
+        let ids = self.coverage.iter().map(|event| event.event_id.clone());
+        ids.collect()
+    }
 }
 
 /// What became of the events of a batch.

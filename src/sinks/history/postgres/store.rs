@@ -104,8 +104,7 @@ pub(super) async fn fill(
     take_turn(transaction, recorder).await?;
     recorder.set_floor(partitions.load(transaction).await?);
     let rows = Rows::of(batch.events);
-    let stored = recorder.maybe_covered(&rows.coverage);
-    let stored = look_up::covered(transaction, stored).await?;
+    let stored = look_up::covered(transaction, rows.coverage_ids()).await?;
     let mut covered = recorder.cover(&rows.coverage, stored);
     take_over(transaction, &mut covered).await?;
     cover(transaction, recorder, &covered).await?;

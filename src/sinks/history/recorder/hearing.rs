@@ -22,19 +22,6 @@ pub(super) struct LastHeard {
 }
 
 impl Recorder {
-    /// The rows of `coverage` that may be stored already.
-    pub(in crate::sinks::history) fn maybe_covered(
-        &self,
-        coverage: &[&CoverageEvent],
-    ) -> Vec<String> {
-        let maybe = coverage.iter().filter(|event| {
-            let journal = self.journals.get(journal_of(&event.origin));
-            // One that has brought no status is not among them.
-            journal.is_none_or(|journal| event.position.0 <= journal.through)
-        });
-        maybe.map(|event| event.event_id.clone()).collect()
-    }
-
     /// What the coverage of a batch does; `stored` is there already. Comes before its statuses: a
     /// gap that began before a status counts for it, whichever was written down first.
     pub(in crate::sinks::history) fn cover(

@@ -36,8 +36,7 @@ pub(super) async fn fill(
     batch: Batch<'_>,
 ) -> Result<RowsStored, sqlx::Error> {
     let rows = Rows::of(batch.events);
-    let stored = recorder.maybe_covered(&rows.coverage);
-    let stored = look_up::covered(transaction, stored).await?;
+    let stored = look_up::covered(transaction, rows.coverage_ids()).await?;
     let mut covered = recorder.cover(&rows.coverage, stored);
     take_over(transaction, &mut covered).await?;
     cover(transaction, recorder, &covered).await?;
