@@ -16,6 +16,7 @@ mod mistakes;
 mod operations;
 mod pages;
 mod recipes;
+mod release;
 mod rules;
 mod script;
 mod session;
