@@ -265,11 +265,11 @@ mod tests {
         let mut progress = Progress::default();
         for (turns, at, expected) in [
             (7, 0, false),
-            (7, 20, false),
-            (7, 21, true),
+            (7, 24, false),
+            (7, 25, true),
             (7, 30, true),
             (8, 31, false),
-            (8, 51, false),
+            (8, 55, false),
         ] {
             let found = progress.source_hangs(turns, start + at * second);
             assert_eq!(found, expected, "{turns} turns at {at} s");
