@@ -27,3 +27,4 @@ mod servers;
 mod size;
 mod sqlite;
 mod webhook;
+mod webhook_peers;
