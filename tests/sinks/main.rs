@@ -15,6 +15,7 @@ mod keeping;
 mod mqtt;
 mod mqtt5;
 mod mqtt_ways;
+mod mqtt_wire;
 mod operators;
 mod postgres;
 mod postgres_around;
