@@ -158,6 +158,12 @@ impl<'a> Body<'a> {
         })
     }
 
+    /// Its text, for those who only look for something in it; `None`: it cannot be read.
+    pub fn text(&self, bytes_max: usize) -> Option<Cow<'a, str>> {
+        let text = self.read(None, bytes_max);
+        text.ok().map(|text| text.text)
+    }
+
     /// Without compression; and whether its headers were needed for that.
     fn inflated(&self, bytes_max: usize) -> Result<(Cow<'a, [u8]>, bool), Undecodable> {
         let mut bytes = Cow::Borrowed(self.bytes);

@@ -8,7 +8,6 @@ use std::time::Duration;
 use bytes::BytesMut;
 use rumqttc::v5::mqttbytes::Error;
 use rumqttc::v5::mqttbytes::v5::Packet;
-use stomp_bridge::model::StatusEvent;
 use stomp_bridge::sinks::mqtt::{Protocol, Settings};
 use stomp_bridge::sinks::{Batch, By, Reason, Sink, Trouble, Undelivered};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
@@ -128,46 +127,6 @@ async fn what_is_over_the_maximum_packet_size_is_not_sent() {
     assert_eq!(sink.idle().await, Ok(()), "the connection stands");
     let delivered = [&three[0], &three[2]].map(message);
     assert_eq!(broker.retained().await, delivered.into_iter().collect());
-}
-
-#[tokio::test]
-async fn a_window_of_three_is_enough_for_a_thousand_events() {
-    let broker =
-        Mosquitto::start_with("allow_anonymous true\nlog_type all\nmax_inflight_messages 3");
-    let mut sink = mqtt(settings(broker.port));
-    sink.open(JOURNAL).await.unwrap();
-    let thousand = events(1..=1000);
-    let live = broker.subscriber(1000);
-    sink.attempt(batch(&thousand)).await.unwrap();
-    let expected: Vec<String> = thousand.iter().map(message).collect();
-    assert_eq!(live.messages().await, expected);
-}
-
-#[tokio::test]
-async fn topics_that_come_again_arrive_under_their_names() {
-    let broker = Mosquitto::start();
-    let mut sink = mqtt(settings(broker.port));
-    sink.open(JOURNAL).await.unwrap();
-    // mosquitto has room for ten numbers.
-    let many: Vec<StatusEvent> = events(1..=600)
-        .into_iter()
-        .map(|event| StatusEvent {
-            device_id: (event.position.0 % 25).to_string(),
-            state: event.position.to_string(),
-            ..event
-        })
-        .collect();
-    let live = broker.subscriber(600);
-    sink.attempt(batch(&many)).await.unwrap();
-    let expected: Vec<String> = many
-        .iter()
-        .map(|event| {
-            let (id, state) = (&event.device_id, &event.state);
-            format!("devices/1/{id}/status {id} {state}")
-        })
-        .collect();
-    assert_eq!(live.messages().await, expected);
-    assert_eq!(sink.idle().await, Ok(()), "on one connection");
 }
 
 #[tokio::test]

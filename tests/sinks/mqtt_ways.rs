@@ -216,16 +216,18 @@ async fn a_websocket_that_is_none_is_named() {
     }
 }
 
-/// RabbitMQ 3.10 speaks MQTT 3.1.1 only. By itself, and behind nginx, which has the certificate.
+/// RabbitMQ 3.10 speaks MQTT 3.1.1 only: over TCP, over WebSocket by itself, and behind nginx, which
+/// has the certificate.
 #[tokio::test]
-async fn rabbitmq_gets_mqtt_3_1_1_over_websocket() {
+async fn rabbitmq_gets_mqtt_3_1_1_by_itself_over_tcp_and_websocket() {
     let broker = RabbitMq::start().await;
     let nginx = Nginx::start(broker.web_mqtt_port(), Speaks::Http2, UPGRADE).await;
     let live = Subscriber::start(broker.mqtt_port(), "reader", "devices/1/#").await;
     let hundred = events(1..=100);
     let expected: Vec<String> = hundred.iter().map(message).collect();
     let url = broker.web_mqtt_url();
-    for (times, url) in (1..).zip([nginx.before(&url), url]) {
+    let tcp = format!("mqtt://127.0.0.1:{}", broker.mqtt_port());
+    for (times, url) in (1..).zip([tcp, nginx.before(&url), url]) {
         let mut sink = mqtt(Settings {
             url: url.parse().unwrap(),
             username: Some(USER.to_owned()),

@@ -12,7 +12,6 @@ use axum::http::{HeaderMap, Response, Uri};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
-use peers::nginx::{Nginx, Speaks};
 use stomp_bridge::model::{CoverageCause, Event, EventKind, StatusEvent};
 use stomp_bridge::pipeline::{Conditions, ListTemplate};
 use stomp_bridge::secret::Secret;
@@ -28,7 +27,7 @@ use crate::events::{JOURNAL, batch, coverage, event, events, start, template};
 
 /// A request as it arrived.
 #[derive(Debug, Clone)]
-struct Request {
+pub(crate) struct Request {
     method: String,
     path: String,
     headers: HeaderMap,
@@ -46,13 +45,13 @@ impl Request {
 
 /// Answers by a script, then always 204.
 #[derive(Clone, Default)]
-struct Receiver {
+pub(crate) struct Receiver {
     script: Arc<Mutex<VecDeque<Response<Body>>>>,
     requests: Arc<Mutex<Vec<Request>>>,
 }
 
 impl Receiver {
-    async fn start(&self) -> Settings {
+    pub(crate) async fn start(&self) -> Settings {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = Router::new().fallback(receive).with_state(self.clone());
@@ -61,7 +60,7 @@ impl Receiver {
         settings(address)
     }
 
-    fn answers(&self, status: u16, headers: &[(&str, &str)], body: impl Into<Body>) {
+    pub(crate) fn answers(&self, status: u16, headers: &[(&str, &str)], body: impl Into<Body>) {
         let mut response = Response::builder().status(status);
         for (name, value) in headers {
             response = response.header(*name, *value);
@@ -72,7 +71,7 @@ impl Receiver {
             .push_back(response.body(body.into()).unwrap());
     }
 
-    fn requests(&self) -> Vec<Request> {
+    pub(crate) fn requests(&self) -> Vec<Request> {
         self.requests.lock().unwrap().clone()
     }
 }
@@ -101,7 +100,7 @@ async fn receive(
         .unwrap_or_else(no_content)
 }
 
-fn settings(address: SocketAddr) -> Settings {
+pub(crate) fn settings(address: SocketAddr) -> Settings {
     let url = format!("http://{address}/hook?access_token=t0ken");
     Settings {
         name: "oncall".to_owned(),
@@ -119,20 +118,23 @@ fn settings(address: SocketAddr) -> Settings {
     }
 }
 
-async fn webhook(settings: Settings) -> Box<dyn Sink> {
+pub(crate) async fn webhook(settings: Settings) -> Box<dyn Sink> {
     let mut sink = start(stomp_bridge::sinks::Settings::Webhook(settings));
     assert_eq!(sink.open(JOURNAL).await, Ok(None));
     sink
 }
 
 /// One attempt at these events, as a delivery makes it beside others.
-async fn attempt<E: Clone + Into<Event>>(sink: &dyn Sink, events: &[E]) -> Result<(), Trouble> {
+pub(crate) async fn attempt<E: Clone + Into<Event>>(
+    sink: &dyn Sink,
+    events: &[E],
+) -> Result<(), Trouble> {
     let mut sink = sink.another().unwrap();
     let attempted = sink.attempt(batch(events)).await;
     attempted.map_err(|undelivered| undelivered.trouble)
 }
 
-fn trouble(outcome: Result<(), Undelivered>) -> Trouble {
+pub(crate) fn trouble(outcome: Result<(), Undelivered>) -> Trouble {
     let Undelivered { confirmed, trouble } = outcome.unwrap_err();
     assert_eq!(confirmed, 0);
     trouble
@@ -505,7 +507,7 @@ fn conditions(table: &serde_json::Value) -> Option<Conditions> {
 }
 
 /// What a robot of a chat group answers: DingTalk's codes.
-fn robot() -> Answers {
+pub(crate) fn robot() -> Answers {
     Answers {
         success: conditions(&serde_json::json!({ "/errcode": 0 })),
         retry_when: conditions(&serde_json::json!({ "/errcode": [130_101, 45_009] })),
@@ -716,49 +718,6 @@ async fn a_kept_connection_that_closes_without_an_answer_is_no_failure() {
     let closed = trouble(sink.attempt(batch(&[event(1)])).await);
     assert!(matches!(closed, Trouble::Unclear { .. }), "{closed:?}");
     assert_eq!(requests.lock().unwrap().len(), 1);
-}
-
-#[tokio::test]
-async fn nginx_before_a_receiver_that_is_away_is_waited_for() {
-    let away = crate::servers::free_port();
-    let nginx = Nginx::start(away, Speaks::Clear, "").await;
-    let url = nginx.before(&format!("http://127.0.0.1:{away}/hook"));
-    let mut sink = webhook(Settings {
-        url: Url::parse(&url).unwrap().into(),
-        ..settings(SocketAddr::from(([127, 0, 0, 1], away)))
-    })
-    .await;
-    let Trouble::Retry { error, .. } = trouble(sink.attempt(batch(&[event(1)])).await) else {
-        panic!("nginx's own answer is the event's")
-    };
-    assert!(error.contains("answered 502"), "{error}");
-}
-
-#[tokio::test]
-async fn a_receiver_with_a_certificate_of_its_own_is_believed_by_ca_file_alone() {
-    let receiver = Receiver::default();
-    let plain = receiver.start().await;
-    let url = plain.url.of(&event(1).into()).unwrap();
-    let nginx = Nginx::start(url.port().unwrap(), Speaks::Http2, "").await;
-    let url = Url::parse(&nginx.before(url.as_str())).unwrap().into();
-    let settings = Settings { url, ..plain };
-    let mut stranger = webhook(settings.clone()).await;
-    let attempted = trouble(stranger.attempt(batch(&[event(1)])).await);
-    for trouble in [attempted, stranger.idle().await.unwrap_err()] {
-        assert!(
-            matches!(&trouble, Trouble::Retry { error, .. } if error.contains("set ca_file")),
-            "{trouble:?}"
-        );
-    }
-    assert_eq!(receiver.requests().len(), 0);
-    let tls = stomp_bridge::tls::Settings {
-        ca_file: Some(peers::certificates::path("ca.pem")),
-        ..stomp_bridge::tls::Settings::default()
-    };
-    let mut known = webhook(Settings { tls, ..settings }).await;
-    known.attempt(batch(&events(1..=3))).await.unwrap();
-    assert_eq!(known.idle().await, Ok(()));
-    assert_eq!(receiver.requests().len(), 3);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use super::doorkeeper;
 use crate::pipeline::Conditions;
 use crate::retry::retry_after;
 
@@ -92,6 +93,7 @@ impl Answers {
 fn by_status(answer: Answer<'_>, now: SystemTime) -> Verdict {
     match answer.status {
         200..=299 => Verdict::Confirmed,
+        400 if doorkeeper::advice(answer.body).is_some() => Verdict::Retry(None),
         400 | 413 | 422 => Verdict::Refused,
         410 => Verdict::Disabled,
         // A receiver that asks for less, and what a proxy says of the server behind it (520 to 527:
@@ -106,8 +108,9 @@ fn by_status(answer: Answer<'_>, now: SystemTime) -> Verdict {
 }
 
 /// What the person behind the sink can do about a status.
-pub(super) fn advice(status: u16) -> Option<&'static str> {
+pub(super) fn advice(status: u16, body: &str) -> Option<&'static str> {
     match status {
+        400 => doorkeeper::advice(body),
         300..=399 => Some("redirects are not followed: set `url` to where it leads"),
         401 | 403 => Some("check `headers` and `secret`"),
         404 | 405 => Some("check `url` and `method`"),

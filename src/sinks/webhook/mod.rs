@@ -11,8 +11,8 @@
 //!
 //! - `settings`: what the configuration gives; `build`: from there to a sink
 //! - `sink`: the attempts; `target`: one request; `body`, `headers`, `signature`: what is in it
-//! - `exchange`: how it is sent; `answer`: what the answer means; `denial`: what looks like a refusal
-//!   in an answer that nobody looks at
+//! - `exchange`: how it is sent; `answer`: what the answer means; `doorkeeper`: of a server that has
+//!   not read the request; `denial`: what looks like a refusal in an answer that nobody looks at
 //! - `reach`: whether the receiver is there
 //! - `address`: where requests go, and what may be shown of it; `preview`: of a whole request
 
@@ -21,6 +21,7 @@ mod answer;
 mod body;
 mod build;
 mod denial;
+mod doorkeeper;
 mod exchange;
 mod headers;
 mod preview;

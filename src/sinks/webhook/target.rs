@@ -1,16 +1,19 @@
 //! One request to the receiver, and its answer as far as that is worth reading.
 
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
-use reqwest::header::{CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{
+    CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+};
 use reqwest::{Request, Response};
 use serde::de::IgnoredAny;
 use tokio::time::timeout;
 
 use super::address::Address;
 use super::answer::{Answer, Answers, Verdict, advice};
-use super::body::{Body, Posting};
+use super::body::{Body as Posted, Posting};
 use super::denial::Denials;
 use super::exchange::{Exchange, failure};
 use super::headers::Rendered;
@@ -18,6 +21,7 @@ use super::reach::Reach;
 use super::settings::Method;
 use super::signature::{HeaderSigner, Signer};
 use crate::model::Event;
+use crate::pipeline::Body;
 use crate::secret::beginning;
 use crate::sinks::{By, Trouble};
 
@@ -80,7 +84,7 @@ impl Target {
 
     fn request(&self, events: &[Event]) -> Result<Request, String> {
         let event = events.first().ok_or("a request without an event")?;
-        let Body { id, mut bytes } = self.posting.body(events)?;
+        let Posted { id, mut bytes } = self.posting.body(events)?;
         if !self.method.has_body() {
             bytes.clear();
         }
@@ -115,23 +119,21 @@ impl Target {
     async fn read(&self, mut response: Response) -> Result<String, Trouble> {
         let status = response.status().as_u16();
         let retry_after = text_of(response.headers(), &RETRY_AFTER);
-        let encoding = text_of(response.headers(), &CONTENT_ENCODING);
-        let body = self.body(&mut response).await;
+        let read = self.body(&mut response).await;
+        let (body, unreadable) = text(response.headers(), &read);
         let answer = Answer {
             status,
             retry_after: retry_after.as_deref(),
             body: &body,
         };
         let (verdict, why) = self.answers.judge(answer, SystemTime::now());
-        let encoded = encoding.filter(|encoding| encoding != "identity");
-        let encoded = encoded.map(|encoding| format!("a text in {encoding}"));
         if verdict == Verdict::Confirmed {
             self.look_for_denial(status, &body);
             let beginning = || beginning(body.as_bytes(), PROOF_CHARS).marked();
-            let text = encoded.unwrap_or_else(beginning);
+            let text = unreadable.unwrap_or_else(beginning);
             return Ok(format!("HTTP {status} {text}").trim_end().to_owned());
         }
-        let text = encoded.unwrap_or_else(|| excerpt(&body));
+        let text = unreadable.unwrap_or_else(|| excerpt(&body));
         let mut error = format!("{} answered {status}", self.server);
         if let Some(why) = &why {
             error = format!("{error}, {why}");
@@ -139,7 +141,7 @@ impl Target {
         if !text.is_empty() {
             error = format!("{error}: {text}");
         }
-        if let Some(advice) = advice(status).filter(|_| why.is_none()) {
+        if let Some(advice) = advice(status, &body).filter(|_| why.is_none()) {
             error = format!("{error}; {advice}");
         }
         if verdict == Verdict::Unclear && self.answers.is_denied(&body) {
@@ -173,7 +175,7 @@ impl Target {
 
     /// The beginning of an answer's text. Where it decides nothing, the status stands whatever
     /// becomes of the text, which is read for the log and so that the connection can be used again.
-    async fn body(&self, response: &mut Response) -> String {
+    async fn body(&self, response: &mut Response) -> Vec<u8> {
         let mut body = Vec::new();
         if self.answers.read_body() {
             while read_on(response, &mut body).await {}
@@ -182,8 +184,27 @@ impl Target {
             // Where it does not end in time, its connection is not used again.
             let _ = timeout(ANSWER_WAIT_MAX, all).await;
         }
-        let text = String::from_utf8_lossy(&body);
-        text.trim_start_matches('\u{FEFF}').to_owned()
+        body
+    }
+}
+
+/// An answer's text as far as it was read, also where a server compresses it though it was asked not
+/// to. Where nobody can read it: what there is to say in its place.
+fn text<'a>(headers: &HeaderMap, read: &'a [u8]) -> (Cow<'a, str>, Option<String>) {
+    let said = |name| text_of(headers, name).unwrap_or_default();
+    let encoding = said(&CONTENT_ENCODING);
+    let body = Body {
+        bytes: read,
+        content_type: said(&CONTENT_TYPE).into(),
+        content_encoding: encoding.clone().into(),
+    };
+    match body.text(ANSWER_BYTES_MAX) {
+        Some(text) => (text, None),
+        None => {
+            let is_encoded = !encoding.is_empty() && encoding != "identity";
+            let unreadable = is_encoded.then(|| format!("a text in {encoding}"));
+            (String::from_utf8_lossy(read), unreadable)
+        }
     }
 }
 

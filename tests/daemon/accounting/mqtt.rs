@@ -59,3 +59,38 @@ async fn a_broker_that_forbids_everything_is_not_up_and_the_journal_keeps_the_re
     assert!(sink["pending"].as_u64().unwrap() > 0, "{sink}");
     stop(&mut daemon).await;
 }
+
+/// mosquitto closes the connection of a client whose id another one takes, without a word: a first
+/// close, and a second one, may be a restart.
+#[tokio::test]
+async fn another_client_of_the_same_id_is_named_at_the_third_close_and_takes_no_event_away() {
+    let broker = Mosquitto::start_with(port::free(), "").await;
+    let (source, other) = (Source::start().await, Source::start().await);
+    let of = |source: &Source| {
+        let (url, password) = (broker.url(), peers::PASSWORD);
+        let sink = format!(
+            "type = \"mqtt\"\nurl = \"{url}\"\nusername = \"{USER}\"\npassword = \"{password}\"\n\
+             client_id = \"twin\"\ntopic = \"site/{{{{ device_id }}}}\"\n"
+        );
+        source.configuration().table("sinks.site", &sink)
+    };
+    let mut daemon = Daemon::start(&of(&source)).await;
+    let mut twin = Daemon::start(&of(&other)).await;
+    const LOST: &str = "no connection to the MQTT broker";
+    const NAMED: &str = "times in a row: does another client use the client_id";
+    let is_named = |line: &str| line.contains(LOST) && line.contains(NAMED);
+    let named = daemon.logged("a take-over", is_named).await;
+    assert!(named.contains(" 3 times in a row"), "{named}");
+    let log = daemon.log();
+    let before = log.lines().take_while(|line| !is_named(line));
+    let before = before.filter(|line| line.contains(LOST)).count();
+    assert_eq!(before, 2, "{log}");
+    for source in [&source, &other] {
+        publish(source);
+    }
+    for daemon in [&daemon, &twin] {
+        passed(daemon, "site", MESSAGES as i64, 0).await;
+    }
+    stop(&mut twin).await;
+    stop(&mut daemon).await;
+}

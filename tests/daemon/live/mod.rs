@@ -2,6 +2,7 @@
 //! once in both histories, and at least once at MQTT and the webhook, in order per device.
 
 mod bad_input;
+mod bodies;
 mod crashes;
 mod credit;
 mod faults;

@@ -20,6 +20,8 @@ pub enum Speaks {
     Clear,
     /// HTTP/2, or HTTP/1 for those who ask for nothing better, over TLS by the tests' own authority.
     Http2,
+    /// The same to clients who show a certificate of that authority.
+    Known,
     /// Any bytes, over TLS by the tests' own authority.
     Bytes,
 }
@@ -39,6 +41,11 @@ impl Nginx {
         let listen = match speaks {
             Speaks::Clear => format!("listen 127.0.0.1:{port};"),
             Speaks::Http2 => format!("listen 127.0.0.1:{port} ssl http2;\n{}", certificate()),
+            Speaks::Known => format!(
+                "listen 127.0.0.1:{port} ssl http2;\n{}\nssl_client_certificate {};\nssl_verify_client on;",
+                certificate(),
+                certificates::path("ca.pem").display()
+            ),
             Speaks::Bytes => panic!("bytes have no location: see `start_before_bytes`"),
         };
         let http = format!(
@@ -105,7 +112,9 @@ impl Nginx {
         let path = rest.split_once('/').map_or("", |(_, path)| path);
         match self.speaks {
             Speaks::Clear => format!("{scheme}://127.0.0.1:{}/{path}", self.port),
-            Speaks::Http2 | Speaks::Bytes => format!("{scheme}s://localhost:{}/{path}", self.port),
+            Speaks::Http2 | Speaks::Known | Speaks::Bytes => {
+                format!("{scheme}s://localhost:{}/{path}", self.port)
+            }
         }
     }
 
