@@ -220,6 +220,13 @@ pub(super) fn say_left_out(left_out: &[&str]) {
     tell_wrapped(&words);
 }
 
+/// A sentence that is the answer.
+pub(super) fn say_wrapped(words: &str) {
+    for line in wrapped(words, columns()) {
+        say!("{line}");
+    }
+}
+
 /// A remark, beside the answer.
 fn tell_wrapped(words: &str) {
     for line in wrapped(words, columns()) {

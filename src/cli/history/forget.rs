@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{anyhow, bail};
 use clap::Args;
 
+use super::answer::say_wrapped;
 use crate::cli::print::{harmless, say, table};
 use crate::cli::target::Target;
 use crate::cli::why::{Device, Kept, Readings};
@@ -82,17 +83,17 @@ pub(super) async fn forget(args: &ForgetArgs) -> anyhow::Result<ExitCode> {
     }
     known.say(args.yes);
     if !args.yes {
-        say!("nothing was done: add --yes to forget the device");
+        say_wrapped("nothing was done: add --yes to forget the device");
         return Ok(ExitCode::FAILURE);
     }
     known.wait(&mut reader).await?;
     // What has waited may have been rejected meanwhile.
     known.dead_letters = DeadLetters::of(&readings, &mut reader, &device).await?;
     known.forget(&args.target).await?;
-    say!(
+    say_wrapped(&format!(
         "device {} is forgotten: its next status is that of a new device",
         names[0]
-    );
+    ));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -157,7 +158,7 @@ impl Known {
             self.names().join(", "),
             if is_done { "is to be" } else { "would be" },
         );
-        say!("device {name} {verb} forgotten:");
+        say_wrapped(&format!("device {name} {verb} forgotten:"));
         let stored = self.histories.iter().map(|history| {
             let statuses: u64 = history.devices.iter().map(|it| it.statuses).sum();
             let intervals: u64 = history.devices.iter().map(|it| it.intervals).sum();
@@ -180,12 +181,12 @@ impl Known {
             say!("{line}");
         }
         let more = if self.kept.is_cut { "more than " } else { "" };
-        say!(
+        say_wrapped(&format!(
             "what stays: {more}{} of its statuses in the journal, payloads included, until \
              journal.keep is over; a replay would store them again, and what waits for another \
              sink is still delivered",
             self.kept.statuses
-        );
+        ));
     }
 
     /// Until every history has what the journal has of the device: else it would be stored behind

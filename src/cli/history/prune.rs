@@ -7,9 +7,10 @@ use anyhow::{Context, bail};
 use clap::Args;
 use jiff::Timestamp;
 
+use super::answer::say_wrapped;
 use super::place::PlaceArgs;
 use super::time::{When, when};
-use crate::cli::print::{say, tell};
+use crate::cli::print::tell;
 use crate::sinks::history::operator::Operator;
 use crate::sinks::history::reader::Reader;
 
@@ -58,12 +59,16 @@ pub(super) async fn prune(args: &PruneArgs) -> anyhow::Result<ExitCode> {
     let name = history.name().to_owned();
     let old = format!("received before {local} ({})", reader.zone_name());
     if older == 0 {
-        say!("{name}: no statuses were {old}: there is nothing to delete");
+        say_wrapped(&format!(
+            "{name}: no statuses were {old}: there is nothing to delete"
+        ));
         return Ok(ExitCode::SUCCESS);
     }
     if !args.yes {
-        say!("{name}: {older} statuses were {old}; intervals, days and gaps stay");
-        say!("nothing was deleted: add --yes to delete these statuses");
+        say_wrapped(&format!(
+            "{name}: {older} statuses were {old}; intervals, days and gaps stay"
+        ));
+        say_wrapped("nothing was deleted: add --yes to delete these statuses");
         return Ok(ExitCode::FAILURE);
     }
     let mut told = Instant::now();
@@ -74,7 +79,9 @@ pub(super) async fn prune(args: &PruneArgs) -> anyhow::Result<ExitCode> {
         }
     };
     let deleted = history.prune(before, &mut tell).await?;
-    say!("{name}: {deleted} statuses {old} are deleted; intervals, days and gaps stay");
+    say_wrapped(&format!(
+        "{name}: {deleted} statuses {old} are deleted; intervals, days and gaps stay"
+    ));
     Ok(ExitCode::SUCCESS)
 }
 
