@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, Weak};
@@ -401,9 +401,17 @@ impl Postgres {
 
     /// PostgreSQL's programs refuse to run as root.
     fn command(program: &str) -> Command {
+        Postgres::as_its_user(&Postgres::programs().join(program))
+    }
+
+    /// Those of Debian's newest version, where the environment names no others.
+    fn programs() -> PathBuf {
+        if let Some(named) = std::env::var_os("STOMP_BRIDGE_TEST_POSTGRES") {
+            return named.into();
+        }
         let versions = fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is installed");
         let newest = versions.map(|entry| entry.unwrap().path()).max().unwrap();
-        Postgres::as_its_user(&newest.join("bin").join(program))
+        newest.join("bin")
     }
 
     fn as_its_user(path: &Path) -> Command {

@@ -153,6 +153,8 @@ mod tests {
             FROM generate; \
         INSERT INTO state_interval_row SELECT 1 + value % 2, 't' || value, value, 't', value, 1, NULL, \
             NULL, NULL, 0, 0 FROM generate; \
+        INSERT INTO state_interval_row SELECT 3, 't' || value, value, 't', value, 1, NULL, NULL, NULL, 0, 0 \
+            FROM generate WHERE value < 10; \
         INSERT INTO state_daily_row SELECT '2026-01-' || (10 + value % 20), 1 + value % 2, value, value, 0, 0 \
             FROM generate; \
         CREATE TABLE theirs (a); CREATE TRIGGER counts AFTER INSERT ON event BEGIN \
@@ -171,6 +173,8 @@ mod tests {
         INSERT INTO event SELECT value + 5000, 1, value, CASE value WHEN 3 THEN 'key-3' END, \
             2, 1, 1, NULL, 0, 0, 1, NULL, 't', NULL, NULL, 2, NULL FROM generate WHERE value < 8; \
         INSERT INTO state_interval_row VALUES (2, 't1', 1, 't', 9, 1, 'silent', NULL, NULL, 0, 0); \
+        INSERT INTO state_interval_row VALUES (3, 't9', 5002, 't', 9, 1, 'silent', NULL, NULL, 0, 0), \
+            (3, 't91', 5003, 't', 9, 1, NULL, 't9', NULL, 0, 0); \
         UPDATE state_interval_row SET cause = 'refused' WHERE device_key = 1 AND ends_sequence = 20; \
         UPDATE state_daily_row SET state_key = 9999 WHERE state_key = 30; \
         INSERT INTO history_setting VALUES ('day_zone', 'UTC');";

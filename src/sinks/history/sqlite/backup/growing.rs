@@ -11,28 +11,36 @@ const ROWS: u32 = 1000;
 const ROWS_MAX: u32 = 20_000;
 /// Devices or days that are copied again in one step.
 const GROUPS: u32 = 20;
+/// Those that get what is new of them.
+const APPENDED: i64 = 1000;
 
 /// A table that grows with the statuses, and what orders its rows.
 pub(super) struct Growing {
     pub(super) name: &'static str,
     pub(super) key: &'static [&'static str],
+    /// Of the rows with one first part of the key, new ones are the last by this.
+    grows_by: Option<&'static str>,
 }
 
 pub(super) const EVENT: Growing = Growing {
     name: "event",
     key: &["sequence"],
+    grows_by: None,
 };
 pub(super) const PAYLOAD: Growing = Growing {
     name: "payload",
     key: &["payload_key"],
+    grows_by: None,
 };
 const PIECE: Growing = Growing {
     name: "state_interval_row",
     key: &["device_key", "since", "ends_sequence"],
+    grows_by: Some("since"),
 };
 const DAILY: Growing = Growing {
     name: "state_daily_row",
     key: &["day", "device_key", "state_key"],
+    grows_by: None,
 };
 pub(super) const GROWING: [&Growing; 4] = [&PAYLOAD, &EVENT, &PIECE, &DAILY];
 
@@ -153,6 +161,47 @@ impl Steps {
         .map(drop)
     }
 
+    /// Appends to the devices that differ what they have behind the copy's last row: most of them have
+    /// grown, and nothing else. Those differ no longer.
+    async fn append(
+        copy: &mut Attached,
+        table: &Growing,
+        sum: &str,
+        by: &str,
+        pause: Pause,
+    ) -> Result<(), sqlx::Error> {
+        let (name, group) = (table.name, table.key[0]);
+        let last = copy
+            .number("SELECT coalesce(max(rowid), 0) FROM temp.differs")
+            .await?;
+        let mut done = 0;
+        while done < last {
+            let began = Instant::now();
+            let end = done + APPENDED;
+            copy.run(&format!(
+                "INSERT OR IGNORE INTO copy.{name} SELECT m.* FROM temp.differs AS d \
+                 CROSS JOIN main.{name} AS m ON m.{group} = d.it AND m.{by} >= \
+                 (SELECT coalesce(max(c.{by}), '') FROM copy.{name} AS c WHERE c.{group} = d.it) \
+                 WHERE d.rowid > {done} AND d.rowid <= {end}"
+            ))
+            .await?;
+            done = end;
+            pause.after(began.elapsed()).await;
+        }
+        copy.run("DROP TABLE IF EXISTS temp.appended").await?;
+        copy.run(&format!(
+            "CREATE TEMP TABLE appended AS SELECT {group} AS it, count(*), {sum} \
+             FROM copy.{name} WHERE {group} IN (SELECT it FROM temp.differs) GROUP BY {group}"
+        ))
+        .await?;
+        copy.run(&format!(
+            "DELETE FROM temp.differs WHERE it IN (SELECT it FROM \
+             (SELECT * FROM temp.appended INTERSECT SELECT * FROM temp.main_{name}))"
+        ))
+        .await
+        .map(drop)
+    }
+
     /// Copies the devices, or days, again whose rows differ.
     async fn copy_again(
         copy: &mut Attached,
@@ -170,6 +219,9 @@ impl Steps {
              UNION SELECT it FROM (SELECT * FROM {there} EXCEPT SELECT * FROM {here})"
         ))
         .await?;
+        if let Some(by) = table.grows_by {
+            Steps::append(copy, table, sum, by, pause).await?;
+        }
         let count = "SELECT count(*) FROM temp.differs";
         while copy.number(count).await? > 0 {
             let began = Instant::now();
