@@ -55,12 +55,40 @@ pub(super) async fn missing(
     Ok(missing)
 }
 
-/// How many entries of a missing run the journal's evictions record.
+/// How many entries of a missing run the journal's evictions record, which are in the order of where
+/// they begin. An entry is evicted once, whatever they say.
 fn recorded(first: Position, last: Position, evictions: &[Eviction]) -> u64 {
-    let overlap = |eviction: &Eviction| {
-        (eviction.to.min(last).0 - eviction.from.max(first).0 + 1)
-            .max(0)
-            .unsigned_abs()
-    };
-    evictions.iter().map(overlap).sum()
+    let mut next = first;
+    let mut recorded = 0;
+    for eviction in evictions {
+        let through = eviction.to.min(last);
+        let entries = through.0 - eviction.from.max(next).0 + 1;
+        recorded += entries.max(0).unsigned_abs();
+        next = next.max(Position(through.0 + 1));
+    }
+    recorded
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn what_two_evictions_have_is_counted_once() {
+        let eviction = |(from, to)| Eviction {
+            from: Position(from),
+            to: Position(to),
+            entries: 0,
+            since: Timestamp::UNIX_EPOCH,
+            until: Timestamp::UNIX_EPOCH,
+            reason: "full".to_owned(),
+        };
+        let evictions = [(2, 20), (5, 9), (15, 30), (40, 41)].map(eviction);
+        for (first, last, expected) in [(1, 50, 31), (4, 10, 7), (18, 40, 14), (31, 39, 0)] {
+            let recorded = recorded(Position(first), Position(last), &evictions);
+            assert_eq!(recorded, expected, "{first} to {last}");
+        }
+    }
 }

@@ -376,6 +376,16 @@ pub(super) async fn truncate(
     }
 }
 
+/// Everything that may be evicted up to there was. What is left before it, such as when topics were
+/// heard, is no beginning of another run.
+pub(super) async fn evicted(connection: &mut SqliteConnection) -> Result<Position, Error> {
+    sqlx::query_scalar("SELECT coalesce(max(to_position), 0) FROM eviction")
+        .fetch_one(connection)
+        .await
+        .map(Position)
+        .map_err(failed("read what it has evicted"))
+}
+
 /// Removes entries that some sink may still need, and records it: a run of removals is one row.
 async fn drop_oldest(
     connection: &mut SqliteConnection,
@@ -384,7 +394,7 @@ async fn drop_oldest(
 ) -> Result<u64, Error> {
     const RECORD: &str = "INSERT INTO eviction (from_position, to_position, entries, since, until, reason) \
          SELECT coalesce((SELECT from_position FROM eviction WHERE to_position = ?1 - 1), ?1), ?2, ?3, ?4, ?4, ?5 \
-         WHERE true ON CONFLICT DO UPDATE SET to_position = excluded.to_position, \
+         WHERE true ON CONFLICT DO UPDATE SET to_position = max(to_position, excluded.to_position), \
          entries = entries + excluded.entries, until = excluded.until";
     let dropping = || failed("evict its oldest entries");
     const DROP: &str = "DELETE FROM entry WHERE position BETWEEN ? AND ? \

@@ -172,6 +172,17 @@ pub enum Error {
         /// What the operating system said.
         source: Option<io::Error>,
     },
+    /// The backup does not hold together, or its end is missing.
+    #[error(
+        "the backup {path} is damaged ({found}): restore another one, or look with `sqlite3 {path} \
+         .recover` for what this one still holds"
+    )]
+    BackupDamaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        found: String,
+    },
     /// There is a file where another is to be made.
     #[error(
         "{path} is there already, and nothing is written over: move it away, or name another file"
@@ -270,6 +281,11 @@ impl Error {
     /// SQLITE_NOTADB: the file has content, and it is no database's.
     pub(super) fn is_no_database(&self) -> bool {
         self.sqlite_code().as_deref() == Some("26")
+    }
+
+    /// SQLITE_CORRUPT: it is a database, and does not hold together.
+    pub(super) fn is_corrupt(&self) -> bool {
+        self.sqlite_code().as_deref() == Some("11")
     }
 
     fn sqlite_code(&self) -> Option<Cow<'_, str>> {

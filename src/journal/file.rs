@@ -3,7 +3,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -102,6 +102,10 @@ pub(super) async fn open(settings: &Settings) -> Result<Opened, Error> {
     // SQLite's files and ours lie beside the file itself: two links to it are one journal.
     let path = &settings.path.canonicalize().map_err(source)?;
     let (lock, mark) = Lock::take(path)?;
+    // To open it is to change it.
+    if is_marked_as_backup(&lock.journal()) {
+        return Err(Error::Backup { path: path.clone() });
+    }
     let mut connection = match open_to_write(path).await {
         Err(error) if error.is_no_database() => Err(match mark {
             Some(_) => Error::BeginningDamaged { path: path.clone() },
@@ -332,6 +336,15 @@ pub(super) fn mark(kind: Kind, layout: i64) -> String {
         Kind::Backup => BACKUP_ID,
     };
     format!("PRAGMA application_id = {id}; PRAGMA user_version = {layout}")
+}
+
+/// Whether a file's first page says that it is a backup. What may stand in a WAL does not count.
+fn is_marked_as_backup(file: &File) -> bool {
+    /// <https://www.sqlite.org/fileformat.html>, section 1.3.
+    const APPLICATION_ID_AT: u64 = 68;
+    let mut id = [0; 4];
+    let read = file.read_exact_at(&mut id, APPLICATION_ID_AT);
+    read.is_ok() && i64::from(u32::from_be_bytes(id)) == BACKUP_ID
 }
 
 /// Makes a journal of a backup, by its mark alone.

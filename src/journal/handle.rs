@@ -86,6 +86,7 @@ impl Journal {
             Err(error) if error.is_out_of_space() => newest.unwrap_or_else(Timestamp::now),
             believed_at => believed_at?,
         };
+        let evicted = disk::evicted(&mut opened.connection).await?;
         let size = last_state_rows::size(&mut opened.connection).await?;
         let proven_at = coverage::proven_at(&mut opened.connection).await?;
         let known = last_state_rows::newest(&mut opened.connection).await?;
@@ -97,6 +98,7 @@ impl Journal {
             state: Arc::clone(&state),
             last_states,
             begin,
+            evicted,
             proven_at,
             believed_at,
         };

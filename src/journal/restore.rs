@@ -2,7 +2,8 @@
 //! have given after the backup was made: with an id of their own they are other origins. What is in
 //! the backup keeps its id, and so its event ids.
 
-use std::io;
+use std::fs::{File, TryLockError};
+use std::io::{self, Read};
 use std::path::Path;
 
 use sqlx::Connection;
@@ -29,26 +30,26 @@ pub struct Restored {
 /// Makes the journal at `path` of the backup `from`, which stays. Durable on return.
 ///
 /// # Errors
-/// [`Error::InTheWay`] where a journal is there, [`Error::NoBackup`] where `from` is none, and
-/// [`Error::Damaged`]; the others as they say.
+/// [`Error::InUse`] where a process writes the journal, [`Error::InTheWay`] where one is there,
+/// [`Error::NoBackup`] where `from` is none, and [`Error::BackupDamaged`]; the others as they say.
 pub async fn restore(path: &Path, from: &Path) -> Result<Restored, Error> {
     let unwritten = |source| Error::NotWritten {
         path: path.to_owned(),
         source,
     };
-    // SQLite would read another journal's WAL as ours.
-    let wal = beside(path, "-wal");
-    if wal.try_exists().unwrap_or(false) {
-        return Err(Error::InTheWay { path: wal });
-    }
+    nothing_is_there(path)?;
     file::create_folder(path).map_err(unwritten)?;
     let part = Part::new(path)?;
+    // SQLite would read as ours what a killed restore has left there.
+    remove_beside(&part.path);
     let copied = copy(from, &part.path).await;
     copied.map_err(|source| Error::NoBackup {
         path: from.to_owned(),
         source: Some(source),
     })?;
-    let restored = begin(&part.path, from).await?;
+    let begun = begin(&part.path, from).await;
+    remove_beside(&part.path);
+    let restored = begun?;
     part.give_to_owner_of_folder().map_err(unwritten)?;
     part.take(path).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => Error::InTheWay {
@@ -66,6 +67,47 @@ pub async fn restore(path: &Path, from: &Path) -> Result<Restored, Error> {
     Ok(restored)
 }
 
+/// Refuses a place that has a journal, or a part of one.
+fn nothing_is_there(path: &Path) -> Result<(), Error> {
+    let is_there = |path: &Path| path.try_exists().unwrap_or(true);
+    let is_locked = |path: &Path| {
+        File::open(path).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+    };
+    // Whoever moved the files of a running daemon away would end it.
+    if is_there(path) && (is_locked(&beside(path, "-lock")) || is_locked(path)) {
+        return Err(Error::InUse {
+            path: path.to_owned(),
+        });
+    }
+    // SQLite would read another journal's WAL as ours.
+    let there = [path.to_owned(), beside(path, "-wal")];
+    match there.into_iter().find(|path| is_there(path)) {
+        Some(path) => Err(Error::InTheWay { path }),
+        None => Ok(()),
+    }
+}
+
+/// What an SQLite file lacks at its end. SQLite reads the rest of a page that is cut off as zeros.
+fn cut_off(file: &Path) -> io::Result<Option<String>> {
+    let mut head = [0; 100];
+    let mut file = File::open(file)?;
+    let bytes = file.metadata()?.len();
+    if bytes < head.len() as u64 {
+        return Ok(None);
+    }
+    file.read_exact(&mut head)?;
+    let number = |at: usize| u64::from(u32::from_be_bytes([0, 1, 2, 3].map(|it| head[at + it])));
+    // https://www.sqlite.org/fileformat.html, section 1.3: 1 stands for 65,536.
+    let page = match u16::from_be_bytes([head[16], head[17]]) {
+        1 => 65_536,
+        page => u64::from(page),
+    };
+    let expected = number(28) * page;
+    // The count of pages is right where it was written with the last change.
+    let is_known = head.starts_with(b"SQLite format 3\0") && number(24) == number(92);
+    Ok((is_known && bytes < expected).then(|| format!("it has {bytes} of {expected} bytes")))
+}
+
 async fn copy(from: &Path, to: &Path) -> io::Result<()> {
     let mut from = tokio::fs::File::open(from).await?;
     let mut to = tokio::fs::OpenOptions::new().write(true).open(to).await?;
@@ -79,23 +121,35 @@ async fn begin(copy: &Path, from: &Path) -> Result<Restored, Error> {
         path: from.to_owned(),
         source: None,
     };
+    let damaged = |found| Error::BackupDamaged {
+        path: from.to_owned(),
+        found,
+    };
+    let lacks = cut_off(copy).map_err(|source| Error::NoBackup {
+        path: from.to_owned(),
+        source: Some(source),
+    })?;
+    if let Some(lacks) = lacks {
+        return Err(damaged(lacks));
+    }
     let mut connection = match file::open_to_write(copy).await {
-        Err(error) if error.is_no_database() => {
-            remove_beside(copy);
-            return Err(none());
-        }
+        Err(error) if error.is_no_database() => return Err(none()),
+        Err(error) if error.is_corrupt() => return Err(damaged(error.to_string())),
         opened => opened?,
     };
-    let restored = match renewed(&mut connection, from).await {
+    match renewed(&mut connection, from).await {
         Ok(Some(restored)) => file::close(connection).await.map(|()| restored),
         refused => {
             // SQLite removes its own files then.
             let _ = connection.close().await;
-            refused.and(Err(none()))
+            match refused {
+                Ok(_) => Err(none()),
+                Err(Error::Damaged { found, .. }) => Err(damaged(found)),
+                Err(error) if error.is_corrupt() => Err(damaged(error.to_string())),
+                Err(error) => Err(error),
+            }
         }
-    };
-    remove_beside(copy);
-    restored
+    }
 }
 
 /// `None`: it is no backup.
@@ -125,9 +179,9 @@ async fn renew(connection: &mut SqliteConnection) -> Result<Restored, Error> {
     Ok(Restored { head, now })
 }
 
-/// A closed connection leaves nothing there but, on some file systems, empty files.
+/// What SQLite makes beside a copy that nobody has open.
 fn remove_beside(copy: &Path) {
-    for suffix in ["-wal", "-shm"] {
+    for suffix in ["-wal", "-shm", "-journal"] {
         let _ = std::fs::remove_file(beside(copy, suffix));
     }
 }

@@ -137,13 +137,19 @@ const WATERMARKS: [u8; 3] = [80, 90, 95];
 const WATERMARK_SLACK: u8 = 5;
 
 impl Retention {
-    pub(super) fn new(settings: &Settings, head: Position, begin: LogStart) -> Retention {
+    /// `evicted`: everything that may be evicted up to there was, also by an earlier process.
+    pub(super) fn new(
+        settings: &Settings,
+        head: Position,
+        begin: LogStart,
+        evicted: Position,
+    ) -> Retention {
         Retention {
             bytes_max: settings.bytes_max,
             when_full: settings.when_full,
             keep: settings.keep,
             begin,
-            evicted: Position::START,
+            evicted,
             head,
             usage: Usage {
                 used_bytes: 0,
@@ -315,7 +321,7 @@ mod tests {
             ..Settings::new("/nowhere".into())
         };
         let begin = LogStart(Some((Position(11), 1_000_000_000)));
-        Retention::new(&settings, Position(5000), begin)
+        Retention::new(&settings, Position(5000), begin, Position::START)
     }
 
     /// Checks the piece that is due at a second, with `used_mib` in use and every sink past

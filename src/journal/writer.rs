@@ -112,6 +112,8 @@ pub(super) struct Known {
     pub(super) state: Arc<State>,
     pub(super) last_states: LastStates,
     pub(super) begin: LogStart,
+    /// Everything that may be evicted up to there was.
+    pub(super) evicted: Position,
     /// The last time at which the link was known to live.
     pub(super) proven_at: Option<Timestamp>,
     /// The time that was believed last.
@@ -145,13 +147,14 @@ impl Writer {
             state,
             last_states,
             begin,
+            evicted,
             proven_at,
             believed_at,
         } = known;
         let dlq_watch = DlqWatch::new(&settings);
         let wal = Wal::open(&settings.path)?;
         Ok(Writer {
-            retention: Retention::new(&settings, state.head(), begin),
+            retention: Retention::new(&settings, state.head(), begin, evicted),
             age: Age::new(&settings, believed_at),
             settings,
             connection: opened.connection,

@@ -189,6 +189,7 @@ async fn a_backup_is_no_second_journal_by_accident() {
     let folder = tempfile::tempdir().unwrap();
     let (_, backup) = with_backup(folder.path()).await;
     let as_journal = Settings::new(backup.clone());
+    let before = fs::read(&backup).unwrap();
     for refused in [
         Journal::open(&as_journal).await.map(drop).unwrap_err(),
         reset_id(&as_journal, Proof::Waived).await.unwrap_err(),
@@ -200,8 +201,8 @@ async fn a_backup_is_no_second_journal_by_accident() {
         assert!(matches!(refused, Error::Backup { .. }), "{said}");
         assert!(said.contains("stomp-bridge journal restore"), "{said}");
     }
+    assert_eq!(fs::read(&backup).unwrap(), before, "a refusal changes it");
     // A look is no harm, and changes nothing.
-    let before = fs::read(&backup).unwrap();
     let mut reader = Reader::open(&backup).await.unwrap();
     assert_eq!(reader.newest().await.unwrap(), Position(2));
     drop(reader);
@@ -324,11 +325,17 @@ async fn nothing_is_written_over_and_what_is_no_backup_is_refused() {
 
     let bad = folder.path().join("bad");
     let whole = fs::read(&backup).unwrap();
-    let cases: [(&str, Vec<u8>, &str); 4] = [
+    let cut = |bytes: usize| whole[..whole.len() - bytes].to_vec();
+    let mut garbled = whole.clone();
+    let middle = garbled.len() / 2 / 4096 * 4096;
+    garbled[middle..middle + 4096].fill(0xa5);
+    let cases: [(&str, Vec<u8>, &str); 6] = [
         ("nothing", Vec::new(), "is no backup"),
         ("notes", b"notes of somebody ".repeat(100), "is no backup"),
         ("a journal", journal, "is no backup"),
-        ("a part", whole[..whole.len() - 4096].to_vec(), ""),
+        ("a part", cut(4096), "bytes): restore another one"),
+        ("all but a byte", cut(1), "bytes): restore another one"),
+        ("other bytes", garbled, "restore another one"),
     ];
     for (what, bytes, says) in cases {
         fs::write(&bad, bytes).unwrap();
@@ -360,7 +367,21 @@ async fn nothing_is_written_over_and_what_is_no_backup_is_refused() {
         .unwrap()
         .collect();
     assert!(left.is_empty(), "{left:?}");
+    // What a restore that was killed has left is not read as this one's.
+    let other = folder.path().join("other.db");
+    fs::File::create(&other).unwrap();
+    let mut connection = open(&other).await;
+    let pages = "PRAGMA page_size = 2048; PRAGMA journal_mode = WAL; CREATE TABLE other (a)";
+    sqlx::raw_sql(pages).execute(&mut connection).await.unwrap();
+    let left = elsewhere.path.with_extension("db.part-wal");
+    fs::copy(other.with_extension("db-wal"), &left).unwrap();
+    connection.close().await.unwrap();
     restore(&elsewhere.path, &backup).await.unwrap();
+    // Nobody is told to move the files of a running daemon away.
+    let running = Running::open(&elsewhere).await;
+    let refused = restore(&elsewhere.path, &backup).await.unwrap_err();
+    assert!(matches!(refused, Error::InUse { .. }), "{refused}");
+    running.close().await;
 }
 
 /// A migration that this version does not know.

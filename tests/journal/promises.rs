@@ -1349,6 +1349,55 @@ async fn full_journal_that_may_drop_drops_the_oldest_and_records_the_gap() {
     running.close().await;
 }
 
+/// What is left of a run, such as when topics were heard, does not begin another one.
+#[tokio::test]
+async fn a_restart_goes_on_with_the_run_of_evictions() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        bytes_max: SMALL,
+        when_full: WhenFull::DropOldest,
+        ..settings(folder.path())
+    };
+    let mut evicted = 0;
+    for start in 0..3 {
+        let running = Running::open(&settings).await;
+        let journal = &running.journal;
+        let known = sinks(&["site"]);
+        journal.cursors.register_sinks(&known).await.unwrap();
+        let heard = NewEntry {
+            content: NewContent::Coverage,
+            ..entry("heard")
+        };
+        journal.log.append(batch(vec![heard])).await.unwrap();
+        for _ in 0..ENTRIES {
+            let body = entry(vec![7; BODY_BYTES]);
+            journal.log.append(batch(vec![body])).await.unwrap();
+        }
+        evicted += journal.log.status().evicted;
+        let head = journal.log.status().head;
+        let runs = journal.log.reader().await.unwrap().evictions().await;
+        let runs = runs.unwrap();
+        let [run] = runs.as_slice() else {
+            panic!("{start}: one run of losses is one gap: {runs:?}")
+        };
+        let left = running.read(Position::START).await;
+        let left: Vec<i64> = left.iter().map(|entry| entry.position.0).collect();
+        let gone = (1..=head.0).filter(|position| !left.contains(position));
+        assert!(
+            gone.clone()
+                .all(|position| (run.from.0..=run.to.0).contains(&position)),
+            "{start}: {run:?}"
+        );
+        assert_eq!(
+            (run.entries, gone.count() as u64),
+            (evicted, evicted),
+            "{start}"
+        );
+        running.close().await;
+    }
+    assert!(evicted > 0);
+}
+
 #[tokio::test]
 async fn dead_letters_of_each_sink_have_a_bound_of_their_own() {
     const LETTERS: i64 = 100;
