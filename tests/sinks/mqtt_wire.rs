@@ -43,7 +43,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn from_client(&mut self, connection: usize, packet: Packet) {
+    fn client_sends(&mut self, connection: usize, packet: Packet) {
         let Packet::Publish(publish) = packet else {
             return;
         };
@@ -58,7 +58,7 @@ impl Seen {
         });
     }
 
-    fn from_broker(&mut self, packet: Packet) {
+    fn broker_sends(&mut self, packet: Packet) {
         if let Packet::PubAck(_) = packet {
             self.waiting -= 1;
         }
@@ -127,7 +127,7 @@ async fn carry(
                 let Ok(length @ 1..) = read else { break };
                 there.extend_from_slice(&from_client[..length]);
                 for packet in packets(&mut there) {
-                    seen.lock().unwrap().from_client(connection, packet);
+                    seen.lock().unwrap().client_sends(connection, packet);
                 }
                 if broker.write_all(&from_client[..length]).await.is_err() {
                     break;
@@ -137,7 +137,7 @@ async fn carry(
                 let Ok(length @ 1..) = read else { break };
                 back.extend_from_slice(&from_broker[..length]);
                 for packet in packets(&mut back) {
-                    seen.lock().unwrap().from_broker(packet);
+                    seen.lock().unwrap().broker_sends(packet);
                 }
                 if client.write_all(&from_broker[..length]).await.is_err() {
                     break;

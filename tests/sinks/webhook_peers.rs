@@ -34,8 +34,11 @@ enum Then {
     Resets,
 }
 
+/// The bytes of an answer, and what is done behind it.
+type Answer = (Vec<u8>, Then);
+
 /// Answers by a script. Gives its address, and how many requests it has read.
-async fn by_hand(script: Vec<(Vec<u8>, Then)>) -> (SocketAddr, Arc<Mutex<usize>>) {
+async fn by_hand(script: Vec<Answer>) -> (SocketAddr, Arc<Mutex<usize>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let script = Arc::new(Mutex::new(VecDeque::from(script)));
@@ -52,7 +55,7 @@ async fn by_hand(script: Vec<(Vec<u8>, Then)>) -> (SocketAddr, Arc<Mutex<usize>>
 
 async fn serve(
     stream: TcpStream,
-    script: Arc<Mutex<VecDeque<(Vec<u8>, Then)>>>,
+    script: Arc<Mutex<VecDeque<Answer>>>,
     requests: Arc<Mutex<usize>>,
 ) {
     let mut stream = BufReader::new(stream);
@@ -106,7 +109,7 @@ fn gzipped(text: &str) -> Vec<u8> {
 }
 
 /// Heads of 2xx, with bodies that end, do not end, and are cut.
-fn confirming() -> Vec<(Vec<u8>, Then)> {
+fn confirming() -> Vec<Answer> {
     let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
     let long = "HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nok";
     let text = |answer: &str, then| (answer.as_bytes().to_vec(), then);
