@@ -38,6 +38,7 @@ mod sinks;
 mod snapshot;
 pub mod status;
 pub mod systemd;
+mod trouble;
 mod turns;
 mod verdict;
 mod view;
