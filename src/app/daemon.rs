@@ -100,6 +100,8 @@ impl App {
         let opening = || format!("open the journal {}", plan.journal.path.display());
         let opened = Journal::open(&plan.journal).await;
         let (journal, mut writer) = opened.with_context(opening)?;
+        // Of a daemon that was killed: its token is no longer anybody's.
+        Access::revoke(journal.log.path());
         let (status, sinks) = (Status::new(), ops::Sinks::default());
         let troubles = Troubles::new(status.troubles());
         let begun = async {

@@ -1,6 +1,5 @@
 //! `stomp-bridge dlq`: the dead letters of each sink, and the undecodable entries.
 
-use std::borrow::Cow;
 use std::process::ExitCode;
 
 use anyhow::{anyhow, bail};
@@ -8,13 +7,14 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::dlq_list::{ListArgs, Listed, list};
+use super::dlq_list::{ListArgs, Listed, list, local_time};
 use super::print::{self, harmless, one_line, say, tell};
 use super::target::{Target, account};
+use super::why::Readings;
 use crate::journal::{Reader, Which};
 use crate::model::Position;
-use crate::ops::control::{AdminCommand, Part};
-use crate::pipeline::{Decoder, Element};
+use crate::ops::control::AdminCommand;
+use crate::ops::decode_again::parts;
 
 #[derive(Debug, Args)]
 pub(super) struct DlqArgs {
@@ -200,6 +200,8 @@ impl Chosen {
             print::json(&shown)?;
             return Ok(ExitCode::SUCCESS);
         }
+        let zone = Readings::of(&self.target).zone();
+        let zone_name = zone.iana_name().unwrap_or("UTC");
         for Shown {
             sink,
             position,
@@ -211,7 +213,11 @@ impl Chosen {
         } in shown
         {
             let sink = sink.unwrap_or_else(|| "(undecodable)".to_owned());
-            say!("{sink} {position}: topic {topic}, received {received_at}, dead-lettered {at}");
+            let [received_at, at] = [received_at, at].map(|time| local_time(time, &zone));
+            say!(
+                "{sink} {position}: topic {topic}, received {received_at}, dead-lettered {at}, times \
+                 of {zone_name}"
+            );
             say!("  why:  {}", harmless(&error));
             say!("  body: {}\n", harmless(&body));
         }
@@ -290,73 +296,12 @@ impl Chosen {
     }
 }
 
-/// The statuses of a body; all of them must be decodable.
-fn parts(decoder: &Decoder, body: &[u8]) -> Result<Vec<Part>, String> {
-    let part = |element: Element<'_>| {
-        element
-            .outcome
-            .map_err(|undecodable| undecodable.to_string())?;
-        Ok(match element.raw {
-            Cow::Borrowed(raw) => {
-                let start = raw.as_ptr() as usize - body.as_ptr() as usize;
-                Part::Range(start..start + raw.len())
-            }
-            Cow::Owned(raw) => Part::Text(String::from_utf8_lossy(&raw).into_owned()),
-        })
-    };
-    let elements = decoder.split(body, Timestamp::now()).into_iter();
-    let parts: Vec<_> = elements
-        .filter(|element| !element.ignored)
-        .map(part)
-        .collect::<Result<_, String>>()?;
-    if parts.is_empty() {
-        let reason = "no status is left of it, by the topic's `ignore` or since it is an empty \
-                      array: run `stomp-bridge dlq drop`";
-        return Err(reason.to_owned());
-    }
-    Ok(parts)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::pipeline::{Mapping, States};
-
-    fn text<'a>(part: &'a Part, body: &'a str) -> &'a str {
-        match part {
-            Part::Range(range) => &body[range.clone()],
-            Part::Text(text) => text,
-        }
-    }
 
     #[test]
     fn entries_are_counted_in_words() {
         assert_eq!([counted(1), counted(2)], ["1 entry", "2 entries"]);
-    }
-
-    #[test]
-    fn parts_are_the_statuses_of_a_body() {
-        let decoder = Decoder::new(
-            "map-1".into(),
-            Mapping::default(),
-            Arc::new(States::default()),
-        );
-        let status = |id| format!(r#"{{"deviceId":{id},"newState":"a"}}"#);
-        let body = format!("[{}, {}]", status(1), status(2));
-        let found = parts(&decoder, body.as_bytes()).unwrap();
-        let found: Vec<&str> = found.iter().map(|part| text(part, &body)).collect();
-        assert_eq!(found, [status(1), status(2)]);
-        let [whole] = parts(&decoder, status(1).as_bytes())
-            .unwrap()
-            .try_into()
-            .unwrap();
-        assert_eq!(whole, Part::Range(0..status(1).len()));
-        assert!(parts(&decoder, format!("[{}, 7]", status(1)).as_bytes()).is_err());
-        let within_a_text = serde_json::to_string(&status(1)).unwrap();
-        let found = parts(&decoder, within_a_text.as_bytes());
-        assert_eq!(found, Ok(vec![Part::Text(status(1))]));
-        assert!(parts(&decoder, b"[]").is_err());
     }
 }

@@ -3,11 +3,13 @@
 
 use clap::Args;
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::print::{bytes, fitted, json, one_line, say, tell};
 use super::target::{Target, account};
 use super::terminal::{columns, hanging};
+use super::why::Readings;
 use crate::journal::{DeadLetter, DlqTotal, Reader};
 use crate::model::Position;
 
@@ -64,6 +66,9 @@ struct Page {
     sink: Option<String>,
     #[serde(skip)]
     is_undecodable_listed: bool,
+    /// Of the times that people read: as `why` has them.
+    #[serde(skip)]
+    zone: TimeZone,
 }
 
 pub(super) async fn list(args: &ListArgs) -> anyhow::Result<()> {
@@ -71,7 +76,8 @@ pub(super) async fn list(args: &ListArgs) -> anyhow::Result<()> {
     if let Some(sink) = &args.sink {
         account(&mut reader, sink).await?;
     }
-    let page = args.page(&mut reader).await?;
+    let zone = Readings::of(&args.target).zone();
+    let page = args.page(&mut reader, zone).await?;
     if args.json {
         return json(&page);
     }
@@ -83,7 +89,7 @@ pub(super) async fn list(args: &ListArgs) -> anyhow::Result<()> {
 }
 
 impl ListArgs {
-    async fn page(&self, reader: &mut Reader) -> anyhow::Result<Page> {
+    async fn page(&self, reader: &mut Reader, zone: TimeZone) -> anyhow::Result<Page> {
         let sink = self.sink.as_deref();
         let (entries, bytes) = reader.undecodable_total().await?;
         let mut page = Page {
@@ -93,6 +99,7 @@ impl ListArgs {
             undecodable: Total { entries, bytes },
             sink: self.sink.clone(),
             is_undecodable_listed: sink.is_none(),
+            zone,
         };
         // The undecodable entries stand behind all dead letters.
         let mut offset = self.offset;
@@ -175,7 +182,7 @@ impl Page {
         }
         let mut lines = match self.entries.is_empty() {
             true => Vec::new(),
-            false => rows(&self.entries, columns),
+            false => rows(&self.entries, &self.zone, columns),
         };
         lines.push(String::new());
         lines.extend(hanging(&self.totals(), 2, columns));
@@ -221,8 +228,9 @@ impl Page {
     }
 }
 
-fn rows(listed: &[Listed], columns: Option<usize>) -> Vec<String> {
-    let head = ["SINK", "POSITION", "SINCE", "WHY"].map(str::to_owned);
+fn rows(listed: &[Listed], zone: &TimeZone, columns: Option<usize>) -> Vec<String> {
+    let since = format!("SINCE ({})", zone.iana_name().unwrap_or("UTC"));
+    let head = ["SINK", "POSITION", &since, "WHY"].map(str::to_owned);
     let row = |listed: &Listed| {
         let sink = listed
             .sink
@@ -231,11 +239,17 @@ fn rows(listed: &[Listed], columns: Option<usize>) -> Vec<String> {
         [
             sink,
             listed.position.to_string(),
-            format!("{:.0}", listed.at),
+            local_time(listed.at, zone),
             one_line(&listed.error),
         ]
     };
     fitted(columns, std::iter::once(head).chain(listed.iter().map(row)))
+}
+
+/// A time to the second, in a zone.
+pub(super) fn local_time(at: Timestamp, zone: &TimeZone) -> String {
+    let local = at.to_zoned(zone.clone());
+    local.strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 #[cfg(test)]
@@ -254,6 +268,7 @@ mod tests {
             undecodable: total(undecodable),
             sink: sink.map(str::to_owned),
             is_undecodable_listed: sink.is_none(),
+            zone: TimeZone::get("Asia/Shanghai").unwrap(),
         }
     }
 
@@ -291,6 +306,10 @@ mod tests {
     fn a_page_says_how_many_there_are_and_which_is_the_next() {
         let check = |page: Page, expected: &str| {
             let lines = page.lines(None);
+            if !page.entries.is_empty() {
+                assert!(lines[0].contains("SINCE (Asia/Shanghai)"), "{lines:?}");
+                assert!(lines[1].contains("1970-01-01 08:00:00"), "{lines:?}");
+            }
             assert_eq!(lines.last().map(String::as_str), Some(expected));
         };
         let all = || page(None, Some(3), 2);

@@ -1,7 +1,7 @@
 //! `stomp-bridge completions` and `stomp-bridge man`: made from the list of verbs, so that they
 //! cannot differ from it.
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -9,6 +9,8 @@ use anyhow::Context;
 use clap::{Args, Command};
 use clap_complete::Shell;
 use clap_mangen::Man;
+
+use super::print::tell;
 
 /// The program's name.
 const NAME: &str = "stomp-bridge";
@@ -65,7 +67,11 @@ pub(super) fn man(args: &ManArgs, command: Command) -> anyhow::Result<ExitCode> 
             Man::new(command)
                 .render(&mut page)
                 .context("make the page")?;
-            print(&page)
+            let printed = print(&page)?;
+            if io::stdout().is_terminal() {
+                tell!("to read this page: stomp-bridge man | man -l -");
+            }
+            Ok(printed)
         }
     }
 }

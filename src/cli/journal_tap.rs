@@ -5,21 +5,18 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::sleep;
-
 use super::connection::Interrupt;
+use super::following::{Following, Waited};
 use super::print::tell;
 use super::received::Found;
-use super::tap_line::{Lines, QUIET};
+use super::tap_line::Lines;
 use super::target::Target;
 use crate::journal::EntryContent;
 use crate::ops::status;
 use crate::pipeline::Decoder;
 
-/// How often the journal is looked at while nothing comes, and how many times until the daemon is
-/// looked for.
+/// How often the journal is looked at while nothing comes.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
-const LOOKS_MAX: u32 = 25;
 
 /// Entries that are read at once, and their bytes.
 const ENTRIES_MAX: usize = 256;
@@ -44,7 +41,7 @@ pub(super) async fn follow(
     let mut reader = target.reader().await?;
     let journal = reader.ids().await?;
     let mut position = report.journal.head;
-    let (mut looks, mut is_quiet) = (0_u32, true);
+    let mut following = Following::new(target, LOOK_INTERVAL);
     while lines.wants_more() {
         // Ctrl-C ends it however much comes.
         let entries = tokio::select! {
@@ -52,22 +49,20 @@ pub(super) async fn follow(
             () = interrupt.asked() => return Ok(()),
         };
         if entries.is_empty() {
-            tokio::select! {
-                () = sleep(LOOK_INTERVAL) => {}
-                () = interrupt.asked() => return Ok(()),
-            }
-            looks = looks.wrapping_add(1);
-            if is_quiet && LOOK_INTERVAL.saturating_mul(looks) >= QUIET {
-                is_quiet = false;
-                lines.nothing_yet(&format!("the daemon's link is {}", report.link.state));
-            }
-            if looks.is_multiple_of(LOOKS_MAX) && !target.may_run() {
-                tell!("the daemon has stopped; its journal gets nothing more");
-                return Ok(());
+            match following.wait(interrupt).await {
+                Waited::Look => {}
+                Waited::Wondering => {
+                    lines.nothing_yet(&format!("the daemon's link is {}", report.link.state));
+                }
+                Waited::Ended => {
+                    tell!("the daemon has stopped; its journal gets nothing more");
+                    return Ok(());
+                }
+                Waited::Interrupted => return Ok(()),
             }
             continue;
         }
-        is_quiet = false;
+        following.has_come();
         for entry in entries {
             position = entry.position;
             let Some(decoder) = decoders.get(&entry.topic) else {

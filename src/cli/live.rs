@@ -6,7 +6,7 @@ use std::io::Write;
 use super::print::is_harmful;
 use super::terminal::{PLAIN, colour, has_colours};
 use crate::excerpt::beginning;
-use crate::model::StatusEvent;
+use crate::model::{StatusEvent, device_name};
 use crate::pipeline::Decoder;
 
 /// Characters of a serial number that are shown.
@@ -35,11 +35,14 @@ pub(super) fn line(event: &StatusEvent, decoder: &Decoder) -> String {
         .as_deref()
         .map_or("-", |old| decoder.state_name(old));
     let mark = if event.changed { "->" } else { " =" };
-    let (topic, client, device) = (&event.topic, &event.client_id, &event.device_id);
+    let (topic, device) = (
+        &event.topic,
+        device_name(&event.client_id, &event.device_id),
+    );
     let name = event.label.as_ref().and_then(|label| label.name.as_deref());
     let name = name.map(|name| format!(" {name}")).unwrap_or_default();
     printable(&format!(
-        "{time} {topic} device {client}/{device}{name} {serial}  {old} {mark} {}",
+        "{time} {topic} device {device}{name} {serial}  {old} {mark} {}",
         event.state
     ))
 }

@@ -2,19 +2,25 @@
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches};
 
 use super::args::{Cli, Verb};
 use super::print::tell;
 use super::runtime::runtime;
+use super::terminal::columns;
 use super::{
     check, config, demo, dlq, doctor, generated, history, init, journal, replay, send, sinks,
     source, status, support_bundle, tap, why,
 };
 
+/// Below so many columns a help text stands under its option, not beside it.
+const NARROW: usize = 60;
+
 /// Runs the verb that the command line names.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let is_narrow = columns().is_some_and(|columns| columns < NARROW);
+    let command = Cli::command().next_line_help(is_narrow);
+    let cli = Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit());
     match cli.verb {
         Verb::Run(args) => super::run::run(&args.config, cli.log.as_deref()),
         Verb::Check(args) => check::check(&args, cli.log.as_deref()),

@@ -29,6 +29,7 @@ mod dlq;
 mod dlq_list;
 mod doctor;
 mod exit;
+mod following;
 mod frames;
 mod generated;
 mod history;

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
-use super::terminal::wrapped;
+use super::terminal::{error_columns, hanging, wrapped};
 use crate::excerpt::beginning;
 use crate::secret::redact;
 
@@ -62,10 +62,18 @@ pub(super) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// Writes a line, for [`tell`]: std's `eprintln` would panic on a full disk.
+/// Writes a line, for [`tell`]: std's `eprintln` would panic on a full disk. A terminal gets it broken
+/// at spaces; what has several lines stands as it is, since a caret may point up from one.
 pub(super) fn error_line(text: fmt::Arguments<'_>) {
     let text = text.to_string();
-    let _ = writeln!(io::stderr(), "{}", redact(&text));
+    let text = redact(&text);
+    let lines = match text.contains('\n') {
+        true => vec![text.into_owned()],
+        false => hanging(&text, 0, error_columns()),
+    };
+    for line in lines {
+        let _ = writeln!(io::stderr(), "{line}");
+    }
 }
 
 /// One JSON document on standard output.

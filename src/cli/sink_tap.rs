@@ -8,30 +8,28 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use tokio::time::sleep;
 
 use super::connection::Interrupt;
+use super::following::{Following, Waited};
 use super::journal_tap::daemon;
 use super::live::printable;
 use super::print::{harmless, one_line, say, tell};
 use super::sent::Sent;
 use super::sink_test::sink;
-use super::tap_line::{Filter, QUIET};
+use super::tap_line::Filter;
 use super::target::Target;
 use crate::config::Plan;
 use crate::delivery::{self, Statuses, event_of};
 use crate::excerpt::beginning;
 use crate::journal::{DeadLetter, DeliveryProof, Entry, Reader};
-use crate::model::{Event, EventKind, JournalIds, Position};
+use crate::model::{Event, EventKind, JournalIds, Position, device_name};
 use crate::ops::status::{Report, Sink};
 use crate::pipeline::Decoders;
 use crate::secret::redact;
 use crate::sinks::Settings;
 
-/// How often the journal is looked at, and how many times until the daemon is looked for. The daemon
-/// writes what was confirmed once a second.
+/// How often the journal is looked at. The daemon writes what was confirmed once a second.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
-const LOOKS_MAX: u32 = 10;
 
 /// Confirmed attempts, or dead letters, that one look reads; and entries that are read at once, and
 /// their bytes. A reader that is slower falls behind, and holds nobody up.
@@ -92,30 +90,30 @@ pub(super) async fn follow(
         rejected_at: Timestamp::now(),
         left: wanted.count.unwrap_or(u64::MAX),
     };
-    let (mut looks, mut is_quiet) = (0_u32, true);
+    let mut following = Following::new(target, LOOK_INTERVAL);
     while tap.left > 0 {
         let has_come = tokio::select! {
             has_come = tap.look(&mut reader) => has_come?,
             () = interrupt.asked() => return Ok(()),
         };
+        if tap.left < wanted.count.unwrap_or(u64::MAX) {
+            following.has_come();
+        }
         if has_come {
-            is_quiet = false;
             // There may be more of it.
             continue;
         }
-        tokio::select! {
-            () = sleep(LOOK_INTERVAL) => {}
-            () = interrupt.asked() => return Ok(()),
-        }
-        looks = looks.wrapping_add(1);
-        if is_quiet && LOOK_INTERVAL.saturating_mul(looks) >= QUIET {
-            is_quiet = false;
-            let report = daemon(target).await.unwrap_or_else(|| report.clone());
-            tell!("{}", nothing_yet(&report, wanted.sink));
-        }
-        if looks.is_multiple_of(LOOKS_MAX) && !target.may_run() {
-            tell!("the daemon has stopped; its sinks send nothing more");
-            return Ok(());
+        match following.wait(interrupt).await {
+            Waited::Look => {}
+            Waited::Wondering => {
+                let report = daemon(target).await.unwrap_or_else(|| report.clone());
+                tell!("{}", nothing_yet(&report, wanted.sink));
+            }
+            Waited::Ended => {
+                tell!("the daemon has stopped; its sinks send nothing more");
+                return Ok(());
+            }
+            Waited::Interrupted => return Ok(()),
         }
     }
     Ok(())
@@ -309,8 +307,10 @@ impl Tap<'_> {
         };
         let sent = Sent::of(self.settings, event);
         let device = event.status().map(|status| {
-            let (client, device) = (&status.client_id, &status.device_id);
-            format!(" device {client}/{device}")
+            format!(
+                " device {}",
+                device_name(&status.client_id, &status.device_id)
+            )
         });
         let device = printable(&device.unwrap_or_default());
         let head = harmless(&redact(&sent.head())).replace('\n', " ");

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
-use super::print::{age, say};
+use super::print::{age, one_line, say};
 use super::target::Target;
 use crate::ops::control::AdminCommand;
 
@@ -29,6 +29,10 @@ enum Verb {
 pub(super) async fn source(args: &SourceArgs) -> anyhow::Result<ExitCode> {
     let Verb::Retry { target } = &args.verb;
     let reply = target.carry_out(&AdminCommand::RetrySource).await?;
+    if let Some(why) = &reply.needless {
+        say!("{}: nothing to do", one_line(why));
+        return Ok(ExitCode::SUCCESS);
+    }
     match reply.not_before {
         None => say!("the source connects now; `stomp-bridge status` says what comes of it"),
         Some(until) => say!(

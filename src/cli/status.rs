@@ -145,10 +145,10 @@ fn text(report: &Report, columns: Option<usize>) -> String {
     let oldest = journal.oldest.map_or("empty".to_owned(), |oldest| {
         format!("positions {oldest} to {}", journal.head)
     });
-    let full = if journal.full {
-        ", FULL: it has no room for more until the sinks have caught up"
-    } else {
-        ""
+    let full = match (journal.full, journal.disk_full) {
+        (false, _) => "",
+        (true, false) => ", FULL: it has no room for more until the sinks have caught up",
+        (true, true) => ", FULL: its disk has no room for more until some space is free",
     };
     let (used, max) = (bytes(journal.bytes), bytes(journal.max_bytes));
     lines.push(format!("journal  {oldest}, {used} of {max}{full}"));
@@ -166,7 +166,10 @@ fn text(report: &Report, columns: Option<usize>) -> String {
     }
     lines.extend(rejected_reload(report));
     lines.push(String::new());
-    lines.push("sinks    counts since the journal began".to_owned());
+    lines.push(format!(
+        "sinks    counts since the journal began{}",
+        filtered(report)
+    ));
     let head = [
         "SINK",
         "STATE",
@@ -187,6 +190,15 @@ fn text(report: &Report, columns: Option<usize>) -> String {
         lines.extend(hanging(&line, 0, columns));
     }
     lines.join("\n") + "\n"
+}
+
+/// What the column FILTERED counts, where it counts anything: a sink without `when` has some, too.
+fn filtered(report: &Report) -> &'static str {
+    let mut sinks = report.sinks.iter();
+    match sinks.any(|sink| sink.account.accounting.passed.filtered > 0) {
+        true => "; FILTERED: not wanted by topics, kinds or when, or a repeat",
+        false => "",
+    }
 }
 
 /// How the daemon is in one sentence, and what to do.

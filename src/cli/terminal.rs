@@ -2,7 +2,7 @@
 //! than ASCII's.
 
 use std::env;
-use std::io::{IsTerminal, stdout};
+use std::io::{IsTerminal, stderr, stdout};
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -22,6 +22,12 @@ pub(super) fn columns() -> Option<usize> {
     }
     let columns = env::var("COLUMNS").ok()?.parse().ok();
     columns.filter(|columns| *columns > 0)
+}
+
+/// The columns of standard error, where that is a terminal.
+pub(super) fn error_columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(stderr()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
 /// Whether a person looks, who has not asked for no colours (<https://no-color.org>).

@@ -106,7 +106,10 @@ impl Secrets {
                 Some(file) => format!("{}, ", file.display()),
                 None => "$CREDENTIALS_DIRECTORY (not set), ".to_owned(),
             };
-            format!("secret `{name}` not found; looked in {credential}[secrets] and the variable {variable}")
+            format!(
+                "secret `{name}` not found; looked in {credential}[secrets] and the variable {variable}; \
+                 set one of them (a daemon that runs sees a new variable after a restart alone)"
+            )
         })
     }
 }

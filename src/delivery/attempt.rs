@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::model::{Event, Position};
+use crate::model::{Event, Position, device_name};
 use crate::retry::{Backoff, Retry};
 use crate::sinks::{Batch, Reason, Undelivered};
 
@@ -42,7 +42,7 @@ impl std::fmt::Display for Device {
             Device::Of {
                 client_id,
                 device_id,
-            } => write!(f, "{client_id}/{device_id}"),
+            } => f.write_str(&device_name(client_id, device_id)),
             Device::Topic(topic) => write!(f, "topic {topic}"),
         }
     }

@@ -6,6 +6,7 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::warn;
 use uuid::Uuid;
@@ -13,6 +14,11 @@ use uuid::Uuid;
 use super::Error;
 use super::beside::{beside, give_to_owner_of_folder};
 use crate::model::Position;
+
+/// Who looks whether the lock is held has it for microseconds: so often it is tried again, after
+/// this time each.
+const LOOKERS_MAX: u32 = 3;
+const LOOK_TIME: Duration = Duration::from_millis(10);
 
 /// Held while the journal is written; the operating system releases it when the process ends,
 /// however it ends. Two files are locked: the one beside the journal, and the journal itself, which
@@ -146,6 +152,20 @@ impl Drop for Lock {
     }
 }
 
+/// Whether a process holds the lock of the journal at `path`. One that may not be looked at counts
+/// as held.
+pub fn is_held(path: &Path) -> bool {
+    let file = match File::open(beside(path, "-lock")) {
+        Ok(file) => file,
+        Err(error) => return error.kind() != io::ErrorKind::NotFound,
+    };
+    match file.try_lock_shared() {
+        // Given back at once, when the file is closed.
+        Ok(()) => false,
+        Err(_) => true,
+    }
+}
+
 fn open_beside(path: &Path) -> io::Result<File> {
     let lock = beside(path, "-lock");
     let mut options = OpenOptions::new();
@@ -162,10 +182,18 @@ fn open_beside(path: &Path) -> io::Result<File> {
     }
 }
 
-/// `path`: the journal's.
+/// `path`: the journal's. Who only [looks](is_held) has the lock for a moment.
 fn try_lock(file: &File, path: &Path) -> Result<(), Error> {
     let path = path.to_owned();
-    match file.try_lock() {
+    let mut locked = file.try_lock();
+    for _ in 0..LOOKERS_MAX {
+        if !matches!(locked, Err(TryLockError::WouldBlock)) {
+            break;
+        }
+        std::thread::sleep(LOOK_TIME);
+        locked = file.try_lock();
+    }
+    match locked {
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => Err(Error::InUse { path }),
         Err(TryLockError::Error(source)) => Err(Error::Open { path, source }),

@@ -183,6 +183,8 @@ impl Writer {
             );
         }
         self.state.full.store(full, Ordering::Relaxed);
+        let disk_full = self.retention.disk_full();
+        self.state.disk_full.store(disk_full, Ordering::Relaxed);
         self.state
             .measured(usage.used_bytes, self.retention.limit());
         self.unmeasured_bytes = 0;

@@ -102,6 +102,7 @@ pub use error::{Error, Taken};
 pub use file::real_path;
 pub use handle::Journal;
 pub use last_state_rows::KnownDevice;
+pub use lock::is_held;
 pub use log::{Log, Queued};
 pub use proof::DeliveryProof;
 pub use reader::{Backwards, Reader};

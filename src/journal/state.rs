@@ -45,6 +45,8 @@ pub(super) struct State {
     /// Tells the writer of a change of that.
     pub(super) bound_changed: Notify,
     pub(super) full: AtomicBool,
+    /// It is full since its disk is.
+    pub(super) disk_full: AtomicBool,
     /// It was closed while its disk had no room for what waited.
     pub(super) closed_full: AtomicBool,
     pub(super) accepted: AtomicU64,
@@ -157,6 +159,7 @@ impl State {
             beyond: AtomicBool::new(false),
             bound_changed: Notify::new(),
             full: AtomicBool::new(false),
+            disk_full: AtomicBool::new(false),
             closed_full: AtomicBool::new(false),
             accepted: AtomicU64::new(0),
             undecodable: AtomicU64::new(0),
@@ -616,6 +619,7 @@ impl State {
             oldest: self.oldest(),
             bytes: self.bytes.load(Ordering::Relaxed),
             full: self.full.load(Ordering::Relaxed),
+            disk_full: self.disk_full.load(Ordering::Relaxed),
             accepted: self.accepted.load(Ordering::Relaxed),
             undecodable: self.undecodable.load(Ordering::Relaxed),
             resynced: self.resynced.load(Ordering::Relaxed),

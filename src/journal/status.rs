@@ -15,6 +15,8 @@ pub struct Status {
     pub bytes: u64,
     /// Nothing is accepted until the sinks have caught up.
     pub full: bool,
+    /// Its disk is what is full: the sinks make no room there.
+    pub disk_full: bool,
     /// Accepted entries written since the journal was opened.
     pub accepted: u64,
     /// Undecodable entries written since the journal was opened.

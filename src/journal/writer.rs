@@ -567,6 +567,7 @@ impl Writer {
             warn!(%error, "journal stopped: its disk is full, and nothing is accepted; free some \
              space");
             self.state.full.store(true, Ordering::Relaxed);
+            self.state.disk_full.store(true, Ordering::Relaxed);
         }
         self.state.next_turn.within(TURN_MAX);
         tokio::select! {

@@ -20,6 +20,6 @@ pub use deletion::{Allowance, DeletionReport};
 pub use event::{Coordinates, CoverageEvent, Event, EventKind, Place, Severity, StatusEvent, Via};
 pub use journal_ids::JournalIds;
 pub use kind::EntryKind;
-pub use names::{Label, Named, Names, device_key};
+pub use names::{Label, Named, Names, device_key, device_name};
 pub use omit::Omit;
 pub use position::{Origin, Position};

@@ -123,6 +123,14 @@ pub fn device_key(client_id: &str, device_id: &str) -> String {
     format!("{client_id}/{device_id}")
 }
 
+/// The same for people: a device without a client has only its own id.
+pub fn device_name(client_id: &str, device_id: &str) -> String {
+    match client_id.is_empty() {
+        true => device_id.to_owned(),
+        false => device_key(client_id, device_id),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -49,6 +49,12 @@ pub enum AdminCommand {
         /// Its statuses, in order.
         parts: Vec<Part>,
     },
+    /// Decode undecodable entries again, as the running daemon is configured, and deliver those that
+    /// can be decoded by now to every sink.
+    DecodeAgain {
+        /// Which entries.
+        which: Which,
+    },
     /// Settle undecodable entries: no list has them.
     DropUndecodable {
         /// Which entries.
@@ -118,6 +124,19 @@ pub struct Reply {
     /// holds. Of `RetrySink`: since the sink's `rate` does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
+    /// Of `RetrySource`: there is no wait to end, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needless: Option<String>,
+    /// Of `DecodeAgain`: how many entries stay undecodable, as far as they were looked at.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub left: u64,
+    /// Why the first of those does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Reply {
@@ -126,6 +145,9 @@ impl Reply {
         Reply {
             entries,
             not_before: None,
+            needless: None,
+            left: 0,
+            why: None,
         }
     }
 }
@@ -200,6 +222,11 @@ pub async fn execute(journal: &Journal, command: AdminCommand) -> Result<Reply, 
             journal.admin.forget(&sink).await?.into()
         }
         AdminCommand::ForgetDevices { devices } => journal.admin.forget_devices(devices).await?,
+        AdminCommand::DecodeAgain { .. } => {
+            let error = "no stomp-bridge runs on this journal: decode them by `stomp-bridge dlq \
+                         redrive --undecodable`";
+            return Err(Refusal::Senseless(error.to_owned()));
+        }
         AdminCommand::RetrySink { .. } | AdminCommand::RetrySource => {
             let error = "no stomp-bridge runs on this journal, so nothing waits for an attempt: \
                          start it with `stomp-bridge run`";
@@ -343,12 +370,14 @@ impl Access {
         fs::rename(new, path)
     }
 
-    /// What a running daemon has written; `None`: none runs, or it ended without a goodbye.
+    /// What a running daemon has written; `None`: none runs. One that ended without a goodbye has
+    /// left its file, and somebody else may have its port now.
     ///
     /// # Errors
     /// There is a file, but it cannot be read.
     pub fn read(journal: &Path) -> io::Result<Option<Access>> {
         match fs::read(Access::path(journal)) {
+            Ok(_) if !journal::is_held(journal) => Ok(None),
             Ok(text) => {
                 let access: Access = serde_json::from_slice(&text)?;
                 protect(&access.token, Lifetime::Configured);
@@ -387,6 +416,11 @@ mod tests {
         let token = "0123456789abcdef-of-another-process".to_owned();
         let other = Access { token, ..access };
         other.grant(&journal).unwrap();
+        // Its daemon was killed.
+        assert!(Access::read(&journal).unwrap().is_none());
+        let lock = fs::File::create(folder.path().join("journal.db-lock")).unwrap();
+        assert!(Access::read(&journal).unwrap().is_none());
+        lock.lock().unwrap();
         assert_eq!(redact(&other.token), other.token);
         let read = Access::read(&journal).unwrap().expect("a file");
         assert_eq!((&read.token, &*redact(&read.token)), (&other.token, "…"));

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Extension;
@@ -27,14 +27,17 @@ use tokio_util::sync::CancellationToken;
 use super::activity::Patience;
 use super::connection::Site;
 use super::connections::{Connections, Limits};
-use super::control::{Access, AdminCommand, Refusal};
+use super::control::{Access, AdminCommand, Refusal, Reply};
 use super::guard::{self, Guard, Openness};
+use super::lang::Lang;
 use super::metrics;
 use super::page::{self, PageRoutes};
+use super::progress::Progress;
 use super::retry::carry_out;
 use super::sampler::sample;
 use super::settings::Settings;
 use super::status::Report;
+use super::trouble::said;
 use super::view::View;
 use crate::duration::InWords;
 use crate::excerpt::beginning;
@@ -142,15 +145,22 @@ impl Listener {
         let report = Router::new()
             .route("/status", get(status))
             .with_state(reported);
+        let alive = Alive {
+            view: view.clone(),
+            progress: Arc::default(),
+        };
+        let health = Router::new()
+            .route("/healthz", get(healthz))
+            .with_state(alive);
         let pages = page::routes(&view, &guard, stop.clone());
         let (samples, changes) = (sample(view.clone()), pages.broadcast());
         let turns = Arc::clone(&view.turns);
         let PageRoutes { router: pages, .. } = pages;
         let router = Router::new()
-            .route("/healthz", get(healthz))
             .route("/readyz", get(readyz))
             .route("/metrics", get(scrape))
             .with_state(view)
+            .merge(health)
             .merge(report)
             .merge(control)
             .merge(pages)
@@ -183,6 +193,13 @@ struct Controlled {
     turns: Arc<Semaphore>,
 }
 
+/// What `/healthz` needs.
+#[derive(Debug, Clone)]
+struct Alive {
+    view: View,
+    progress: Arc<Mutex<Progress>>,
+}
+
 /// What `/status` needs.
 #[derive(Debug, Clone)]
 struct Reported {
@@ -190,9 +207,23 @@ struct Reported {
     turns: Arc<Semaphore>,
 }
 
-/// The process runs; whether it delivers is `/readyz`'s.
-async fn healthz() -> &'static str {
-    "ok\n"
+/// The process runs, and each of its loops turns, as systemd's watchdog has it; whether it delivers
+/// is `/readyz`'s.
+async fn healthz(
+    State(alive): State<Alive>,
+    Extension(openness): Extension<Openness>,
+) -> impl IntoResponse {
+    let mut progress = alive
+        .progress
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    let hanging = progress.hanging(&alive.view, std::time::Instant::now());
+    let healthy = hanging.is_empty();
+    let answer = match openness {
+        Openness::Full => json!({ "healthy": healthy, "hanging": hanging }),
+        Openness::StatusOnly => json!({ "healthy": healthy }),
+    };
+    (answered(healthy), Json(redacted(answer)))
 }
 
 async fn readyz(
@@ -200,16 +231,19 @@ async fn readyz(
     Extension(openness): Extension<Openness>,
 ) -> impl IntoResponse {
     let unready = view.verdict().reasons();
-    let status = if unready.is_empty() {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
     let answer = match openness {
         Openness::Full => json!({ "ready": unready.is_empty(), "reasons": unready }),
         Openness::StatusOnly => json!({ "ready": unready.is_empty() }),
     };
-    (status, Json(redacted(answer)))
+    (answered(unready.is_empty()), Json(redacted(answer)))
+}
+
+/// The status of a probe's answer.
+fn answered(is_well: bool) -> StatusCode {
+    match is_well {
+        true => StatusCode::OK,
+        false => StatusCode::SERVICE_UNAVAILABLE,
+    }
 }
 
 async fn scrape(State(view): State<View>, headers: HeaderMap) -> impl IntoResponse {
@@ -274,9 +308,15 @@ async fn control(
     };
     drop(body);
     tracing::info!(command = %summary(&command), "admin command");
+    // The page shows it as it comes; the command line asks for no language.
+    let lang = Lang::of_request(&headers);
     match carry_out(&controlled.view, command).await {
-        Ok(reply) => Json(reply).into_response(),
-        Err(refusal @ Refusal::Senseless(_)) => problem(StatusCode::CONFLICT, &refusal.to_string()),
+        Ok(reply) => Json(Reply {
+            why: reply.why.map(|why| said(&why, lang).into_owned()),
+            ..reply
+        })
+        .into_response(),
+        Err(Refusal::Senseless(why)) => problem(StatusCode::CONFLICT, &said(&why, lang)),
         Err(refusal @ Refusal::Journal(_)) => {
             problem(StatusCode::INTERNAL_SERVER_ERROR, &refusal.to_string())
         }

@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 
+use axum::http::{HeaderMap, header};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::cookie::cookie;
 use crate::bilingual::Bilingual;
 
 /// A language of the page.
@@ -44,6 +46,14 @@ impl Lang {
             false => best,
         };
         ranges.fold((Lang::En, 0.0), better).0
+    }
+
+    /// The one of a request: that which was chosen before, else the one that the browser prefers.
+    pub(super) fn of_request(headers: &HeaderMap) -> Lang {
+        let chosen = || Lang::named(&cookie(headers, "lang")?);
+        let accepted = headers.get(header::ACCEPT_LANGUAGE);
+        let accepted = || accepted.and_then(|it| it.to_str().ok()).map(Lang::accepted);
+        chosen().or_else(accepted).unwrap_or(Lang::En)
     }
 
     /// As HTML's `lang` has it.

@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 
 use super::control::{AdminCommand, Refusal, Reply, execute};
+use super::decode_again::decode_again;
 use super::view::View;
 use crate::source::LinkState;
 
@@ -15,6 +16,7 @@ pub(super) async fn carry_out(view: &View, command: AdminCommand) -> Result<Repl
     match command {
         AdminCommand::RetrySink { sink } => retry_sink(view, &sink),
         AdminCommand::RetrySource => retry_source(view),
+        AdminCommand::DecodeAgain { which } => decode_again(view, which).await,
         command => execute(&view.journal, command).await,
     }
 }
@@ -30,8 +32,8 @@ fn retry_sink(view: &View, name: &str) -> Result<Reply, Refusal> {
     };
     sink.health.ask_retry();
     Ok(Reply {
-        entries: 0,
         not_before: sink.health.report().no_attempt_before,
+        ..Reply::of(0)
     })
 }
 
@@ -41,18 +43,30 @@ fn retry_source(view: &View) -> Result<Reply, Refusal> {
         view.source_handle.retry();
         let limit = link.no_sign_in_before;
         return Ok(Reply {
-            entries: 0,
             not_before: limit.filter(|until| *until > Timestamp::now()),
+            ..Reply::of(0)
         });
     }
     let state = link.state.as_str();
     let error = match link.state {
-        LinkState::Connecting => "the source connects already".to_owned(),
         LinkState::Paused => {
             format!("the source is {state}: it goes on once the sinks have caught up")
         }
         LinkState::Stopped => "the source has stopped".to_owned(),
-        _ => format!("the source is connected ({state}): no attempt waits"),
+        // What was asked for is there, or comes.
+        LinkState::Connecting => return Ok(needless("the source connects already")),
+        _ => {
+            return Ok(needless(&format!(
+                "the source is connected already ({state})"
+            )));
+        }
     };
     Err(Refusal::Senseless(error))
+}
+
+fn needless(why: &str) -> Reply {
+    Reply {
+        needless: Some(why.to_owned()),
+        ..Reply::of(0)
+    }
 }

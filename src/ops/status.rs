@@ -184,6 +184,9 @@ pub struct Journal {
     pub max_bytes: u64,
     /// It accepts nothing, or topics wait at the server, until the sinks have caught up.
     pub full: bool,
+    /// Its disk is what is full.
+    #[serde(default)]
+    pub disk_full: bool,
     /// Undecodable entries that nobody has dealt with.
     pub undecodable: u64,
     /// Entries that were evicted because it was full, ever.
@@ -310,6 +313,7 @@ impl Report {
                 bytes: status.bytes,
                 max_bytes: view.bounds.journal_bytes,
                 full: view.is_journal_full(),
+                disk_full: status.disk_full,
                 undecodable: reader.undecodable_count().await?,
                 evicted: reader
                     .evictions()

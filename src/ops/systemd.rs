@@ -8,7 +8,7 @@ use tokio::time::{sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
-use super::sinks::SinkView;
+use super::progress::Progress;
 use super::view::View;
 use crate::duration::InWords;
 use crate::excerpt::beginning;
@@ -21,9 +21,6 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 /// What systemd is to wait longer than we do: opening the journal comes before, and its answer
 /// after.
 const START_MORE: Duration = Duration::from_secs(30);
-
-/// The source's loop turns every 8 s at least: three turns are missing.
-const SOURCE_TURN_MAX: Duration = Duration::from_secs(24);
 
 /// A line of `systemctl status`: more of it helps nobody.
 const STATUS_CHARS_MAX: usize = 240;
@@ -112,7 +109,7 @@ async fn look(view: &View) {
     let interval = watchdog.map_or(LOOK_INTERVAL, |interval| {
         (interval / 3).clamp(Duration::from_millis(100), LOOK_INTERVAL)
     });
-    let (mut states, mut progress) = (view.source.states(), Progress::default());
+    let (mut states, mut watch) = (view.source.states(), Watchdog::default());
     let mut said = String::new();
     let mut next = tokio::time::Instant::now();
     loop {
@@ -121,7 +118,7 @@ async fn look(view: &View) {
             _ = states.changed() => sleep(Duration::from_millis(100)).await,
             () = sleep_until(next) => {
                 next = tokio::time::Instant::now() + interval;
-                if watchdog.is_some() && progress.is_made(view) {
+                if watchdog.is_some() && watch.is_well(view) {
                     notify(&[NotifyState::Watchdog]);
                 }
             }
@@ -135,29 +132,17 @@ async fn look(view: &View) {
     }
 }
 
-/// Whether every loop turns.
+/// What of the loops hangs, and that it is said once.
 #[derive(Debug, Default)]
-struct Progress {
-    /// Of the source's loop, and since when they are so many.
-    turns: Option<(u64, Instant)>,
-    /// What hangs is said once.
+struct Watchdog {
+    progress: Progress,
     said: Vec<String>,
 }
 
-impl Progress {
-    /// Looks at every loop. The source's turns at least every few seconds; the others say
-    /// themselves until when they may wait. A sink whose other side is away waits, and does not
-    /// hang.
-    fn is_made(&mut self, view: &View) -> bool {
-        let now = Instant::now();
-        let source = self.source_hangs(view.source.turns(), now);
-        let journal = view.journal.log.is_overdue(now);
-        let parts = [("the source", source), ("the journal", journal)].into_iter();
-        let parts = parts.filter(|(_, hangs)| *hangs);
-        let parts = parts.map(|(part, _)| part.to_owned());
-        let beside = view.turns.hanging(now).into_iter().map(str::to_owned);
-        let sinks = hanging_sinks(&view.sinks.all(), now);
-        let hanging: Vec<String> = parts.chain(beside).chain(sinks).collect();
+impl Watchdog {
+    /// Whether it may be fed.
+    fn is_well(&mut self, view: &View) -> bool {
+        let hanging = self.progress.hanging(view, Instant::now());
         if !hanging.is_empty() && hanging != self.said {
             error!(
                 hanging = hanging.join(", "),
@@ -167,25 +152,6 @@ impl Progress {
         self.said = hanging;
         self.said.is_empty()
     }
-
-    fn source_hangs(&mut self, turns: u64, now: Instant) -> bool {
-        match self.turns {
-            Some((before, since)) if before == turns => {
-                now.saturating_duration_since(since) > SOURCE_TURN_MAX
-            }
-            _ => {
-                self.turns = Some((turns, now));
-                false
-            }
-        }
-    }
-}
-
-fn hanging_sinks(sinks: &[SinkView], now: Instant) -> Vec<String> {
-    let hanging = sinks
-        .iter()
-        .filter(|sink| sink.counters.next_turn.is_overdue(now));
-    hanging.map(|sink| format!("sink {}", sink.name)).collect()
 }
 
 /// How the daemon is, in one line for `systemctl status`.
@@ -232,8 +198,6 @@ fn notify(states: &[NotifyState<'_>]) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     #[test]
@@ -242,38 +206,6 @@ mod tests {
         let line = one_line(text);
         assert!(!line.chars().any(char::is_control), "{line}");
         assert_eq!(line.chars().count(), text.chars().count());
-    }
-
-    #[test]
-    fn a_sink_that_hangs_is_named_and_one_that_waits_is_not() {
-        let sink = |name: &str| SinkView {
-            name: name.into(),
-            health: crate::sinks::Health::default(),
-            counters: Arc::default(),
-        };
-        let sinks = [sink("a"), sink("b"), sink("c")];
-        let (now, minute) = (Instant::now(), Duration::from_secs(60));
-        sinks[0].counters.next_turn.by(now + 2 * minute);
-        sinks[1].counters.next_turn.whenever();
-        sinks[2].counters.next_turn.by(now);
-        assert_eq!(hanging_sinks(&sinks, now + minute), ["sink c"]);
-    }
-
-    #[test]
-    fn the_source_hangs_once_its_turns_have_stopped_for_long() {
-        let (start, second) = (Instant::now(), Duration::from_secs(1));
-        let mut progress = Progress::default();
-        for (turns, at, expected) in [
-            (7, 0, false),
-            (7, 24, false),
-            (7, 25, true),
-            (7, 30, true),
-            (8, 31, false),
-            (8, 55, false),
-        ] {
-            let found = progress.source_hangs(turns, start + at * second);
-            assert_eq!(found, expected, "{turns} turns at {at} s");
-        }
     }
 
     #[test]

@@ -65,6 +65,15 @@ pub(super) enum Waits {
     Operator,
 }
 
+/// What leaves the journal no room for anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Full {
+    /// The log: the sinks make room.
+    Log,
+    /// Its disk: a person does.
+    Disk,
+}
+
 /// A sink that is not up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Down {
@@ -90,13 +99,14 @@ pub(super) struct Unheard {
 pub(super) enum Fact {
     /// The journal accepts nothing, or has no room for what topics may bring.
     JournalFull {
-        full: bool,
+        full: Option<Full>,
         held_back: u64,
     },
     /// The source waits for the journal.
     Paused {
         since: Timestamp,
         held_back: u64,
+        disk_full: bool,
         trouble: Option<String>,
     },
     Evicted {
@@ -342,13 +352,18 @@ fn facts(view: &View) -> Vec<Fact> {
     let status = view.journal.log.status();
     let mut facts = Vec::new();
     if status.full || held_back > 0 {
-        let full = status.full;
+        let full = match (status.full, status.disk_full) {
+            (false, _) => None,
+            (true, false) => Some(Full::Log),
+            (true, true) => Some(Full::Disk),
+        };
         facts.push(Fact::JournalFull { full, held_back });
     }
     if link.state == LinkState::Paused {
         facts.push(Fact::Paused {
             since: link.since,
             held_back,
+            disk_full: status.disk_full,
             trouble: link.trouble.clone(),
         });
     }
@@ -382,7 +397,9 @@ fn facts(view: &View) -> Vec<Fact> {
     if link.state == LinkState::Subscribed && link.last_message.is_none() {
         facts.push(Fact::NothingYet {
             since: link.since,
-            topics: view.setup.current().topics.len(),
+            // A refused one is none of them.
+            topics: (view.setup.current().topics.len())
+                .saturating_sub(view.source.refused_topics().len()),
         });
     }
     facts
@@ -600,16 +617,21 @@ mod tests {
         let topics = vec![topic];
         let all = [
             Fact::JournalFull {
-                full: true,
+                full: Some(Full::Log),
                 held_back: 0,
             },
             Fact::JournalFull {
-                full: false,
+                full: Some(Full::Disk),
+                held_back: 0,
+            },
+            Fact::JournalFull {
+                full: None,
                 held_back: 2,
             },
             Fact::Paused {
                 since: at,
                 held_back: 1,
+                disk_full: false,
                 trouble: None,
             },
             Fact::Evicted { entries: 2 },
@@ -668,6 +690,70 @@ mod tests {
     }
 
     #[test]
+    fn the_advice_is_that_of_the_error_and_a_guess_only_where_it_has_none() {
+        let check = |fact: Fact, en: [&str; 2], zh: &str| {
+            let verdict = verdict(vec![fact]);
+            let todo = verdict.said(Lang::En).todo.remove(0);
+            assert!(todo.what.starts_with(en[0]), "{todo:?}");
+            assert_eq!(todo.advice, en[1]);
+            assert_eq!(verdict.said(Lang::Zh).todo[0].advice, zh);
+        };
+        let sink = |trouble: &str| Fact::SinksDown {
+            waits: Waits::Attempt,
+            sinks: vec![down("a", Some(trouble))],
+        };
+        check(
+            sink("https://h answered 401: no; check `headers` and `secret`"),
+            [
+                "\"https://h answered 401: no\", for 1 min.",
+                "Check `headers` and `secret`. All its events wait, in order.",
+            ],
+            "请检查 `headers` 和 `secret`。全部事件按顺序等待。",
+        );
+        check(
+            sink("/h.db: database or disk is full; the disk is full: free some space"),
+            [
+                "\"/h.db: database or disk is full\", for 1 min.",
+                "The disk is full: free some space. All its events wait, in order.",
+            ],
+            "磁盘已满：请腾出空间。全部事件按顺序等待。",
+        );
+        check(
+            sink("https://h answered 503"),
+            [
+                "\"https://h answered 503\", for 1 min.",
+                "Nothing to do while its other side restarts: all its events wait, in order.",
+            ],
+            "若对方正在重启则无需处理：全部事件按顺序等待。",
+        );
+        let signin =
+            "sign-in refused: https://h answered 401; check the user and password in source.signin";
+        let mut source = unconnected(false);
+        if let Fact::Unconnected { trouble, .. } = &mut source {
+            *trouble = Some(signin.to_owned());
+        }
+        check(
+            source,
+            [
+                "\"sign-in refused: https://h answered 401\"",
+                "Check the user and password in source.signin. 3 attempts failed. It is being tried.",
+            ],
+            "请检查 source.signin 的用户和密码。已失败 3 次。正在尝试。",
+        );
+        check(
+            Fact::JournalFull {
+                full: Some(Full::Disk),
+                held_back: 0,
+            },
+            [
+                "The journal's disk is full",
+                "Free some space on the journal's disk: reception goes on by itself.",
+            ],
+            "请在持久日志所在的磁盘上腾出空间，之后自动恢复接收。",
+        );
+    }
+
+    #[test]
     fn of_many_topics_the_first_few_are_named() {
         let topics = vec![
             Unheard {
@@ -693,7 +779,7 @@ mod tests {
     #[test]
     fn reasons_go_from_the_server_to_the_journal_whatever_is_worse() {
         let since = Timestamp::UNIX_EPOCH;
-        let (full, held_back) = (true, 0);
+        let (full, held_back) = (Some(Full::Log), 0);
         let verdict = verdict(vec![
             Fact::JournalFull { full, held_back },
             sinks(Waits::Operator, &["a"]),

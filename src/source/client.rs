@@ -127,8 +127,9 @@ impl Client {
             .await
             .map_err(|error| ClientError::from(error).redacted(&credentials))?;
         let detection = match (sender.sockjs_transport(), sender.can_probe()) {
-            (Some(_), _) => Detection::SockJs(SockJsPeriod::default().patience()),
-            (None, true) => Detection::Pings(settings.probe_interval()),
+            // As the daemon does it.
+            (_, true) => Detection::Pings(settings.probe_interval()),
+            (Some(_), false) => Detection::SockJs(SockJsPeriod::default().patience()),
             (None, false) => settings
                 .silence
                 .map_or(Detection::KeepAlive, Detection::Silence),

@@ -28,18 +28,15 @@ pub struct Settings {
 /// client certificate, if there is one.
 ///
 /// The files are read at each call, so that a renewed certificate is used at the next connection.
+/// Where there is no root at all, each handshake says so: clear text needs none.
 pub fn client_config(settings: &Settings) -> Result<Arc<ClientConfig>, Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let pinned = match &settings.ca_file {
         Some(path) => certificates("ca_file", path)?,
         None => Vec::new(),
     };
-    let roots = roots(settings, &pinned)?;
-    let Some(verifier) = Verifier::new(&provider, roots, pinned) else {
-        return Err(Error::NoRoots {
-            problem: "none can be used".to_owned(),
-        });
-    };
+    let (roots, problem) = roots(settings, &pinned)?;
+    let verifier = Verifier::new(&provider, roots, pinned, problem);
     // The name is rustls's own for every verifier that is not its default one: this one verifies
     // as the default one does, and takes what `ca_file` has byte for byte.
     let builder = builder(provider)?
@@ -96,7 +93,11 @@ fn signs_nothing(certificate: &CertificateDer<'_>) -> bool {
         .is_some_and(|certificate| certificate.version >= 3 && !certificate.is_authority)
 }
 
-fn roots(settings: &Settings, pinned: &[CertificateDer<'static>]) -> Result<RootCertStore, Error> {
+/// The roots, and why the system has none, where that is so.
+fn roots(
+    settings: &Settings,
+    pinned: &[CertificateDer<'static>],
+) -> Result<(RootCertStore, Option<String>), Error> {
     let mut roots = RootCertStore::empty();
     let system = rustls_native_certs::load_native_certs();
     // A system's store often holds a few certificates that no verifier takes: they are skipped, as
@@ -117,14 +118,10 @@ fn roots(settings: &Settings, pinned: &[CertificateDer<'static>]) -> Result<Root
                 })?;
         }
     }
-    if roots.is_empty() && pinned.is_empty() {
-        let problem = system
-            .errors
-            .first()
-            .map_or_else(|| "its store is empty".to_owned(), ToString::to_string);
-        return Err(Error::NoRoots { problem });
-    }
-    Ok(roots)
+    let first = system.errors.first();
+    let problem = first.map_or_else(|| "its store is empty".to_owned(), ToString::to_string);
+    let problem = roots.is_empty().then_some(problem);
+    Ok((roots, problem))
 }
 
 pub(super) fn certificate_problem(

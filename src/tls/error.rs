@@ -35,14 +35,6 @@ pub enum Error {
         /// The key that is not.
         absent: &'static str,
     },
-    /// The system offers no root certificate, and none is configured.
-    #[error(
-        "no root certificates: the system has none ({problem}); install ca-certificates or set ca_file"
-    )]
-    NoRoots {
-        /// What the system said.
-        problem: String,
-    },
     /// rustls refuses its own defaults.
     #[error("TLS cannot be set up: {0}")]
     Setup(rustls::Error),

@@ -32,6 +32,8 @@ pub(super) enum Reason {
     Authority,
     /// Signed by nobody that is known.
     UnknownIssuer,
+    /// This machine knows nobody, for this cause.
+    NoRoots(String),
     /// Anything else, in the verifier's own words.
     Other(String),
 }
@@ -115,6 +117,7 @@ impl Untrusted {
                     format!("set {ca} to the certificate of the authority that signed the server's")
                 }
             },
+            Reason::NoRoots(_) => format!("install ca-certificates, or set {ca}"),
             Reason::Other(_) => "the server's certificate must be replaced".to_owned(),
         }
     }
@@ -188,6 +191,9 @@ impl fmt::Display for Untrusted {
                     "the issuer of the server's certificate is not trusted here"
                 ),
             },
+            Reason::NoRoots(problem) => {
+                write!(f, "no root certificates: this machine has none ({problem})")
+            }
             Reason::Other(words) => write!(f, "the server's certificate is not good: {words}"),
         }
     }

@@ -25,6 +25,8 @@ use super::untrusted::{Reason, Untrusted, shown};
 pub(super) struct Verifier {
     /// `None` where there are no roots.
     by_roots: Option<Arc<WebPkiServerVerifier>>,
+    /// Why nobody at all can be believed, where that is so.
+    no_roots: Option<String>,
     /// Those of `ca_file`. A server that shows one of them, and proves that it has the key, is the
     /// one that the operator means, also where webpki takes no such certificate.
     pinned: Vec<CertificateDer<'static>>,
@@ -32,23 +34,24 @@ pub(super) struct Verifier {
 }
 
 impl Verifier {
-    /// `None` where it could believe nobody.
+    /// `problem`: why the system has no roots.
     pub(super) fn new(
         provider: &Arc<CryptoProvider>,
         roots: RootCertStore,
         pinned: Vec<CertificateDer<'static>>,
-    ) -> Option<Verifier> {
+        problem: Option<String>,
+    ) -> Verifier {
         let by_roots =
             WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
         let by_roots = by_roots.build().ok();
-        if by_roots.is_none() && pinned.is_empty() {
-            return None;
-        }
-        Some(Verifier {
+        let problem = problem.unwrap_or_else(|| "none can be used".to_owned());
+        let is_blind = by_roots.is_none() && pinned.is_empty();
+        Verifier {
             by_roots,
+            no_roots: is_blind.then_some(problem),
             pinned,
             algorithms: provider.signature_verification_algorithms,
-        })
+        }
     }
 
     /// The certificate, where it is pinned and webpki does not read it.
@@ -77,6 +80,9 @@ impl ServerCertVerifier for Verifier {
         };
         let certificate = Certificate::read(end_entity);
         let reason = match &certificate {
+            _ if self.no_roots.is_some() => {
+                Reason::NoRoots(self.no_roots.clone().unwrap_or_default())
+            }
             Some(certificate) if self.pinned.contains(end_entity) => {
                 match pinned_problem(certificate, server_name, now) {
                     None => return Ok(ServerCertVerified::assertion()),
@@ -185,15 +191,22 @@ mod tests {
         };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let none = RootCertStore::empty;
-        assert!(Verifier::new(&provider, none(), Vec::new()).is_none());
         let server = read("server.pem");
-        let verifier = Verifier::new(&provider, none(), vec![server.clone()]).expect("one");
-        let verify = |certificate: &CertificateDer<'_>| {
+        let verify = |pinned: &[CertificateDer<'static>], certificate: &CertificateDer<'_>| {
+            let problem = Some("its store is empty".to_owned());
+            let verifier = Verifier::new(&provider, none(), pinned.to_vec(), problem);
             let host = ServerName::try_from("localhost").expect("a name");
             verifier.verify_server_cert(certificate, &[], &host, &[], UnixTime::now())
         };
-        assert!(verify(&server).is_ok());
-        let error = format!("{:?}", verify(&read("expired.pem")).unwrap_err());
+        let pinned = [server.clone()];
+        assert!(verify(&pinned, &server).is_ok());
+        let error = format!("{:?}", verify(&pinned, &read("expired.pem")).unwrap_err());
         assert!(error.contains("UnknownIssuer"), "{error}");
+        let nobody = verify(&[], &server).unwrap_err();
+        assert_eq!(
+            crate::tls::explained(&nobody),
+            "no root certificates: this machine has none (its store is empty); install \
+             ca-certificates, or set ca_file"
+        );
     }
 }

@@ -15,6 +15,7 @@ mod log_lines;
 mod mistakes;
 mod operations;
 mod pages;
+mod phrases;
 mod recipes;
 mod release;
 mod rules;

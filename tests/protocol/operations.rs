@@ -183,7 +183,7 @@ fn metrics(text: &str) -> BTreeSet<String> {
 }
 
 /// The texts of the program.
-fn texts() -> Vec<String> {
+pub(crate) fn texts() -> Vec<String> {
     let mut files = Vec::new();
     architecture::collect(&pages::root().join("src"), &mut files);
     let read = |file| fs::read_to_string(file).expect("read a source file");

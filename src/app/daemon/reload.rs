@@ -263,7 +263,8 @@ fn reject(problems: &Problems) {
         help,
     } in &problems.0
     {
-        let (at, help) = (place.to_string(), help.as_deref().unwrap_or_default());
+        // A problem without help has no such field.
+        let (at, help) = (place.to_string(), help.as_deref());
         match level {
             Level::Error => error!(at, key = path, help, "{message}"),
             Level::Warning => warn!(at, key = path, help, "{message}"),

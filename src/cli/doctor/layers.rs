@@ -25,9 +25,11 @@ fn name(stage: Stage) -> &'static str {
     }
 }
 
-/// The layers that were passed.
-pub(super) fn passed(report: &mut Report, survey: &Survey) {
-    for (stage, took) in &survey.stages {
+/// The layers that were passed. A sign-in that was answered and refused is none of them.
+pub(super) fn passed(report: &mut Report, survey: &Survey, error: Option<&ClientError>) {
+    let is_refused = matches!(error, Some(ClientError::Signin(_)));
+    let stages = survey.stages.iter();
+    for (stage, took) in stages.filter(|(stage, _)| !(is_refused && *stage == Stage::Signin)) {
         let check = Check::new(name(*stage), Outcome::Ok).took(*took);
         report.add(match (stage, &survey.address, survey.certificate_ends) {
             (Stage::Connect, Some(address), _) => check.found(address),

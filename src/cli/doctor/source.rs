@@ -34,7 +34,7 @@ pub(super) async fn look(report: &mut Report, plan: &Plan, topics: &[&Topic], wa
         let began = Instant::now();
         let attempt = Client::connect(&settings, |_| Box::new(|_| Ok(())));
         let (outcome, survey) = surveyed(attempt).await;
-        layers::passed(report, &survey);
+        layers::passed(report, &survey, outcome.as_ref().err());
         match outcome {
             Ok((mut client, connected)) => {
                 let warnings = warnings(&client, &settings, &connected);

@@ -13,7 +13,7 @@ use crate::cli::print::{harmless, say, table};
 use crate::cli::target::Target;
 use crate::cli::why::{Device, Kept, Readings};
 use crate::journal::{ForgottenDevice, Reader, Which};
-use crate::model::Position;
+use crate::model::{Position, device_name};
 use crate::ops::control::AdminCommand;
 use crate::sinks::history::kept::KeptDevice;
 use crate::sinks::history::operator::Operator;
@@ -148,7 +148,7 @@ impl Known {
         let devices: BTreeSet<(&str, &str)> = stored.chain(last).chain(letters).collect();
         let names = devices.into_iter();
         names
-            .map(|(client, device)| harmless(&format!("{client}/{device}")))
+            .map(|(client, device)| harmless(&device_name(client, device)))
             .collect()
     }
 

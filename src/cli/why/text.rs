@@ -11,10 +11,15 @@ use super::fate::Fate;
 use super::stored::InHistory;
 use super::way::{AtSink, OnlyIn, Way};
 use crate::cli::print::{harmless, one_line};
-use crate::model::StatusEvent;
+use crate::cli::terminal::hanging;
+use crate::model::{StatusEvent, device_name};
 
 /// A payload and an answer have no more than this, however wide the terminal is.
 const LINE_COLUMNS: usize = 160;
+
+/// Where the texts of rows begin, and how far behind a sink's name what became of it there.
+const ROW_LEAD: usize = 12;
+const SINK_LEAD: usize = 6;
 
 /// All of it, long texts cut to the columns. Times are those of the zone, whose name stands in the
 /// first line.
@@ -39,6 +44,7 @@ pub(super) fn text(
     row("topic", topic(status));
     row("decoded", decoded(way));
     row("event id", harmless(&status.event_id));
+    let wide = columns;
     let columns = columns.unwrap_or(LINE_COLUMNS).min(LINE_COLUMNS);
     row(
         "payload",
@@ -57,11 +63,14 @@ pub(super) fn text(
     });
     let names = way.sinks.iter().map(|at| at.sink.width());
     let width = names.max().unwrap_or_default();
-    lines.extend(
-        way.sinks
-            .iter()
-            .flat_map(|at| at_sink(at, width, zone, columns)),
-    );
+    let sinks = way.sinks.iter();
+    let sinks = sinks.flat_map(|at| at_sink(at, width, zone, columns));
+    // What is wider than the terminal goes on below its own column.
+    let (first, rows) = lines.split_at(1);
+    let first = first.iter().flat_map(|line| hanging(line, 0, wide));
+    let rows = rows.iter().flat_map(|line| hanging(line, ROW_LEAD, wide));
+    let sinks = sinks.flat_map(|line| hanging(&line, width + SINK_LEAD, wide));
+    let lines: Vec<String> = first.chain(rows).chain(sinks).collect();
     lines.join("\n")
 }
 
@@ -78,9 +87,8 @@ fn heading(status: &StatusEvent, zone: &TimeZone, state_name: &dyn Fn(&str) -> S
     let name = name.map(|name| format!(", {name}"));
     let zone = zone.iana_name().unwrap_or("UTC");
     let line = format!(
-        "device {}/{}{}{}: {old} -> {}, times of {zone}",
-        status.client_id,
-        status.device_id,
+        "device {}{}{}: {old} -> {}, times of {zone}",
+        device_name(&status.client_id, &status.device_id),
         serial.unwrap_or_default(),
         name.unwrap_or_default(),
         status.state,

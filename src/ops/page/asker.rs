@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use axum::extract::{FromRequestParts, Query};
-use axum::http::header;
 use axum::http::request::Parts;
 
-use crate::ops::cookie::cookie;
 use crate::ops::lang::Lang;
 
 /// Bytes of a value of the URL that are looked at.
@@ -66,11 +64,8 @@ impl<S: Sync> FromRequestParts<S> for Asker {
         let query = Query::<BTreeMap<String, String>>::try_from_uri(&parts.uri);
         let query = query.map(|Query(query)| query).unwrap_or_default();
         let chosen = query.get("lang").and_then(|name| Lang::named(name));
-        let kept = || Lang::named(&cookie(&parts.headers, "lang")?);
-        let accepted = parts.headers.get(header::ACCEPT_LANGUAGE);
-        let accepted = || accepted.and_then(|it| it.to_str().ok()).map(Lang::accepted);
         Ok(Asker {
-            lang: chosen.or_else(kept).or_else(accepted).unwrap_or(Lang::En),
+            lang: chosen.unwrap_or_else(|| Lang::of_request(&parts.headers)),
             chooses: chosen.is_some(),
             path: parts.uri.path().to_owned(),
             query,

@@ -11,12 +11,13 @@ use utoipa::ToSchema;
 use super::asker::Asker;
 use super::failure;
 use super::frame::Frame;
-use super::links::{device_name, device_path};
+use super::links::device_path;
 use crate::excerpt::without_numbers;
 use crate::journal::{self, Reader};
-use crate::model::{Position, Via};
+use crate::model::{Position, Via, device_name};
 use crate::ops::lang::{Lang, date, grouped, size};
 use crate::ops::snapshot::{SinkNow, Snapshot};
+use crate::ops::trouble;
 use crate::ops::view::View;
 use crate::secret::redact;
 
@@ -25,6 +26,9 @@ const ENTRIES_MAX: u32 = 50;
 
 /// Bytes of a body that are shown.
 const BODY_BYTES_MAX: u32 = 4096;
+
+/// The verb that delivers entries.
+const REDRIVE: &str = "redrive";
 
 /// The name of the list that belongs to no sink, in a URL.
 const UNDECODABLE: &str = "undecodable";
@@ -93,9 +97,11 @@ impl List {
             None => json!("all"),
             Some(position) => json!({ "positions": [position] }),
         };
-        let command = match &self.sink {
-            Some(sink) => json!({ "command": verb, "sink": sink, "which": which }),
-            None => json!({ "command": format!("{verb}_undecodable"), "which": which }),
+        let command = match (&self.sink, verb) {
+            (Some(sink), verb) => json!({ "command": verb, "sink": sink, "which": which }),
+            // The daemon has the configuration that decodes them.
+            (None, REDRIVE) => json!({ "command": "decode_again", "which": which }),
+            (None, verb) => json!({ "command": format!("{verb}_undecodable"), "which": which }),
         };
         command.to_string()
     }
@@ -125,9 +131,50 @@ impl List {
                 format!("Drop {count} {entries} of {title} permanently"),
                 format!("永久丢弃 {title} 的 {count} 条"),
             ),
+            _ if self.sink.is_none() => (
+                format!("Decode {count} {entries} again"),
+                format!("重新解析 {count} 条"),
+            ),
             _ => (
                 format!("Redrive {count} {entries} to {title}"),
                 format!("重新投递 {count} 条到 {title}"),
+            ),
+        };
+        lang.t(&en, &zh).to_owned()
+    }
+
+    /// What a button for one entry does.
+    fn what_one(&self, lang: &Lang, position: &i64) -> String {
+        match &self.sink {
+            Some(sink) => format!("{} {sink} {position}", lang.t("Redrive", "重新投递")),
+            None => lang
+                .t(
+                    &format!("Decode entry {position} again"),
+                    &format!("重新解析条目 {position}"),
+                )
+                .to_owned(),
+        }
+    }
+
+    /// The word on the button for one entry.
+    fn word_one(&self, lang: &Lang) -> &'static str {
+        match self.sink {
+            Some(_) => lang.t("Redrive …", "重新投递…"),
+            None => lang.t("Decode again …", "重新解析…"),
+        }
+    }
+
+    /// The word on the button for all of them.
+    fn word_all(&self, lang: &Lang) -> String {
+        let count = grouped(self.entries);
+        let (en, zh) = match self.sink {
+            Some(_) => (
+                format!("Redrive all {count} …"),
+                format!("全部重新投递 {count} 条…"),
+            ),
+            None => (
+                format!("Decode all {count} again …"),
+                format!("全部重新解析 {count} 条…"),
             ),
         };
         lang.t(&en, &zh).to_owned()
@@ -174,6 +221,11 @@ impl DeadLetters {
             self.asker
                 .with(&[("after", Some(&next)), ("list", Some(name))]),
         )
+    }
+
+    /// An error in the language of the page.
+    fn in_words(&self, error: &str) -> String {
+        trouble::said(error, self.l).into_owned()
     }
 
     fn advice(&self, list: &List, group: &Group) -> &'static str {
@@ -332,8 +384,8 @@ fn listed(view: &View, letter: journal::Letter) -> Listed {
 fn advice(is_of_sink: bool, error: &str, lang: Lang) -> &'static str {
     let (en, zh) = match error {
         _ if !is_of_sink => (
-            "Correct the topic's fields or items, reload, then decode them again on the server.",
-            "修正主题的 fields 或 items 并重载，然后在服务器上重新解析。",
+            "Correct the topic's fields or items, reload, then decode them again.",
+            "修正主题的 fields 或 items 并重载，然后重新解析。",
         ),
         error if error.contains("no longer") => (
             "Correct the topic's table in the configuration, reload, then redrive.",
@@ -395,6 +447,12 @@ mod tests {
                 "drop",
                 Some(7),
                 "stomp-bridge dlq drop --undecodable 7",
+            ),
+            (
+                list(None),
+                "redrive",
+                None,
+                "stomp-bridge dlq redrive --undecodable --all",
             ),
         ] {
             let command = list.command(verb, position.as_ref());

@@ -14,13 +14,14 @@ use utoipa::ToSchema;
 use super::asker::Asker;
 use super::failure;
 use super::frame::Frame;
-use super::links::{device_name, device_path};
+use super::links::device_path;
 use super::regions::mark;
 use crate::delivery::decoder_of;
 use crate::journal::{DeadLetter, DeliveryProof, Entry, EntryContent, SinkStatus};
-use crate::model::{Origin, Position, StatusEvent};
+use crate::model::{Origin, Position, StatusEvent, device_name};
 use crate::ops::lang::{Lang, date, grouped};
 use crate::ops::snapshot::{StateNow, state};
+use crate::ops::trouble;
 use crate::ops::view::View;
 use crate::secret::redact;
 
@@ -380,12 +381,17 @@ impl Event {
     }
 
     /// The other side's words.
-    fn answer<'b>(&self, at: &'b AtSink) -> &'b str {
+    fn answer(&self, at: &AtSink) -> String {
         match &at.fate {
-            Fate::Confirmed { answer, .. } => answer,
-            Fate::DeadLetter { error, .. } => error,
-            Fate::Waits { .. } | Fate::Passed => "",
+            Fate::Confirmed { answer, .. } => answer.clone(),
+            Fate::DeadLetter { error, .. } => self.in_words(error),
+            Fate::Waits { .. } | Fate::Passed => String::new(),
         }
+    }
+
+    /// An error in the language of the page.
+    fn in_words(&self, error: &str) -> String {
+        trouble::said(error, self.l).into_owned()
     }
 }
 

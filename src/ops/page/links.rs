@@ -2,7 +2,6 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::model::device_key;
 use crate::sinks::history::question::DeviceKey;
 
 /// What a segment of a path need not escape.
@@ -11,14 +10,6 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'.')
     .remove(b'~');
-
-/// A device in one word; one without a client has only its own.
-pub(super) fn device_name(client: &str, device: &str) -> String {
-    match client.is_empty() {
-        true => device.to_owned(),
-        false => device_key(client, device),
-    }
-}
 
 /// The page of one device. An empty client is `-`; one whose name begins with `-` has one more.
 pub(super) fn device_path(stream: &str, client: &str, device: &str) -> String {

@@ -144,6 +144,12 @@
       const answer = await fetch('/control', { method: 'POST', headers: { Authorization: 'Bearer ' + token(field.value.trim()) }, body: form.dataset.command });
       const said = await answer.json().catch(() => ({}));
       const none = answer.ok && said.entries === 0 && /"(redrive|drop)/.test(form.dataset.command);
+      // Some of what was to be decoded again cannot be yet.
+      if (answer.ok && said.left) {
+        const { entries, left, why } = said;
+        fails(form, say2(`${entries} decoded again; ${left} stay: ${why}`, `已重新解析 ${entries} 条；${left} 条仍无法解析：${why}`));
+        field.value = ''; return;
+      }
       if (answer.ok && !none) { form.closest('dialog').close(); if (!isNow) location.reload(); return; }
       fails(form, none
         ? say2('Nothing was changed: it is done already, or too new. Try again in a second.', '没有任何更改：可能已经处理，或条目太新。请稍后再试。')

@@ -17,6 +17,7 @@ use crate::ops::setup::Setup;
 use crate::ops::snapshot::{
     GapNow, LatencyNow, LineNow, SessionNow, SinkNow, Snapshot, TopicNow, TopicState,
 };
+use crate::ops::trouble;
 use crate::ops::verdict::{Level, Said};
 use crate::ops::view::View;
 
@@ -513,6 +514,11 @@ impl Region<'_> {
         let seconds = at.as_second();
         let at = Timestamp::from_second(seconds - seconds.rem_euclid(5));
         at.map_or_else(|_| String::new(), |at| self.age(&at))
+    }
+
+    /// An error in the language of the page.
+    fn in_words(&self, error: &str) -> String {
+        trouble::said(error, self.l).into_owned()
     }
 
     fn line<'b>(&self, line: &'b LineNow) -> &'b str {

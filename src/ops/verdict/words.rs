@@ -4,9 +4,10 @@
 use jiff::Timestamp;
 use url::Url;
 
-use super::{Down, Fact, Todo, Unheard, Waits};
+use super::{Down, Fact, Full, Todo, Unheard, Waits};
 use crate::ops::lang::{Lang, grouped};
 use crate::ops::reload::RejectedReload;
+use crate::ops::trouble::Trouble;
 
 /// Facts that a sentence joins; the others are in the list below it.
 const JOINED_MAX: usize = 2;
@@ -14,24 +15,37 @@ const JOINED_MAX: usize = 2;
 /// Lines of `/readyz` and of the log: why the daemon is not ready; none where it is in spite of it.
 pub(super) fn reasons(fact: &Fact) -> Vec<String> {
     match fact {
-        Fact::JournalFull { full: true, .. } => vec![
+        Fact::JournalFull {
+            full: Some(Full::Disk),
+            ..
+        } => vec![
+            "journal stopped: its disk is full, and nothing is accepted until it has more free space"
+                .to_owned(),
+        ],
+        Fact::JournalFull {
+            full: Some(Full::Log),
+            ..
+        } => vec![
             "journal full: it takes only messages that were sent already until the sinks have \
-             caught up, or its disk has more free space"
+             caught up"
                 .to_owned(),
         ],
         Fact::Paused {
             since,
             held_back,
+            disk_full,
             trouble,
         } => {
+            let until = match disk_full {
+                true => "its disk has more free space",
+                false => "the sinks have caught up",
+            };
             let why = match held_back {
                 0 => format!(
-                    "the server is not read until the sinks have caught up{}",
+                    "the server is not read until {until}{}",
                     after_colon(trouble.as_deref())
                 ),
-                topics => {
-                    format!("{topics} topics wait at the server until the sinks have caught up")
-                }
+                topics => format!("{topics} topics wait at the server until {until}"),
             };
             vec![format!("source paused: journal full since {since}: {why}")]
         }
@@ -162,7 +176,19 @@ fn capital(text: &str) -> String {
 fn clause(fact: &Fact, at: Timestamp, lang: Lang) -> String {
     let zh = lang == Lang::Zh;
     match fact {
-        Fact::JournalFull { full: true, .. } => lang
+        Fact::JournalFull {
+            full: Some(Full::Disk),
+            ..
+        } => lang
+            .t(
+                "the journal's disk is full; reception is paused",
+                "持久日志所在的磁盘已满，接收已暂停",
+            )
+            .to_owned(),
+        Fact::JournalFull {
+            full: Some(Full::Log),
+            ..
+        } => lang
             .t(
                 "the journal is full; reception is paused",
                 "持久日志已满，接收已暂停",
@@ -315,6 +341,13 @@ pub(super) fn todo(
     };
     let whole = |advice: &str| one("", ended(&clause(fact, at, lang), lang), advice);
     match fact {
+        Fact::JournalFull {
+            full: Some(Full::Disk),
+            ..
+        } => whole(lang.t(
+            "Free some space on the journal's disk: reception goes on by itself.",
+            "请在持久日志所在的磁盘上腾出空间，之后自动恢复接收。",
+        )),
         Fact::JournalFull { .. } | Fact::Paused { .. } => whole(lang.t(
             "It goes on once the sinks have caught up: see which one is behind, or raise \
              journal.max_bytes.",
@@ -330,14 +363,19 @@ pub(super) fn todo(
             "这是网桥自身的错误：请附上自启动以来的日志报告。",
         )),
         Fact::Unconnected { since, trouble, next_attempt, failures, no_sign_in_before, .. } => {
-            let said = trouble.clone().unwrap_or_default();
-            let age = lang.between(*since, at);
+            let trouble = Trouble::of(trouble.as_deref().unwrap_or_default());
+            let (said, age) = (trouble.what(lang), lang.between(*since, at));
             let what = match said.is_empty() {
                 true => lang.t(&format!("for {age}"), &format!("已 {age}")).to_owned(),
                 false => quoted(&said, lang),
             };
-            let advice = attempts(*failures, *next_attempt, *no_sign_in_before, at, lang);
-            one("", what, &advice)
+            let tried = attempts(*failures, *next_attempt, *no_sign_in_before, at, lang);
+            let where_else = lang.t(
+                "If it stays away, look at the server, and at source.url.",
+                "若一直连不上，请检查服务器和 source.url。",
+            );
+            let advice = trouble.advice(lang).unwrap_or_else(|| where_else.to_owned());
+            one("", what, &after(advice, &tried, lang))
         }
         Fact::Undeliverable(what) => one("", lang.of(what).to_owned(), lang.t(
             "Remove the message at the server, or see its size against source.max_body.",
@@ -345,14 +383,19 @@ pub(super) fn todo(
         )),
         Fact::Refused { topics, count, .. } => {
             let topic = |it: &Unheard| {
-                let (age, said) = (lang.between(it.since, at), quoted(&it.error, lang));
+                let trouble = Trouble::of(&it.error);
+                let age = lang.between(it.since, at);
+                let said = quoted(&trouble.what(lang), lang);
                 let en = format!("The server refuses the subscription for {age}: {said}.");
                 let zh = format!("服务器拒绝订阅已 {age}：{said}。");
-                one(&it.name, lang.t(&en, &zh).to_owned(), lang.t(
-                    "Statuses of its devices are being missed. Let the platform grant the right; \
-                     the bridge tries again by itself.",
-                    "它的设备状态正在缺失。请在平台上授予读取权限；网桥会自动重试。",
-                ))
+                let advice = trouble.advice(lang).unwrap_or_else(|| lang.t(
+                    "Let the platform grant the right.",
+                    "请在平台上授予读取权限。",
+                ).to_owned());
+                let missed = lang.t("Statuses of its devices are being missed.", "它的设备状态正在缺失。");
+                let again = lang.t("The bridge tries again by itself.", "网桥会自动重试。");
+                let advice = after(missed.to_owned(), &after(advice, again, lang), lang);
+                one(&it.name, lang.t(&en, &zh).to_owned(), &advice)
             };
             listed(topics, *count, topic, fact, lang)
         }
@@ -467,11 +510,11 @@ fn sink_todo(
     lang: Lang,
 ) -> Todo {
     let (age, pending) = (lang.between(sink.since, at), grouped(sink.pending));
-    let said = sink
-        .trouble
-        .as_deref()
-        .map(|said| quoted(said, lang))
-        .unwrap_or_default();
+    let trouble = Trouble::of(sink.trouble.as_deref().unwrap_or_default());
+    let said = match trouble.what(lang) {
+        said if said.is_empty() => String::new(),
+        said => quoted(&said, lang),
+    };
     let keeps = match full_in_seconds {
         Some(seconds) if sink.pending > 0 => {
             let left = lang.age(seconds);
@@ -493,33 +536,65 @@ fn sink_todo(
     let next = sink.next_attempt.map(|next| lang.between(at, next));
     let next = next.map_or(String::new(), |next| {
         lang.t(
-            &format!(" Next attempt in {next}, or now."),
+            &format!("Next attempt in {next}, or now."),
             &format!("{next}后重试，也可立即重试。"),
         )
         .to_owned()
     });
-    let advice = match waits {
-        Waits::First => lang.t("Nothing to do: it is being tried.", "无需处理：正在连接。"),
-        Waits::Attempt => lang.t(
-            "Nothing to do while its other side restarts: all its events wait, in order.",
-            "若对方正在重启则无需处理：全部事件按顺序等待。",
-        ),
-        Waits::Pause => lang.t(
-            "Correct what it rejects, or make room for its dead letters.",
-            "请修正被拒绝的原因，或为死信腾出空间。",
-        ),
-        Waits::Operator => lang.t(
-            "Its other side wants nothing more: correct or remove the sink and reload, or retry it.",
-            "对方不再接收：请修正或移除该输出端并重载，或手动重试。",
-        ),
+    // Whoever has made the error knows best what to do about it.
+    let known = trouble.advice(lang).filter(|_| waits != Waits::First);
+    let advice = match known {
+        Some(advice) => after(advice, keeps_all(waits, lang), lang),
+        None => unknown_advice(waits, lang).to_owned(),
     };
     Todo {
         key: fact.key().to_owned(),
         state: fact.level(),
         subject: sink.name.to_string(),
         what,
-        advice: format!("{advice}{next}"),
+        advice: after(advice, &next, lang),
         retry: (waits != Waits::First).then(|| sink.name.to_string()),
+    }
+}
+
+/// What becomes of a sink's events until somebody has followed the advice.
+fn keeps_all(waits: Waits, lang: Lang) -> &'static str {
+    match (waits, lang) {
+        (Waits::Operator, Lang::En) => "Then reload, or retry it. All its events wait, in order.",
+        (Waits::Operator, Lang::Zh) => "然后重载，或手动重试。全部事件按顺序等待。",
+        (_, Lang::En) => "All its events wait, in order.",
+        (_, Lang::Zh) => "全部事件按顺序等待。",
+    }
+}
+
+/// What to do where the error does not say it.
+fn unknown_advice(waits: Waits, lang: Lang) -> &'static str {
+    let (en, zh) = match waits {
+        Waits::First => ("Nothing to do: it is being tried.", "无需处理：正在连接。"),
+        Waits::Attempt => (
+            "Nothing to do while its other side restarts: all its events wait, in order.",
+            "若对方正在重启则无需处理：全部事件按顺序等待。",
+        ),
+        Waits::Pause => (
+            "Correct what it rejects, then redrive its dead letters. All its events wait, in order.",
+            "请修正被拒绝的原因，然后重新投递死信。全部事件按顺序等待。",
+        ),
+        Waits::Operator => (
+            "Its other side wants nothing more: correct or remove the sink and reload, or retry it.",
+            "对方不再接收：请修正或移除该输出端并重载，或手动重试。",
+        ),
+    };
+    match lang {
+        Lang::En => en,
+        Lang::Zh => zh,
+    }
+}
+
+/// Two sentences, of which one may be empty.
+fn after(first: String, second: &str, lang: Lang) -> String {
+    match second {
+        "" => first,
+        second => format!("{first}{}{second}", lang.t(" ", "")),
     }
 }
 
@@ -560,11 +635,7 @@ fn attempts(
             .to_owned()
         }
     };
-    let where_else = lang.t(
-        " If it stays away, look at the server, and at source.url.",
-        "若一直连不上，请检查服务器和 source.url。",
-    );
-    format!("{failed}{next}{where_else}")
+    format!("{failed}{next}")
 }
 
 fn quoted(said: &str, lang: Lang) -> String {

@@ -137,7 +137,7 @@ async fn status_without_a_daemon_says_what_to_do() {
     assert_eq!(refused.status.code(), Some(1));
     let says = text(&refused.stderr);
     assert!(
-        says.contains("is it running?") && says.contains("stomp-bridge run"),
+        says.contains("no stomp-bridge runs on the journal") && says.contains("stomp-bridge run"),
         "{says}"
     );
 }

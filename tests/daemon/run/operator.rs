@@ -26,6 +26,39 @@ async fn sink(daemon: &Daemon) -> Value {
     daemon.status().await["sinks"][0].clone()
 }
 
+/// Another program may have its port by then.
+#[tokio::test]
+async fn the_token_of_a_daemon_that_was_killed_goes_to_nobody() {
+    let (served, receiver) = (serve(0).await, Receiver::start().await);
+    let configuration = configuration(&served.url).webhook(&receiver.url());
+    let mut daemon = Daemon::start(&configuration).await;
+    daemon.ready().await;
+    daemon.kill();
+    let left = daemon.folder().join("journal.db-control");
+    assert!(left.exists(), "a killed daemon leaves its token");
+    let stranger = std::net::TcpListener::bind(daemon.http()).unwrap();
+    stranger.set_nonblocking(true).unwrap();
+    for asked in [
+        &["status"][..],
+        &["sinks", "retry", "oncall"],
+        &["tap", "oncall"],
+    ] {
+        let (code, said) = verb(&daemon, asked).await;
+        assert!(
+            code == Some(1) && said.contains("no stomp-bridge runs on th"),
+            "{said}"
+        );
+    }
+    let asked = stranger.accept().map(drop).map_err(|error| error.kind());
+    assert_eq!(asked, Err(std::io::ErrorKind::WouldBlock), "nobody came");
+    drop(stranger);
+    daemon.restart().await;
+    daemon.ready().await;
+    assert_eq!(verb(&daemon, &["status"]).await.0, Some(0));
+    assert!(daemon.stop().await.success());
+    served.end().await;
+}
+
 #[tokio::test]
 async fn what_waits_says_when_it_is_tried_and_a_retry_tries_it_now() {
     let (server, receiver) = (port::free(), Receiver::start().await);
@@ -62,7 +95,11 @@ async fn what_waits_says_when_it_is_tried_and_a_retry_tries_it_now() {
     })
     .await;
     let (code, said) = verb(&daemon, &["source", "retry"]).await;
-    assert!(code == Some(1) && said.contains("is connected"), "{said}");
+    // What was asked for is there.
+    assert!(
+        code == Some(0) && said.contains("is connected already (subscribed): nothing to do"),
+        "{said}"
+    );
 
     // The receiver wants nothing more, until it is mended.
     served.publish(1);

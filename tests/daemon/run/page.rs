@@ -640,6 +640,85 @@ async fn dead_letters_are_shown_and_redriven_with_the_token_alone() {
 }
 
 #[tokio::test]
+async fn undecodable_entries_are_decoded_again_as_the_daemon_is_configured_now() {
+    let (served, receiver) = (serve(0).await, Receiver::start().await);
+    let configuration = configuration(&served.url).webhook(&receiver.url());
+    let mut daemon = started(&configuration).await;
+    let status =
+        |device: u32| format!("{{\"clientId\":1,\"deviceId\":{device},\"newState\":\"故障\"}}");
+    let wrapped = format!("{{\"data\":{{\"list\":[{},{}]}}}}", status(1), status(2));
+    served.publisher.publish(Message::json(TOPIC, wrapped));
+    served.publisher.publish(Message::json(TOPIC, "not JSON"));
+    let text = wait::until("both are shown", async || {
+        let text = page(&daemon, "/dead-letters").await;
+        text.contains("Decode all 2 again").then_some(text)
+    })
+    .await;
+    for words in [
+        "Decode again …",
+        "&#34;command&#34;:&#34;decode_again&#34;",
+        "stomp-bridge dlq redrive --undecodable --all",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    let chinese = client()
+        .get(url(&daemon, "/dead-letters"))
+        .header("accept-language", "zh");
+    let chinese = chinese.send().await.unwrap().text().await.unwrap();
+    for words in ["全部重新解析 2 条…", "应为 JSON：", "not JSON"] {
+        assert!(chinese.contains(words), "{words}: {chinese}");
+    }
+    let file = daemon.folder().path().join("journal.db-control");
+    let access: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let token = access["token"].as_str().unwrap().to_owned();
+    let command = || {
+        let command = r#"{"command":"decode_again","which":"all"}"#;
+        client().post(url(&daemon, "/control")).body(command)
+    };
+    assert_eq!(command().send().await.unwrap().status(), 403);
+    let refused = command().bearer_auth(&token).send().await.unwrap();
+    assert_eq!(refused.status(), 409);
+    let said = refused.text().await.unwrap();
+    assert!(
+        said.contains("entry 1: ") || said.contains("entry 2: "),
+        "{said}"
+    );
+
+    let destination = format!("destination = \"{TOPIC}\"");
+    let text = configuration.text();
+    assert!(text.contains(&destination), "{text}");
+    let text = text.replace(
+        &destination,
+        &format!("{destination}\nitems = \"/data/list\""),
+    );
+    daemon.folder().write("config.toml", &text);
+    daemon.hang_up();
+    daemon
+        .logged("the reload", |line| line.contains("configuration applied"))
+        .await;
+    let command = r#"{"command":"decode_again","which":"all"}"#;
+    let command = client().post(url(&daemon, "/control")).body(command);
+    let reply = command.bearer_auth(&token).send().await.unwrap();
+    assert_eq!(reply.status(), 200);
+    let reply: Value = serde_json::from_str(&reply.text().await.unwrap()).unwrap();
+    assert_eq!((&reply["entries"], &reply["left"]), (&1.into(), &1.into()));
+    assert!(
+        reply["why"].as_str().unwrap().contains("not JSON"),
+        "{reply}"
+    );
+    wait::until("both statuses have arrived", async || {
+        (receiver.count() == 2).then_some(())
+    })
+    .await;
+    wait::until("the other stays", async || {
+        let text = page(&daemon, "/dead-letters").await;
+        text.contains("Decode all 1 again").then_some(())
+    })
+    .await;
+    served.end().await;
+}
+
+#[tokio::test]
 async fn a_browser_from_elsewhere_signs_in_to_read_and_never_to_change() {
     let served = serve(0).await;
     let token = [("STOMP_BRIDGE_HTTP__TOKEN", Path::new(TOKEN))];
