@@ -90,7 +90,7 @@ pub struct Filter {
     pub until: Option<Timestamp>,
 }
 
-/// A place in the order of [`Question::Devices`].
+/// A place in the order of [`Question::Devices`](super::Question::Devices).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct After {
     /// How much the device's state matters.
