@@ -18,6 +18,7 @@ pub mod excerpt;
 pub mod faults;
 pub mod latency;
 pub mod model;
+pub mod new_file;
 pub mod next_turn;
 pub mod retry;
 pub mod rotation;

@@ -3,23 +3,19 @@
 //! moment. The copy is marked: no daemon takes it for a journal. [`restore`](super::restore) makes one
 //! of it.
 
-use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
-use rustix::fs::{CWD, RenameFlags, renameat_with};
-use rustix::io::Errno;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
-use super::beside::{beside, give_to_owner_of_folder};
 use super::error::failed;
 use super::file::{self, Kind};
 use super::{Error, disk};
 use crate::model::Position;
+use crate::new_file::{NewFile, Unmade};
 
 /// A copy is its owner's alone, as the journal is.
 const MODE: u32 = 0o600;
@@ -33,9 +29,6 @@ const REST: i64 = 2 * STEP_ENTRIES;
 
 /// How often the copy goes after what has come meanwhile. In a flood, the last step copies the rest.
 const PASSES_MAX: u32 = 10;
-
-/// What the copy has until it is whole.
-const UNFINISHED: &str = ".part";
 
 const COPYING: &str = "be copied";
 
@@ -66,8 +59,8 @@ pub async fn back_up(journal: &Path, to: &Path) -> Result<BackedUp, Error> {
         source,
     };
     let to = &std::path::absolute(to).map_err(unwritten)?;
-    let part = Part::new(to)?;
-    let head = copy(journal, &part.path).await?;
+    let part = begin(to)?;
+    let head = copy(journal, part.path()).await?;
     let bytes = part.take(to).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => Error::InTheWay {
             path: to.to_owned(),
@@ -75,6 +68,14 @@ pub async fn back_up(journal: &Path, to: &Path) -> Result<BackedUp, Error> {
         _ => unwritten(error),
     })?;
     Ok(BackedUp { head, bytes })
+}
+
+/// Begins a file of the journal's own kind, which is not there.
+pub(super) fn begin(to: &Path) -> Result<NewFile, Error> {
+    NewFile::begin(to, MODE).map_err(|unmade| match unmade {
+        Unmade::InTheWay(path) => Error::InTheWay { path },
+        Unmade::Io(path, source) => Error::NotWritten { path, source },
+    })
 }
 
 async fn copy(journal: &Path, to: &Path) -> Result<Position, Error> {
@@ -88,64 +89,6 @@ async fn copy(journal: &Path, to: &Path) -> Result<Position, Error> {
         }
     }
     copy.finish().await
-}
-
-/// A file that gets its name once it is whole. It is removed where it does not come to that.
-pub(super) struct Part {
-    pub(super) path: PathBuf,
-    file: File,
-}
-
-impl Part {
-    /// That of the file `to`, which is not there.
-    pub(super) fn new(to: &Path) -> Result<Part, Error> {
-        let path = beside(to, UNFINISHED);
-        for path in [to, &path] {
-            if path.try_exists().unwrap_or(false) {
-                return Err(Error::InTheWay {
-                    path: path.to_owned(),
-                });
-            }
-        }
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .mode(MODE)
-            .open(&path);
-        match file {
-            Ok(file) => Ok(Part { path, file }),
-            Err(source) => Err(Error::NotWritten { path, source }),
-        }
-    }
-
-    /// Gives it to the daemon, where root has made it.
-    pub(super) fn give_to_owner_of_folder(&self) -> io::Result<()> {
-        give_to_owner_of_folder(&self.file, &self.path)
-    }
-
-    /// Gives it its name, which nobody may have taken meanwhile. Gives its size.
-    pub(super) fn take(self, to: &Path) -> io::Result<u64> {
-        self.file.sync_all()?;
-        let bytes = self.file.metadata()?.len();
-        match renameat_with(CWD, &self.path, CWD, to, RenameFlags::NOREPLACE) {
-            // Some file systems cannot do that as one.
-            Err(Errno::INVAL | Errno::NOSYS) if !to.try_exists()? => {
-                std::fs::rename(&self.path, to)?;
-            }
-            renamed => renamed?,
-        }
-        let folder = to.parent().unwrap_or(Path::new("/"));
-        File::open(folder)?.sync_all()?;
-        Ok(bytes)
-    }
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        // It is no longer there where it has its name.
-        let _ = std::fs::remove_file(&self.path);
-    }
 }
 
 /// A connection to the copy, with the journal beside it to be read.

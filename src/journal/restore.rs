@@ -10,8 +10,8 @@ use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 use uuid::Uuid;
 
-use super::backup::Part;
-use super::beside::beside;
+use super::backup;
+use super::beside::{beside, give_to_owner_of_folder};
 use super::error::failed;
 use super::file::{self, Kind};
 use super::lock::{Left, Lock, Mark};
@@ -39,18 +39,18 @@ pub async fn restore(path: &Path, from: &Path) -> Result<Restored, Error> {
     };
     nothing_is_there(path)?;
     file::create_folder(path).map_err(unwritten)?;
-    let part = Part::new(path)?;
+    let part = backup::begin(path)?;
     // SQLite would read as ours what a killed restore has left there.
-    remove_beside(&part.path);
-    let copied = copy(from, &part.path).await;
+    remove_beside(part.path());
+    let copied = copy(from, part.path()).await;
     copied.map_err(|source| Error::NoBackup {
         path: from.to_owned(),
         source: Some(source),
     })?;
-    let begun = begin(&part.path, from).await;
-    remove_beside(&part.path);
+    let begun = begin(part.path(), from).await;
+    remove_beside(part.path());
     let restored = begun?;
-    part.give_to_owner_of_folder().map_err(unwritten)?;
+    give_to_owner_of_folder(part.file(), part.path()).map_err(unwritten)?;
     part.take(path).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => Error::InTheWay {
             path: path.to_owned(),

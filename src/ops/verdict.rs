@@ -6,12 +6,13 @@ mod words;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::lang::Lang;
 use super::reload::RejectedReload;
+use super::sinks::SinkView;
 use super::view::View;
 use crate::bilingual::Bilingual;
 use crate::secret::redact;
@@ -19,6 +20,10 @@ use crate::source::{Link, LinkState};
 
 /// More topics with the same trouble are counted.
 const TOPICS_SHOWN_MAX: usize = 5;
+
+/// A sink that is up is behind once an entry has waited longer for it: one that gathers a batch, or
+/// that a moment's load has held, is not.
+const BEHIND_MIN: SignedDuration = SignedDuration::from_secs(60);
 
 /// Failures in a row before the first connection that are still a start.
 const START_FAILURES_MAX: u32 = 2;
@@ -84,6 +89,14 @@ pub(super) struct Down {
     pub(super) pending: u64,
 }
 
+/// A sink that is up, and for which events wait.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Behind {
+    pub(super) name: Arc<str>,
+    pub(super) since: Timestamp,
+    pub(super) pending: u64,
+}
+
 /// A topic that is not heard, or says nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Unheard {
@@ -134,6 +147,7 @@ pub(super) enum Fact {
         waits: Waits,
         sinks: Vec<Down>,
     },
+    SinksBehind(Vec<Behind>),
     /// Connected, and not every topic is subscribed.
     Subscribing {
         since: Timestamp,
@@ -180,6 +194,7 @@ impl Fact {
                 Waits::Pause => "sinks_paused",
                 Waits::Operator => "sinks_disabled",
             },
+            Fact::SinksBehind(_) => "sinks_behind",
             Fact::Subscribing { .. } => "subscribing",
             Fact::LinkSilent { .. } => "link_silent",
             Fact::Silent { .. } => "topics_silent",
@@ -213,6 +228,7 @@ impl Fact {
                 ..
             } => Level::Critical,
             Fact::SinksDown { .. }
+            | Fact::SinksBehind(_)
             | Fact::LinkSilent { .. }
             | Fact::Silent { .. }
             | Fact::DeadLetters { .. }
@@ -383,6 +399,7 @@ fn facts(view: &View) -> Vec<Fact> {
     );
     facts.extend(refused(view));
     facts.extend(sinks_down(view));
+    facts.extend(sinks_behind(view));
     if link.state == LinkState::Connected {
         facts.push(Fact::Subscribing { since: link.since });
     }
@@ -500,6 +517,24 @@ fn sinks_down(view: &View) -> Vec<Fact> {
         .collect()
 }
 
+/// A sink that is up may be slower than what comes, or held by one device.
+fn sinks_behind(view: &View) -> Option<Fact> {
+    let status = view.journal.log.status();
+    let (all, now) = (view.sinks.all(), Timestamp::now());
+    let behind = status.sinks.iter().filter_map(|sink| {
+        let is_up = |it: &&SinkView| it.name == sink.name && it.health.report().up;
+        all.iter().find(is_up)?;
+        let since = view.journal.log.waits_since(sink.cursor)?;
+        (now.duration_since(since) > BEHIND_MIN).then(|| Behind {
+            name: Arc::clone(&sink.name),
+            since,
+            pending: (status.head.0 - sink.cursor.0).max(0).unsigned_abs(),
+        })
+    });
+    let behind: Vec<Behind> = behind.collect();
+    (!behind.is_empty()).then_some(Fact::SinksBehind(behind))
+}
+
 fn dead_letters(view: &View) -> Option<Fact> {
     let sinks = view.journal.log.status().sinks.into_iter();
     let sinks = sinks.filter(|sink| sink.dead_lettered > 0);
@@ -591,6 +626,25 @@ mod tests {
             true,
             "2 entries were evicted before every sink had them, and 1 message could not be decoded.",
             "2 条在所有输出端收到前已被清除，1 条消息无法解析。",
+        );
+        let behind = |name: &str| Behind {
+            name: name.into(),
+            since: Timestamp::UNIX_EPOCH,
+            pending: 2_997,
+        };
+        check(
+            vec![Fact::SinksBehind(vec![behind("oncall")])],
+            Level::Warning,
+            true,
+            "The sink oncall is 1 min behind. Nothing that was received is lost.",
+            "输出端 oncall 落后 1 分。已收到的数据没有丢失。",
+        );
+        check(
+            vec![Fact::SinksBehind(vec![behind("oncall"), behind("site")])],
+            Level::Warning,
+            true,
+            "2 sinks are behind. Nothing that was received is lost.",
+            "2 个输出端落后。已收到的数据没有丢失。",
         );
         check(
             vec![unconnected(true)],

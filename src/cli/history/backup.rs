@@ -34,7 +34,7 @@ pub(super) async fn backup(args: &BackupArgs) -> anyhow::Result<ExitCode> {
             history.name()
         ),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            bail!("{to} is there already, and nothing is written over: name another file")
+            bail!("{error}, and nothing is written over: name another file, or move it away")
         }
         Err(error) => Err(error).with_context(|| format!("copy {} to {to}", history.name())),
     }

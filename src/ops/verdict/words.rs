@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use url::Url;
 
-use super::{Down, Fact, Full, Todo, Unheard, Waits};
+use super::{Behind, Down, Fact, Full, Todo, Unheard, Waits};
 use crate::ops::lang::{Lang, grouped};
 use crate::ops::reload::RejectedReload;
 use crate::ops::trouble::Trouble;
@@ -88,6 +88,7 @@ pub(super) fn reasons(fact: &Fact) -> Vec<String> {
         | Fact::Evicted { .. }
         | Fact::AccountingErrors(_)
         | Fact::Undeliverable(_)
+        | Fact::SinksBehind(_)
         | Fact::DeadLetters { .. }
         | Fact::Undecodable { .. }
         | Fact::ReloadRejected(_)
@@ -239,6 +240,18 @@ fn clause(fact: &Fact, at: Timestamp, lang: Lang) -> String {
         }
         Fact::Refused { count, of, .. } => unheard(*count, *of, lang),
         Fact::SinksDown { waits, sinks } => sinks_clause(*waits, sinks.len() as u64, lang),
+        Fact::SinksBehind(sinks) => match sinks.as_slice() {
+            [Behind { name, since, .. }] => {
+                let age = lang.between(*since, at);
+                let en = format!("the sink {name} is {age} behind");
+                lang.t(&en, &format!("输出端 {name} 落后 {age}")).to_owned()
+            }
+            several => {
+                let count = several.len();
+                let en = format!("{count} sinks are behind");
+                lang.t(&en, &format!("{count} 个输出端落后")).to_owned()
+            }
+        },
         Fact::Subscribing { .. } => lang
             .t(
                 "connected; subscribing to the topics …",
@@ -455,6 +468,19 @@ pub(super) fn todo(
             "The secrets before are used. Correct the file; it is read again by itself.",
             "仍在使用之前的密钥。请修正文件，网桥会自动重新读取。",
         )),
+        Fact::SinksBehind(sinks) => {
+            let each = sinks.iter().map(|Behind { name, since, pending }| {
+                let (pending, age) = (grouped(*pending), lang.between(*since, at));
+                let en = format!("{name}: {pending} wait, the oldest for {age}.");
+                lang.t(&en, &format!("{name}：{pending} 条在等待，最早的已等 {age}。")).to_owned()
+            });
+            let advice = lang.t(
+                "It takes them more slowly than they come, or one device holds it: look whether \
+                 the number falls.",
+                "它接收的速度低于到达的速度，或者被某台设备卡住：请看该数字是否在下降。",
+            );
+            each.zip(sinks).flat_map(|(what, sink)| one(&sink.name, what, advice)).collect()
+        }
         Fact::NothingYet { .. } => whole(lang.t(
             "The devices may just be quiet. Else compare the destinations with those that the \
              platform's own page subscribes to, or look by `stomp-bridge tap`.",

@@ -3,9 +3,7 @@
 //! daemon sees that somebody else has written, and begins with the rows that are there.
 
 use std::collections::HashSet;
-use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -17,6 +15,7 @@ use super::backup;
 use super::connect::changing;
 use super::insert::text_time;
 use super::reader::{SqliteReader, Unread};
+use crate::new_file::{NewFile, Unmade};
 use crate::sinks::history::kept::{Beside, KeptDevice, Left, STEP_ROWS};
 
 /// A copy is its owner's alone.
@@ -189,29 +188,21 @@ impl SqliteOperator {
     pub(in crate::sinks::history) async fn back_up(&mut self, to: &Path) -> io::Result<u64> {
         // `:memory:` and `file:…` mean something else to SQLite.
         let to = &std::path::absolute(to)?;
-        let Some(name) = to.to_str() else {
+        // SQLite fills an empty file, and would make one that others can read.
+        let new = NewFile::begin(to, COPY_MODE).map_err(|unmade| match unmade {
+            Unmade::InTheWay(path) => {
+                let why = format!("{} is there already", path.display());
+                io::Error::new(io::ErrorKind::AlreadyExists, why)
+            }
+            Unmade::Io(_, error) => error,
+        })?;
+        let Some(name) = new.path().to_str() else {
             let why = "SQLite writes no file whose name is not UTF-8: name another one";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         };
-        // SQLite fills an empty file, and would make one that others can read.
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(COPY_MODE)
-            .open(to)?;
-        let copied = async {
-            let copied = backup::copy(&self.path, name).await;
-            copied.map_err(io::Error::other)?;
-            file.sync_all()?;
-            let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
-            File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
-            Ok(file.metadata()?.len())
-        };
-        let copied = copied.await;
-        if copied.is_err() {
-            let _ = std::fs::remove_file(to);
-        }
-        copied
+        let copied = backup::copy(&self.path, name).await;
+        copied.map_err(io::Error::other)?;
+        new.take(to)
     }
 }
 
