@@ -364,6 +364,24 @@ fn troubleshooting_quotes_log_lines_as_they_are() {
     assert!(quotations > 40, "{quotations} log lines");
 }
 
+/// A command in prose may go on in the next line; in a block it does behind a backslash alone.
+fn commands_in_lines(text: &str) -> String {
+    let mut joined = String::with_capacity(text.len());
+    let mut in_block = false;
+    for line in text.lines().map(str::trim) {
+        let fence = line.starts_with("```");
+        in_block ^= fence;
+        let (line, end) = match line.strip_suffix('\\') {
+            Some(goes_on) => (goes_on, ' '),
+            None if in_block || fence => (line, '\n'),
+            None => (line, ' '),
+        };
+        joined.push_str(line);
+        joined.push(end);
+    }
+    joined
+}
+
 /// Every command that a document shows exists, with its flags.
 #[test]
 fn documents_show_commands_that_exist() {
@@ -371,17 +389,14 @@ fn documents_show_commands_that_exist() {
     let log_lines = log_lines::all();
     let mut shown = 0;
     for (place, text) in documents() {
-        // A command in prose may go on in the next line.
-        let text = text.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+        let text = commands_in_lines(&text);
         for (at, _) in text.match_indices("stomp-bridge ") {
             let before = &text[..at];
             // In a line, or in a block of commands.
             let in_code = before.ends_with('`') || before.matches("```").count() % 2 == 1;
             let command = text[at + "stomp-bridge ".len()..]
-                .split(['`', '#', '\'', '|'])
+                .split(['`', '#', '\'', '|', '\n'])
                 .next();
-            // Another one may stand in the next line.
-            let command = command.and_then(|text| text.split("stomp-bridge ").next());
             let command = command.filter(|_| in_code).unwrap_or_default();
             let named: Vec<&str> = command.split_whitespace().take(2).collect();
             let Some(verb) = [2, 1].iter().find_map(|count| {
