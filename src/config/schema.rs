@@ -18,7 +18,7 @@ use super::units::{
     Each, List, Mode, MqttProtocol, Plain, Rate, Retention, SecretTable, Size, Span, UrlText,
 };
 use crate::model::Severity;
-use crate::pipeline::Field;
+use crate::pipeline::{Field, ZONE_DEFAULT};
 use crate::secret::Secret;
 use crate::sinks::history::sqlite;
 use crate::sinks::mqtt::MAX_INFLIGHT;
@@ -439,7 +439,7 @@ impl Display for Scalar {
 }
 
 /// The zone of the platform's times.
-pub(super) const TIMEZONE_DEFAULT: &str = "Asia/Shanghai";
+pub(super) const TIMEZONE_DEFAULT: &str = ZONE_DEFAULT;
 
 impl Default for Topic {
     fn default() -> Topic {

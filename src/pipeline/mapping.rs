@@ -171,10 +171,12 @@ impl Mapping {
     }
 }
 
-/// Asia/Shanghai, also on a machine without a time zone database: China has kept one offset since
-/// 1991.
+/// The name of the zone of platforms that name none.
+pub const ZONE_DEFAULT: &str = "Asia/Shanghai";
+
+/// That zone, also on a machine without a time zone database: China has kept one offset since 1991.
 fn default_zone() -> TimeZone {
-    TimeZone::get("Asia/Shanghai").unwrap_or_else(|_| tz::offset(8).to_time_zone())
+    TimeZone::get(ZONE_DEFAULT).unwrap_or_else(|_| tz::offset(8).to_time_zone())
 }
 
 #[cfg(test)]

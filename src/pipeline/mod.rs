@@ -34,7 +34,7 @@ pub use escapes::portable;
 pub use expression::{Decision, Expression, Vocabulary};
 pub use ignore::Ignore;
 pub use list::ListTemplate;
-pub use mapping::{Field, Mapping};
+pub use mapping::{Field, Mapping, ZONE_DEFAULT};
 pub(crate) use nearest::nearest;
 pub use pointer::Pointer;
 pub use states::{State, States};

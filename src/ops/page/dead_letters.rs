@@ -19,13 +19,16 @@ use crate::ops::lang::{Lang, date, grouped, size};
 use crate::ops::snapshot::{SinkNow, Snapshot};
 use crate::ops::trouble;
 use crate::ops::view::View;
-use crate::secret::redact;
+use crate::secret::{beginning, beginning_bytes, redact};
 
 /// Entries of a list on one page.
 const ENTRIES_MAX: u32 = 50;
 
-/// Bytes of a body that are shown.
-const BODY_BYTES_MAX: u32 = 4096;
+/// Characters of a body that are shown, where it is longer than what is read of it.
+const BODY_CHARS_MAX: usize = 1024;
+
+/// Bytes of a body that are read.
+const BODY_BYTES_MAX: u32 = beginning_bytes(BODY_CHARS_MAX) as u32;
 
 /// The verb that delivers entries.
 const REDRIVE: &str = "redrive";
@@ -362,10 +365,11 @@ fn listed(view: &View, letter: journal::Letter) -> Listed {
         .as_ref()
         .map(|(stream, key)| device_path(stream, &key.client_id, &key.device_id));
     let device = device.map(|(_, key)| device_name(&key.client_id, &key.device_id));
-    let body = String::from_utf8_lossy(&letter.body);
-    let body = match serde_json::from_str::<serde_json::Value>(&body) {
-        Ok(value) if is_whole => serde_json::to_string_pretty(&value).unwrap_or_default(),
-        _ => body.into_owned(),
+    let pretty = |value: serde_json::Value| serde_json::to_string_pretty(&value).ok();
+    let value = serde_json::from_slice(&letter.body).ok();
+    let body = match value.filter(|_| is_whole).and_then(pretty) {
+        Some(pretty) => redact(&pretty).into_owned(),
+        None => beginning(&letter.body, BODY_CHARS_MAX).marked(),
     };
     Listed {
         position: letter.position.0,
@@ -375,7 +379,7 @@ fn listed(view: &View, letter: journal::Letter) -> Listed {
         error: redact(&letter.error).into_owned(),
         device: device.map(|device| redact(&device).into_owned()),
         path,
-        body: redact(&body).into_owned(),
+        body,
         body_bytes: letter.body_bytes,
     }
 }

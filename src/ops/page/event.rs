@@ -23,7 +23,7 @@ use crate::ops::lang::{Lang, date, grouped};
 use crate::ops::snapshot::{StateNow, state};
 use crate::ops::trouble;
 use crate::ops::view::View;
-use crate::secret::redact;
+use crate::secret::{beginning, redact};
 
 /// Bytes of a body that are shown.
 const BODY_BYTES_MAX: usize = 16 * 1024;
@@ -217,13 +217,11 @@ fn way(view: &View, entry: &Entry, proofs: &[DeliveryProof], letters: &[DeadLett
 }
 
 fn body(bytes: &[u8]) -> String {
-    let shown = &bytes[..bytes.len().min(BODY_BYTES_MAX)];
-    let text = String::from_utf8_lossy(shown);
     let value: Option<serde_json::Value> = serde_json::from_slice(bytes).ok();
     let pretty = value.and_then(|value| serde_json::to_string_pretty(&value).ok());
     match pretty.filter(|pretty| pretty.len() <= 2 * BODY_BYTES_MAX) {
         Some(pretty) => redacted(&pretty),
-        None => redacted(&text),
+        None => beginning(bytes, BODY_BYTES_MAX).marked(),
     }
 }
 

@@ -8,6 +8,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::timeline::{Piece, microseconds};
+use crate::pipeline::{Mapping, ZONE_DEFAULT};
 
 /// The days that one piece is counted for at most, its last ones: a clock that was years ahead once
 /// makes no thousand rows of each device.
@@ -69,12 +70,9 @@ impl Days {
         }
     }
 
-    /// The zone's name; that of an offset is its offset.
+    /// The name of the zone.
     pub(super) fn zone(&self) -> String {
-        match self.zone.iana_name() {
-            Some(name) => name.to_owned(),
-            None => format!("{}", self.zone.to_offset(Timestamp::UNIX_EPOCH)),
-        }
+        name(&self.zone, &Mapping::default().zone)
     }
 
     /// When the day of this time began.
@@ -98,7 +96,8 @@ impl Days {
         };
         while since < until {
             let (_, end, day) = self.day(since);
-            let end = end.min(until);
+            // A clock that goes back over midnight has a day that ends before it begins.
+            let end = if end > since { end.min(until) } else { until };
             let amount = sign.of(microseconds(since, end));
             let counted = self
                 .counts
@@ -146,6 +145,16 @@ impl Days {
         );
         self.last = Some(day);
         day
+    }
+}
+
+/// A zone's name; that of an offset is its offset. The default one, which is an offset where there
+/// is no time zone database, has its name there too.
+fn name(zone: &TimeZone, default: &TimeZone) -> String {
+    match zone.iana_name() {
+        Some(name) => name.to_owned(),
+        None if zone == default => ZONE_DEFAULT.to_owned(),
+        None => format!("{}", zone.to_offset(Timestamp::UNIX_EPOCH)),
     }
 }
 
@@ -199,6 +208,27 @@ mod tests {
                 .values()
                 .all(|counted| *counted == Counted::default())
         );
+    }
+
+    #[test]
+    fn the_default_zone_has_its_name_without_a_database() {
+        let (shanghai, offset) = (
+            TimeZone::get(ZONE_DEFAULT).unwrap(),
+            jiff::tz::offset(8).to_time_zone(),
+        );
+        assert_eq!(name(&shanghai, &shanghai), ZONE_DEFAULT);
+        assert_eq!(name(&offset, &shanghai), "+08");
+        assert_eq!(name(&offset, &offset), ZONE_DEFAULT, "there is no database");
+    }
+
+    #[test]
+    fn a_midnight_that_comes_twice_ends_the_count() {
+        // The clock went back from 00:01 to 23:01 there.
+        let mut days = days("America/St_Johns");
+        let (since, until) = ("2010-11-07T02:00:00Z", "2010-11-08T12:00:00Z");
+        days.stay(Sign::Add, stay(since, until));
+        let sum: i64 = days.counts.values().map(|it| it.certain_us).sum();
+        assert_eq!(sum, 34 * HOUR);
     }
 
     #[test]

@@ -10,14 +10,11 @@ use super::postgres::{PostgresReader, PostgresUnread};
 use super::question::{Dialect, Filter, Question, Value};
 use super::sqlite::{SqliteReader, SqliteUnread};
 use super::words::words;
-use crate::pipeline::Mapping;
+use crate::pipeline::{Mapping, ZONE_DEFAULT};
 use crate::secret::Secret;
 
 /// The longest time of a statement.
 pub(super) const STATEMENT_MAX: Duration = Duration::from_secs(30);
-
-/// The zone of the default mapping.
-const ZONE_DEFAULT: &str = "Asia/Shanghai";
 
 /// Where a history is.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -463,6 +463,7 @@ impl SqliteHistory {
             intervals: keep.and_then(|keep| now.checked_sub(keep).ok()),
         };
         let known = newest.map_or(now, |newest| newest.min(now));
+        let as_it_was = self.upkeep;
         let (upkeep, recorder) = (&mut self.upkeep, &mut self.recorder);
         let stepped = upkeep::step(upkeep, connection, recorder, known, before);
         match stepped.await {
@@ -475,7 +476,8 @@ impl SqliteHistory {
             Err(error) => {
                 self.untended = Some(self.warn_that("the history was not tended", &error));
                 self.recorder.forget();
-                Stepped::Done
+                self.upkeep.failed(as_it_was);
+                Stepped::Waits
             }
         }
     }

@@ -27,6 +27,9 @@ pub(super) async fn step(
     now: Timestamp,
     before: Before,
 ) -> Result<Stepped, sqlx::Error> {
+    if upkeep.waits() {
+        return Ok(Stepped::Waits);
+    }
     match upkeep.next(recorder, now) {
         Some(Work::Load) => begin(connection, recorder).await?.commit().await?,
         Some(Work::Recount) => recount(connection, recorder).await?,
