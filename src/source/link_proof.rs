@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 /// The shortest time between two small commits on a link where only heart-beats come. After a crash
-/// a gap may begin this much too early, and one heart-beat more.
+/// a gap may begin this much too early, and one heart-beat more, or one turn of the source's loop
+/// where no heart-beat comes.
 const INTERVAL: Duration = Duration::from_secs(10);
 
 /// The last sign of life on one connection.
