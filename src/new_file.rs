@@ -27,6 +27,18 @@ pub enum Unmade {
     Io(PathBuf, io::Error),
 }
 
+impl From<Unmade> for io::Error {
+    fn from(unmade: Unmade) -> io::Error {
+        match unmade {
+            Unmade::InTheWay(path) => {
+                let why = format!("{} is there already", path.display());
+                io::Error::new(io::ErrorKind::AlreadyExists, why)
+            }
+            Unmade::Io(_, error) => error,
+        }
+    }
+}
+
 impl NewFile {
     /// Begins the file `to`, which is not there. `mode`: who may read and write it, as `chmod` has
     /// it.

@@ -71,3 +71,10 @@ pub struct SinkStatus {
     /// It is in the configuration; where it is not, its cursor still holds entries back.
     pub configured: bool,
 }
+
+impl SinkStatus {
+    /// How many positions lie between its cursor and this head.
+    pub fn pending(&self, head: Position) -> u64 {
+        (head.0 - self.cursor.0).max(0).unsigned_abs()
+    }
+}

@@ -570,7 +570,7 @@ fn sinks(view: &View, setup: &Setup) -> Vec<SinkNow> {
             let rate = rates.remove(&sink.name).unwrap_or_default();
             let accounting = accountings.get(&sink.name).copied().unwrap_or_default();
             let delivered = accounting.passed.delivered + accounting.redriven;
-            let pending = (status.head.0 - sink.cursor.0).max(0).unsigned_abs();
+            let pending = sink.pending(status.head);
             SinkNow {
                 name: sink.name.to_string(),
                 kind: setup.sinks.get(&sink.name).copied(),

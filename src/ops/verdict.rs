@@ -483,9 +483,7 @@ fn sinks_down(view: &View) -> Vec<Fact> {
     let status = view.journal.log.status();
     let pending = |name: &str| {
         let sink = status.sinks.iter().find(|sink| &*sink.name == name);
-        sink.map_or(0, |sink| {
-            (status.head.0 - sink.cursor.0).max(0).unsigned_abs()
-        })
+        sink.map_or(0, |sink| sink.pending(status.head))
     };
     let mut by_waits: [(Waits, Vec<Down>); 4] = [
         (Waits::Operator, Vec::new()),
@@ -528,7 +526,7 @@ fn sinks_behind(view: &View) -> Option<Fact> {
         (now.duration_since(since) > BEHIND_MIN).then(|| Behind {
             name: Arc::clone(&sink.name),
             since,
-            pending: (status.head.0 - sink.cursor.0).max(0).unsigned_abs(),
+            pending: sink.pending(status.head),
         })
     });
     let behind: Vec<Behind> = behind.collect();

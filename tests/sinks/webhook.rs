@@ -664,7 +664,8 @@ async fn by_hand(script: Vec<Option<&'static str>>) -> (SocketAddr, Arc<Mutex<Ve
     (address, requests)
 }
 
-async fn read_request(stream: &mut BufReader<tokio::net::TcpStream>) -> bool {
+/// Reads a request to its end; `false`: there is none.
+pub(crate) async fn read_request(stream: &mut BufReader<tokio::net::TcpStream>) -> bool {
     let mut length = 0;
     loop {
         let mut line = String::new();

@@ -14,12 +14,12 @@ use peers::nginx::{Nginx, Speaks};
 use stomp_bridge::sinks::webhook::Settings;
 use stomp_bridge::sinks::{By, Trouble};
 use stomp_bridge::tls;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use url::Url;
 
 use crate::events::{batch, event, events};
-use crate::webhook::{Receiver, attempt, robot, settings, trouble, webhook};
+use crate::webhook::{Receiver, attempt, read_request, robot, settings, trouble, webhook};
 
 /// What a server by hand does behind an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,23 +70,6 @@ async fn serve(
             Then::Hangs => std::future::pending().await,
             Then::Closes => return,
             Then::Resets => return stream.get_ref().set_zero_linger().unwrap(),
-        }
-    }
-}
-
-async fn read_request(stream: &mut BufReader<TcpStream>) -> bool {
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        if stream.read_line(&mut line).await.unwrap_or(0) == 0 {
-            return false;
-        }
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap();
-        }
-        if line == "\r\n" {
-            let mut body = vec![0; length];
-            return stream.read_exact(&mut body).await.is_ok();
         }
     }
 }

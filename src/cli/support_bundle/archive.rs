@@ -1,8 +1,6 @@
 //! The bundle's file: a tar archive, compressed by gzip, of texts in one folder.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::Context;
@@ -12,6 +10,7 @@ use jiff::Timestamp;
 use tar::{Builder, Header};
 
 use super::parts::Part;
+use crate::new_file::NewFile;
 
 /// What its files lie in when it is unpacked.
 const FOLDER: &str = "stomp-bridge-support";
@@ -26,19 +25,10 @@ const MODE: u32 = 0o600;
 pub(super) fn write(to: &Path, parts: &[Part]) -> anyhow::Result<u64> {
     let bytes = packed(parts).context("pack it")?;
     let failed = || format!("write {}", to.display());
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(MODE)
-        .open(to)
-        .with_context(failed)?;
-    let written = file.write_all(&bytes).and_then(|()| file.sync_all());
-    if written.is_err() {
-        // Half of it is of no use, and would be in the way of the next one.
-        let _ = fs::remove_file(to);
-    }
-    written.with_context(failed)?;
-    Ok(bytes.len() as u64)
+    let new = NewFile::begin(to, MODE).map_err(io::Error::from);
+    let new = new.with_context(failed)?;
+    new.file().write_all(&bytes).with_context(failed)?;
+    new.take(to).with_context(failed)
 }
 
 fn packed(parts: &[Part]) -> std::io::Result<Vec<u8>> {

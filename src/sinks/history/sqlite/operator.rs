@@ -15,7 +15,7 @@ use super::backup;
 use super::connect::changing;
 use super::insert::text_time;
 use super::reader::{SqliteReader, Unread};
-use crate::new_file::{NewFile, Unmade};
+use crate::new_file::NewFile;
 use crate::sinks::history::kept::{Beside, KeptDevice, Left, STEP_ROWS};
 
 /// A copy is its owner's alone.
@@ -189,13 +189,7 @@ impl SqliteOperator {
         // `:memory:` and `file:…` mean something else to SQLite.
         let to = &std::path::absolute(to)?;
         // SQLite fills an empty file, and would make one that others can read.
-        let new = NewFile::begin(to, COPY_MODE).map_err(|unmade| match unmade {
-            Unmade::InTheWay(path) => {
-                let why = format!("{} is there already", path.display());
-                io::Error::new(io::ErrorKind::AlreadyExists, why)
-            }
-            Unmade::Io(_, error) => error,
-        })?;
+        let new = NewFile::begin(to, COPY_MODE)?;
         let Some(name) = new.path().to_str() else {
             let why = "SQLite writes no file whose name is not UTF-8: name another one";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
