@@ -394,6 +394,9 @@ mod tests {
         ] {
             check(&["hunter2+x"], Anything, text, expected);
         }
+        let quoted = r#"{"body":"{\"body\":\"{\\\"key\\\":\\\"pass\\\\\\\"\\\\\\\\word\\\"}\"}"}"#;
+        let masked = r#"{"body":"{\"body\":\"{\\\"key\\\":\\\"…\\\"}\"}"}"#;
+        check(&[r#"pass"\word"#], Anything, quoted, masked);
         check(
             &["operator"],
             Words,

@@ -1,5 +1,5 @@
 //! A text as who reads it sees it: its characters in place of escapes such as `\u0061`, `\x61`,
-//! `%61` and `&#97;`, whichever of them are escaped. It knows where each stands in the text.
+//! `\"`, `%61` and `&#97;`, whichever of them are escaped. It knows where each stands in the text.
 
 use std::ops::Range;
 
@@ -93,6 +93,11 @@ fn escape(text: &[u8]) -> Option<(Escaped, usize)> {
                     let code = hex(rest, digits)?;
                     Some((Escaped::character(code)?, slashes + digits + 3))
                 }
+                // A JSON text within a JSON text has three of them before a quote.
+                [b'"', ..] => Some((Escaped::byte(b'"'), slashes + 1)),
+                rest if slashes > 1 && !rest.starts_with(b"u") => {
+                    Some((Escaped::byte(b'\\'), slashes))
+                }
                 _ => {
                     let (unit, length) = unit(text)?;
                     // UTF-16 has two of them for what lies beyond its first 65,536.
@@ -157,6 +162,7 @@ mod tests {
         check("\\x61%62&#99;&#x64;\\u{65}", Some("abcde"));
         check("\\uD83D\\uDE00 \\u6545", Some("😀 故"));
         check("故%E9%9A%9C", Some("故障"));
+        check(r#"\\\"a\\\\b\\n"#, Some(r#""a\b\n"#));
         check("\\ud83d \\udc00 \\u{110000} \\u{} %", None);
     }
 
