@@ -79,17 +79,15 @@ impl ServerCertVerifier for Verifier {
             Some(other) => return other,
         };
         let certificate = Certificate::read(end_entity);
-        let reason = match &certificate {
-            _ if self.no_roots.is_some() => {
-                Reason::NoRoots(self.no_roots.clone().unwrap_or_default())
-            }
-            Some(certificate) if self.pinned.contains(end_entity) => {
+        let reason = match (&self.no_roots, &certificate) {
+            (Some(problem), _) => Reason::NoRoots(problem.clone()),
+            (None, Some(certificate)) if self.pinned.contains(end_entity) => {
                 match pinned_problem(certificate, server_name, now) {
                     None => return Ok(ServerCertVerified::assertion()),
                     Some(reason) => reason,
                 }
             }
-            _ => Reason::of(&error, Some(server_name)),
+            (None, _) => Reason::of(&error, Some(server_name)),
         };
         let untrusted = Untrusted {
             reason,
