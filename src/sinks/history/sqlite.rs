@@ -100,6 +100,7 @@ pub(in crate::sinks) fn build(settings: Settings) -> Built {
             settings,
             connection: None,
             seen: None,
+            file: None,
             newest: None,
             retention,
             recorder,
@@ -168,6 +169,9 @@ struct SqliteHistory {
     connection: Option<SqliteConnection>,
     /// The file that the connection writes to.
     seen: Option<Seen>,
+    /// The same, where it has become smaller. It is open for as long as the connection is: closing
+    /// it drops SQLite's locks.
+    file: Option<File>,
     newest: Option<Newest>,
     retention: Retention,
     recorder: Recorder,
@@ -319,6 +323,7 @@ impl SqliteHistory {
         &mut self,
         journal: Uuid,
     ) -> Result<(SqliteConnection, Option<Position>), sqlx::Error> {
+        self.file = None;
         prepare(&self.settings.path, self.settings.mode).map_err(sqlx::Error::Io)?;
         let mut connection = storing(&self.settings.path).connect().await?;
         probe::applied(&mut connection).await?;
@@ -364,7 +369,7 @@ impl SqliteHistory {
         Ok((connection, cursor.map(Position)))
     }
 
-    async fn close_connection(&self, connection: SqliteConnection) {
+    async fn close_connection(&mut self, connection: SqliteConnection) {
         let name = &self.settings.name;
         match tokio::time::timeout(CLOSE_TIMEOUT, connection.close()).await {
             Ok(Ok(())) => {}
@@ -373,6 +378,7 @@ impl SqliteHistory {
             }
             Err(_) => warn!(sink = name, "history not closed in time; nothing is lost"),
         }
+        self.file = None;
         let path = &self.settings.path;
         if let Some(moved) = self.seen.and_then(|seen| seen.move_wal_away(path)) {
             warn!(
@@ -389,24 +395,35 @@ impl SqliteHistory {
         mut connection: SqliteConnection,
     ) -> Result<SqliteConnection, Undelivered> {
         let path = self.settings.path.clone();
-        let Some(lost) = self.seen.as_mut().and_then(|seen| seen.look(&path)) else {
+        let lost = match self.seen.as_mut().and_then(|seen| seen.look(&path)) {
+            Some(Lost::Shrunk) if self.is_whole() => {
+                self.seen = Seen::at(&path);
+                None
+            }
+            lost => lost,
+        };
+        let Some(lost) = lost else {
             let sink = &self.settings.name;
             self.wal.committed(&mut connection, sink, &path).await;
             return Ok(connection);
         };
+        if lost != Lost::Shrunk {
+            // One that was moved has its last rows in a file of the former name, which the next one
+            // takes.
+            let whole = sqlx::raw_sql("PRAGMA wal_checkpoint(PASSIVE)");
+            let _ = whole.execute(&mut connection).await;
+        }
+        self.close_connection(connection).await;
         let what = match lost {
-            Lost::Removed | Lost::Replaced => {
-                // One that was moved has its last rows in a file of the former name, which the next
-                // one takes.
-                let whole = sqlx::raw_sql("PRAGMA wal_checkpoint(PASSIVE)");
-                let _ = whole.execute(&mut connection).await;
-                self.close_connection(connection).await;
-                match lost {
-                    Lost::Removed => "the file was removed or moved".to_owned(),
-                    _ => "the file was replaced by another one".to_owned(),
-                }
-            }
-            Lost::Shrunk => self.shrunk(connection).await,
+            Lost::Removed => "the file was removed or moved".to_owned(),
+            Lost::Replaced => "the file was replaced by another one".to_owned(),
+            Lost::Shrunk => match move_away(&path) {
+                Ok(rest) => format!(
+                    "the file was truncated; the rest of it is {}",
+                    rest.display()
+                ),
+                Err(error) => format!("the file was truncated, and cannot be moved away: {error}"),
+            },
         };
         self.seen = None;
         let error = format!(
@@ -419,22 +436,14 @@ impl SqliteHistory {
         })
     }
 
-    async fn shrunk(&self, connection: SqliteConnection) -> String {
-        let path = &self.settings.path;
-        let file = File::open(path);
-        let whole = file.as_ref().map_or(Ok(true), is_whole).unwrap_or(true);
-        self.close_connection(connection).await;
-        drop(file);
-        if whole {
-            return "the file became smaller, as by VACUUM".to_owned();
+    /// Whether a file that has become smaller lacks nothing: pages were given back, or somebody has
+    /// called VACUUM.
+    fn is_whole(&mut self) -> bool {
+        if self.file.is_none() {
+            self.file = File::open(&self.settings.path).ok();
         }
-        match move_away(path) {
-            Ok(rest) => format!(
-                "the file was truncated; the rest of it is {}",
-                rest.display()
-            ),
-            Err(error) => format!("the file was truncated, and cannot be moved away: {error}"),
-        }
+        let file = self.file.as_ref();
+        file.is_none_or(|file| is_whole(file).unwrap_or(true))
     }
 
     fn not_open(&self) -> Trouble {

@@ -42,7 +42,7 @@ pub(super) enum Lost {
     Removed,
     /// Another one has its name.
     Replaced,
-    /// It is smaller than it was; after a VACUUM it is whole all the same.
+    /// It is smaller than it was; it may be whole all the same.
     Shrunk,
 }
 
@@ -187,8 +187,7 @@ fn set_mode(path: &Path, mode: u32) {
 }
 
 /// Whether it has as many bytes as its own header says: after VACUUM it has, after a truncation it
-/// has not. The caller holds `file` open until its connection is closed: closing it drops SQLite's
-/// locks.
+/// has not.
 pub(super) fn is_whole(file: &File) -> io::Result<bool> {
     let mut header = [0; HEADER_BYTES];
     match file.read_exact_at(&mut header, 0) {
