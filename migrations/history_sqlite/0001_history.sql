@@ -100,9 +100,22 @@ CREATE UNIQUE INDEX event_origin ON event (journal_key, position);
 
 CREATE UNIQUE INDEX event_id ON event (event_id) WHERE event_id IS NOT NULL;
 
-CREATE INDEX event_device ON event (device_key, received_at);
+-- By day, then by device: new rows then come to few pages. By device alone each would come to a page of its own, and
+-- storing takes three times as long with ten million events. SQLite looks a device up in each day ("skip-scan"), which
+-- it does where it knows that a day has many rows: sqlite_stat1 says so from the beginning, and ANALYZE as it is.
+CREATE INDEX event_device ON event (substr(received_at, 1, 10), device_key);
 
 CREATE INDEX event_received ON event (received_at);
+
+-- Makes sqlite_stat1.
+ANALYZE topic;
+
+INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
+('event', 'event_origin', '10000000 10000000 1'),
+('event', 'event_device', '10000000 100000 10'),
+('event', 'event_received', '10000000 2');
+
+ANALYZE sqlite_schema;
 
 -- The closed pieces of each device's timeline. A piece is one device, one state, certain or not; `ends_sequence` is
 -- the event that closed it. A run is the pieces of one state without another one between, an episode those of the
@@ -269,13 +282,14 @@ LEFT JOIN coverage AS g ON g.event_id = (
 WHERE d.fault_since IS NOT NULL;
 
 -- How long each device was in each state, by the day of the configured zone. A state that lasts is counted up to the
--- last midnight.
+-- last midnight. The plus keeps SQLite from looking each device up in each day, as it does after an ANALYZE: for all
+-- devices of a month that takes twice as long.
 CREATE VIEW state_daily AS
 SELECT
     x.day, d.stream, d.client_id, d.device_id, s.state, s.severity, x.certain_us / 1e6 AS seconds,
     x.uncertain_us / 1e6 AS uncertain_seconds, x.entered
 FROM state_daily_row AS x
-JOIN device_row AS d ON d.device_key = x.device_key
+JOIN device_row AS d ON d.device_key = +x.device_key
 JOIN state AS s ON s.state_key = x.state_key
 WHERE x.certain_us <> 0 OR x.uncertain_us <> 0 OR x.entered <> 0;
 

@@ -44,7 +44,12 @@ pub(super) async fn base(
         "SELECT max(coalesce((SELECT max(sequence) FROM event), 0), \
              coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'event'), 0)), \
          max(coalesce((SELECT max(device_key) FROM device_row), 0), \
-             coalesce((SELECT max(device_key) FROM event), 0), \
+             coalesce((WITH RECURSIVE day (day) AS ( \
+                 SELECT min(substr(received_at, 1, 10)) FROM event \
+                 UNION ALL SELECT (SELECT min(substr(received_at, 1, 10)) FROM event \
+                     WHERE substr(received_at, 1, 10) > day) FROM day WHERE day IS NOT NULL) \
+                 SELECT max((SELECT max(device_key) FROM event \
+                     WHERE substr(received_at, 1, 10) = day)) FROM day), 0), \
              coalesce((SELECT max(device_key) FROM state_interval_row), 0)), \
          (SELECT coalesce(max(state_key), 0) FROM state), \
          (SELECT coalesce(max(profile_key), 0) FROM profile), \
