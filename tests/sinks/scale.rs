@@ -616,17 +616,99 @@ async fn a_large_postgres_history_answers_and_stores_as_fast_as_a_small_one() {
     large(&new, &database).await;
 }
 
-/// Events go on while a day that is past the retention goes.
-#[tokio::test]
-async fn a_day_of_a_million_rows_goes_while_events_are_stored() {
-    let is_small = Scale::asked().is_small;
-    let rows: i64 = if is_small { 20_000 } else { 1_000_000 };
-    let database = Database::postgres().await;
-    let kept = |days: u64| database.settings(Some(Duration::from_secs(days * 86_400)));
-    let now = |position: i64| StatusEvent {
+/// So many rows of a day that is past the retention.
+fn rows_of_a_day() -> i64 {
+    if Scale::asked().is_small {
+        20_000
+    } else {
+        1_000_000
+    }
+}
+
+/// A status of one of a hundred devices, that comes now.
+fn comes_now(position: i64) -> StatusEvent {
+    StatusEvent {
         received_at: Timestamp::now(),
         ..status(JOURNAL, position, &(position % 100).to_string(), "normal")
+    }
+}
+
+/// Some that come now.
+fn come_now(position: &mut i64) -> Vec<StatusEvent> {
+    let given = (1..=20).map(|more| comes_now(*position + more)).collect();
+    *position += 20;
+    given
+}
+
+/// Events go on while a day that is past the retention goes, a piece behind each batch.
+#[tokio::test]
+async fn a_day_of_a_million_rows_goes_from_sqlite_while_events_are_stored() {
+    let rows = rows_of_a_day();
+    let database = Database::sqlite();
+    let week = Some(Duration::from_secs(7 * 86_400));
+    let mut sink = start(database.settings(week));
+    sink.open(JOURNAL).await.unwrap();
+    let mut position = 0;
+    let mut store = async |sink: &mut Box<dyn Sink>| {
+        let given = come_now(&mut position);
+        let began = Instant::now();
+        sink.attempt(batch(&given)).await.unwrap();
+        began.elapsed()
     };
+    // Without a piece: none is due within a minute of the last one.
+    store(&mut sink).await;
+    let mut alone = Vec::new();
+    for _ in 0..50 {
+        alone.push(store(&mut sink).await);
+    }
+    sink.close().await;
+    let old = Timestamp::now() - SignedDuration::from_hours(24 * 10);
+    let (day, seconds) = (&old.to_string()[..10], old.as_second());
+    let text = payload("1", "正常", "故障");
+    // As devices say it: each now and then, so that its entries lie all over the index.
+    database
+        .execute(&format!(
+            "INSERT INTO event (sequence, position, received_at, journal_key, device_key, topic_key, \
+                 state_key, profile_key, changed, missed_transition, payload) \
+             WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {rows}) \
+             SELECT 1000000 + n, n, strftime('{day}T%H:%M:%f000Z', {seconds} / 86400 * 86400 + n * 0.08, \
+                 'unixepoch'), 2, n * 7919 % 10000, 1, 1, 1, 1, 0, '{text}' FROM n"
+        ))
+        .await;
+    let mut sink = start(database.settings(week));
+    sink.open(JOURNAL).await.unwrap();
+    let mut taken = Vec::new();
+    let began = Instant::now();
+    loop {
+        taken.push(store(&mut sink).await);
+        if taken.len() % 50 == 0 && database.count("event WHERE journal_key = 2").await == 0 {
+            break;
+        }
+    }
+    let middle = |times: &mut Vec<Duration>| {
+        times.sort_unstable();
+        times[times.len() / 2]
+    };
+    let (alone, with_piece) = (middle(&mut alone), middle(&mut taken));
+    let pieces = began.elapsed().saturating_sub(alone * taken.len() as u32);
+    let piece = with_piece.saturating_sub(alone);
+    println!(
+        "SQLite: {rows} rows went in {pieces:.0?}, {piece:.1?} behind a batch in the middle; the batch \
+         itself took {alone:.1?}, and with its piece {:.1?} at most",
+        taken[taken.len() - 1],
+    );
+    if rows >= 1_000_000 {
+        assert!(pieces < Duration::from_secs(30), "{pieces:?}");
+        assert!(piece < Duration::from_millis(50), "{piece:?}");
+    }
+}
+
+/// Events go on while a day that is past the retention goes, a partition at once.
+#[tokio::test]
+async fn a_day_of_a_million_rows_goes_from_postgres_while_events_are_stored() {
+    let rows = rows_of_a_day();
+    let database = Database::postgres().await;
+    let kept = |days: u64| database.settings(Some(Duration::from_secs(days * 86_400)));
     // This one stores, and keeps that day.
     let mut stores = start(kept(30));
     stores.open(JOURNAL).await.unwrap();
@@ -634,7 +716,7 @@ async fn a_day_of_a_million_rows_goes_while_events_are_stored() {
     let day = &old.to_string()[..10];
     let partition = format!("event_p{}", day.replace('-', ""));
     let text = payload("1", "正常", "故障");
-    stores.attempt(batch(&[now(1)])).await.unwrap();
+    stores.attempt(batch(&[comes_now(1)])).await.unwrap();
     database
         .execute(&format!(
             "SELECT bridge_make_partition('{day}'); \
@@ -659,8 +741,7 @@ async fn a_day_of_a_million_rows_goes_while_events_are_stored() {
     let left = format!("pg_class WHERE relname = '{partition}'");
     let is_left = async || database.count(&left).await > 0;
     while !dropping.is_finished() || is_left().await {
-        let given: Vec<StatusEvent> = (1..=20).map(|more| now(position + more)).collect();
-        position += 20;
+        let given = come_now(&mut position);
         let one = Instant::now();
         stores.attempt(batch(&given)).await.unwrap();
         taken.push(one.elapsed());
