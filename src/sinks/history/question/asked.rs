@@ -171,11 +171,11 @@ impl Asked {
             let whole = self.text(text);
             let (begins, part) = (format!("{escaped}%"), format!("%{escaped}%"));
             let (begins, part) = (self.text(&begins), self.text(&part));
-            let places = PLACES.map(|place| format!("{place} LIKE {part} ESCAPE '\\'"));
+            let serial = self.dialect.like("serial", &begins);
+            let places = PLACES.map(|place| self.dialect.like(place, &part));
             self.conditions.push(format!(
                 "(device_id = {whole} OR client_id = {whole} \
-                 OR client_id || '/' || device_id = {whole} \
-                 OR serial LIKE {begins} ESCAPE '\\' OR {})",
+                 OR client_id || '/' || device_id = {whole} OR {serial} OR {})",
                 places.join(" OR ")
             ));
         }

@@ -38,6 +38,17 @@ impl Dialect {
         }
     }
 
+    /// That a column is like a pattern, whichever letters of ASCII are capital. SQLite has no other
+    /// LIKE; in Postgres the collation decides which letters are the same, and "C" takes those alone.
+    pub(super) fn like(self, column: &str, pattern: &str) -> String {
+        match self {
+            Dialect::Sqlite => format!("{column} LIKE {pattern} ESCAPE '\\'"),
+            Dialect::Postgres => format!(
+                "lower({column} COLLATE \"C\") LIKE lower({pattern} COLLATE \"C\") ESCAPE '\\'"
+            ),
+        }
+    }
+
     /// A column so that both databases give the same. It has no name of its own: Postgres would
     /// order by that and not by the view's column.
     pub(super) fn read(self, field: Field) -> String {
