@@ -277,6 +277,7 @@ impl Sink for PostgresHistory {
                     self.way = next;
                     self.answer = Some(stored.text());
                     self.too_old.add(stored.too_old, Instant::now());
+                    self.warn_of_too_old();
                     let newest = batch.events.last().map(Event::received_at);
                     match self.tend(&mut connection, newest).await {
                         Ok(()) => self.connection = Some(connection),
@@ -341,6 +342,7 @@ impl Sink for PostgresHistory {
             let probe = sqlx::raw_sql("SELECT 1").execute(&mut connection);
             let probed = bounded(PROBE_TIMEOUT, probe).await;
             probed.map_err(|failure| self.pause(&failure))?;
+            self.warn_of_too_old();
             let tended = self.tend_idle(&mut connection).await;
             tended.map_err(|failure| self.pause(&failure))?;
             self.connection = Some(connection);
@@ -402,6 +404,16 @@ impl PostgresHistory {
                  dead-lettered; a database with ENCODING 'UTF8' holds all"
             );
             self.warned_of = Some(encoding);
+        }
+    }
+
+    /// Once a minute.
+    fn warn_of_too_old(&mut self) {
+        if let Some(statuses) = self.too_old.to_log(Instant::now()) {
+            warn!(
+                sink = self.name,
+                statuses, "statuses older than the retention have got no row"
+            );
         }
     }
 

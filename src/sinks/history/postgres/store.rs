@@ -1,7 +1,6 @@
 //! One transaction of a batch.
 
 use sqlx::postgres::PgConnection;
-use tracing::warn;
 
 use super::failure::{lacks_partition, only_insert_can};
 use super::insert::{insert, text_time, update};
@@ -112,13 +111,8 @@ pub(super) async fn fill(
     let found = look_up::found(transaction, wanted).await?;
     let recording = recorder.record(&rows.statuses, found, batch.reason);
     let stored = RowsStored::of(batch.events, &covered, &recording);
-    let statuses = stored.too_old;
-    if statuses > 0 {
-        warn!(
-            sink,
-            statuses, "statuses older than the retention have got no row"
-        );
-        count_too_old(transaction, statuses).await?;
+    if stored.too_old > 0 {
+        count_too_old(transaction, stored.too_old).await?;
     }
     write(transaction, recorder, recording, way).await?;
     let journal = batch.journal.simple().to_string();
