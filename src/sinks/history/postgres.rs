@@ -8,7 +8,7 @@
 //! - `trial`: a batch that is rolled back
 //! - `reader`: what a person asks
 //! - `partitions`: the parts of the large tables by time; `keeping`: the retention takes them whole,
-//!   and what else goes by age beside the upkeep
+//!   and what else goes by age beside the upkeep; `row_count`: how many rows there are
 //! - `failure`: what can go wrong, and what to do about it
 
 mod connect;
@@ -22,6 +22,7 @@ mod operator;
 mod partitions;
 mod probe;
 mod reader;
+mod row_count;
 mod server;
 mod session;
 mod store;
