@@ -11,8 +11,7 @@ use jiff::Timestamp;
 use super::kept::{KeptDevice, Left, STEP_ROWS};
 use super::postgres::PostgresOperator;
 use super::reader::{ReadError, STATEMENT_MAX, Store, of_sqlite};
-use super::sqlite::SqliteOperator;
-use super::words::words;
+use super::sqlite::{SqliteOperator, explained};
 
 /// How a copy is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +42,7 @@ macro_rules! either {
         match &mut $self.store {
             Open::Sqlite($store) => $call
                 .await
-                .map_err(|error| failed(&$self.name, words(&error))),
+                .map_err(|error| failed(&$self.name, explained(&error))),
             Open::Postgres($store) => $call.await.map_err(|why| failed(&$self.name, why)),
         }
     };

@@ -143,17 +143,24 @@ pub(in crate::sinks) async fn trial(
 /// The mistake of the file, and what to do.
 fn in_words(path: &Path, error: &sqlx::Error) -> String {
     let path = path.display();
-    match advice(error) {
+    match error {
         _ if is_newer(error) => format!(
             "{path}: {NEWER_LAYOUT}, or begin a new file, by moving this one away or by another \
              `path`; the journal fills it as far as it reaches"
         ),
-        _ if matches!(error, sqlx::Error::Migrate(_)) => format!(
+        sqlx::Error::Migrate(_) => format!(
             "{path}: {ANOTHER_LAYOUT}: begin a new file, by moving this one away or by another \
              `path`; the journal fills it as far as it reaches"
         ),
-        Some(advice) => format!("{path}: {}; {advice}", words(error)),
-        None => format!("{path}: {}", words(error)),
+        _ => format!("{path}: {}", explained(error)),
+    }
+}
+
+/// What SQLite says, and what to do about it.
+pub(super) fn explained(error: &sqlx::Error) -> String {
+    match advice(error) {
+        Some(advice) => format!("{}; {advice}", words(error)),
+        None => words(error),
     }
 }
 

@@ -10,11 +10,11 @@ use jiff::Timestamp;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{ConnectOptions, Connection, Row};
 
-use super::DELETE_OLD;
 use super::backup;
 use super::connect::changing;
 use super::insert::text_time;
 use super::reader::{SqliteReader, Unread};
+use super::{DELETE_OLD, explained};
 use crate::new_file::NewFile;
 use crate::sinks::history::kept::{Beside, KeptDevice, Left, STEP_ROWS};
 
@@ -195,7 +195,7 @@ impl SqliteOperator {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         };
         let copied = backup::copy(&self.path, name).await;
-        copied.map_err(io::Error::other)?;
+        copied.map_err(|error| io::Error::other(explained(&error)))?;
         new.take(to)
     }
 }
