@@ -3,8 +3,8 @@
 //!
 //! - `server`, `hosts`: what a URL says; `connect`: from it to a connection
 //! - `session`: how transactions begin, so that a pooler may stand between; `migrations`: the tables
-//! - `store`: one transaction of a batch; `insert`, `look_up`: its statements; `upkeep`: what is done
-//!   beside the batches
+//! - `store`: one transaction of a batch; `statements`, `insert`, `look_up`: what runs in it; `upkeep`:
+//!   what is done beside the batches
 //! - `trial`: a batch that is rolled back
 //! - `reader`: what a person asks
 //! - `partitions`: the parts of the large tables by time; `keeping`: the retention takes them whole,
@@ -25,6 +25,7 @@ mod reader;
 mod row_count;
 mod server;
 mod session;
+mod statements;
 mod store;
 mod trial;
 mod upkeep;
@@ -56,7 +57,8 @@ pub(super) use self::reader::{PostgresReader, Unread as PostgresUnread};
 pub use self::server::Exposure;
 use self::server::Server;
 use self::session::{Session, end, query, query_as, query_scalar};
-use self::store::{Way, set_zone, store};
+use self::statements::Way;
+use self::store::{set_zone, store};
 
 use super::another_journal::warn_of_another_journal;
 use super::capabilities::CAPABILITIES;

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
+use super::dialect::Dialect;
 use super::postgres::{PostgresReader, PostgresUnread};
-use super::question::{Dialect, Filter, Question, Value};
+use super::question::{Filter, Question, Value};
 use super::sqlite::{SqliteReader, SqliteUnread, explained};
 use crate::pipeline::{Mapping, ZONE_DEFAULT};
 use crate::secret::Secret;

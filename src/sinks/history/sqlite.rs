@@ -13,6 +13,7 @@ mod look_up;
 mod operator;
 mod probe;
 mod reader;
+mod statements;
 mod store;
 mod trial;
 mod upkeep;

@@ -1,18 +1,21 @@
 //! What a history does beside its batches, in steps that take some ten milliseconds each: days that
 //! are over are counted, and what is past the retention of intervals is deleted. Here stands which
-//! step comes next; each database makes it.
+//! step comes next; `work` makes it, in a transaction of either database.
+
+mod work;
 
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+pub(super) use self::work::work;
 use super::recorder::Recorder;
 use super::retention::PIECE_ROWS;
 
 /// Devices of one step.
-pub(super) const SWEEP_DEVICES: u32 = 500;
+const SWEEP_DEVICES: u32 = 500;
 /// Devices whose pieces are counted again in one step.
-pub(super) const RECOUNT_DEVICES: u32 = 20;
+const RECOUNT_DEVICES: u32 = 20;
 /// Devices whose old pieces one step deletes.
 const PRUNE_DEVICES: i64 = 500;
 /// Between two rounds of deleting what is past the retention of intervals.
@@ -93,7 +96,7 @@ impl Upkeep {
     }
 
     /// The devices up to this one are counted; `None`: all.
-    pub(super) fn swept(&mut self, last: Option<i64>, midnight: Timestamp) {
+    fn swept(&mut self, last: Option<i64>, midnight: Timestamp) {
         self.swept_device = last.unwrap_or(0);
         if last.is_none() {
             self.swept = Some(midnight);
@@ -112,19 +115,19 @@ impl Upkeep {
     }
 
     /// Where the round of deletion goes on; `None`: it has ended.
-    pub(super) fn goes_on(&mut self, round: Option<Round>) {
+    fn goes_on(&mut self, round: Option<Round>) {
         self.round = round;
     }
 }
 
 impl Round {
     /// The first device whose pieces are not of the step that begins with this one.
-    pub(super) fn pieces_end(from: i64) -> i64 {
+    fn pieces_end(from: i64) -> i64 {
         from + PRUNE_DEVICES
     }
 
     /// What follows a step that has deleted so many rows, where `last` is the newest device.
-    pub(super) fn after(self, deleted: u64, last: i64) -> Round {
+    fn after(self, deleted: u64, last: i64) -> Round {
         if deleted >= u64::from(PIECE_ROWS) {
             return self;
         }

@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
 use jiff::Timestamp;
-use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
-use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Row};
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{ConnectOptions, Row};
 
 use super::connect::{Sharing, Unshared, reading};
 use super::file::beside;
 use super::primary_code;
-use crate::sinks::history::question::{Bind, Kind, Statement, Value};
+use super::statements::query;
+use crate::sinks::history::question::{Kind, Statement, Value};
 
 /// The views that make a database a history.
 const VIEWS: &str = "SELECT count(*) FROM sqlite_schema WHERE type = 'view' AND name IN \
@@ -134,15 +135,7 @@ impl SqliteReader {
         let mut handle = self.connection.lock_handle().await?;
         handle.set_progress_handler(STEPS, move || Instant::now() < end);
         drop(handle);
-        let mut arguments = SqliteArguments::default();
-        for bind in statement.binds {
-            let added = match bind {
-                Bind::Text(text) => arguments.add(text),
-                Bind::Integer(integer) => arguments.add(integer),
-            };
-            added.map_err(sqlx::Error::Encode)?;
-        }
-        let asked = sqlx::query_with(AssertSqlSafe(statement.sql), arguments);
+        let asked = query(statement.sql, statement.binds)?;
         let mut rows = asked.fetch(&mut self.connection);
         while let Some(row) = rows.try_next().await? {
             let fields = statement.fields.iter().enumerate();
