@@ -10,8 +10,8 @@
 //! - `sqlite`, `postgres`: one folder for each database, and its sink; `copy`: COPY of Postgres
 //! - `statements`: what both databases run; `dialect`: what they write each in its own way;
 //!   `look_up`, `store`: a transaction's statements; `stored`: what both give back
-//! - `rows`, `newest`, `retention`: the events of a batch by kind, the newest status, rows that are
-//!   too old; `too_old`: statuses that get no row; `upkeep`: what else comes next beside the batches
+//! - `standing`, `newest`: where a history stands when it is opened
+//! - `rows`, `retention`: the events of a batch by kind, rows that are too old; `too_old`: statuses that get no row; `upkeep`: what else comes next beside the batches
 //! - `question`: what a person asks a history; `reader`: asks it, without changing anything; `row`: a
 //!   row of the answer; `look`: the same for pages, within seconds
 //! - `operator`: what an operator deletes or copies beside the daemon; `removal`: the statements of
@@ -41,6 +41,7 @@ mod retention;
 pub mod row;
 mod rows;
 pub mod sqlite;
+mod standing;
 mod statements;
 mod store;
 mod stored;

@@ -8,7 +8,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
 
-use super::UPKEEP_TIMEOUT;
 use super::connect::connect;
 use super::failure::{LOCKED, bounded, code};
 use super::insert::text_time;
@@ -17,6 +16,7 @@ use super::row_count::count;
 use super::server::Server;
 use super::session::{Session, end, query, query_scalar};
 use super::statements::Writing;
+use super::{TURN, UPKEEP_TIMEOUT};
 use crate::sinks::history::kept::STEP_ROWS;
 use crate::sinks::history::statements::Statements;
 
@@ -35,9 +35,6 @@ pub(in crate::sinks::history) struct PostgresOperator {
     user: String,
     schema: Option<String>,
 }
-
-/// Who writes next has to begin with the rows that are there.
-const TURN: &str = "UPDATE bridge_writer SET turn = turn + 1";
 
 impl PostgresOperator {
     /// Connects to a server that takes rows.

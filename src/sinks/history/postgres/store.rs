@@ -4,7 +4,7 @@ use sqlx::postgres::PgConnection;
 
 use super::failure::{lacks_partition, only_insert_can};
 use super::partitions::{Partitions, count_too_old};
-use super::session::{Session, abandon, query, query_scalar};
+use super::session::{Session, abandon, query_scalar};
 use super::statements::{Way, Writing};
 use crate::faults::{self, Failpoint};
 use crate::sinks::Batch;
@@ -110,34 +110,4 @@ pub(super) async fn take_turn(
     }
     recorder.turn(turn);
     Ok(())
-}
-
-/// The days are those of this zone: where they were another's, the upkeep counts all again, however
-/// many there are.
-pub(super) async fn set_zone(
-    transaction: &mut PgConnection,
-    zone: &str,
-) -> Result<(), sqlx::Error> {
-    let sql = "SELECT value FROM history_setting WHERE name = 'day_zone'";
-    let before: Option<String> = query_scalar(sql).fetch_optional(&mut *transaction).await?;
-    if before.as_deref() == Some(zone) {
-        return Ok(());
-    }
-    if before.is_some() {
-        sqlx::raw_sql(
-            "UPDATE bridge_writer SET turn = turn + 1; \
-             INSERT INTO history_setting (name, value) VALUES ('recounted_below', '0') \
-                 ON CONFLICT (name) DO UPDATE SET value = '0'",
-        )
-        .execute(&mut *transaction)
-        .await?;
-    }
-    query(
-        "INSERT INTO history_setting (name, value) VALUES ('day_zone', $1) \
-         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-    )
-    .bind(zone)
-    .execute(transaction)
-    .await
-    .map(drop)
 }

@@ -11,8 +11,8 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{ConnectOptions, Row};
 
 use super::connect::{Sharing, Unshared, reading};
+use super::failure::primary_code;
 use super::file::beside;
-use super::primary_code;
 use super::statements::query;
 use crate::sinks::history::question::{Kind, Statement, Value};
 
