@@ -20,10 +20,11 @@ use crate::sinks::history::kept::STEP_ROWS;
 /// A copy is its owner's alone.
 const COPY_MODE: u32 = 0o600;
 
-/// A connection that writes.
+/// A history that is there.
 #[derive(Debug)]
 pub(in crate::sinks::history) struct SqliteOperator {
-    connection: SqliteConnection,
+    /// One that writes, once it is needed: who copies may have no right to it.
+    connection: Option<SqliteConnection>,
     path: PathBuf,
 }
 
@@ -31,13 +32,21 @@ impl SqliteOperator {
     /// Opens a history that is there.
     pub(in crate::sinks::history) async fn open(path: &Path) -> Result<SqliteOperator, Unread> {
         SqliteReader::open(path).await?;
-        // What is forgotten is written over.
-        let options = changing(path).pragma("secure_delete", "ON");
-        let connection = options.connect().await?;
         Ok(SqliteOperator {
-            connection,
+            connection: None,
             path: path.to_owned(),
         })
+    }
+
+    async fn connection(&mut self) -> Result<&mut SqliteConnection, sqlx::Error> {
+        match &mut self.connection {
+            Some(connection) => Ok(connection),
+            none => {
+                // What is forgotten is written over.
+                let options = changing(&self.path).pragma("secure_delete", "ON");
+                Ok(none.insert(options.connect().await?))
+            }
+        }
     }
 
     /// Looks at rows, and changes none.
@@ -45,7 +54,7 @@ impl SqliteOperator {
         &mut self,
         work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, sqlx::Error>,
     ) -> Result<T, sqlx::Error> {
-        work(&mut self.connection).await
+        work(self.connection().await?).await
     }
 
     /// Changes rows in one transaction.
@@ -53,7 +62,8 @@ impl SqliteOperator {
         &mut self,
         work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, sqlx::Error>,
     ) -> Result<T, sqlx::Error> {
-        let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await?;
+        let connection = self.connection().await?;
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
         let done = work(&mut transaction).await?;
         transaction.commit().await?;
         Ok(done)
@@ -67,7 +77,7 @@ impl SqliteOperator {
         let deleted = sqlx::query(DELETE_OLD)
             .bind(text_time(before))
             .bind(STEP_ROWS)
-            .execute(&mut self.connection)
+            .execute(self.connection().await?)
             .await?;
         Ok(deleted.rows_affected())
     }
