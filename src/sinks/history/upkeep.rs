@@ -28,7 +28,8 @@ const FAILED_WAIT: Duration = Duration::from_secs(60);
 pub(super) struct Upkeep {
     /// The midnight up to which all devices are counted.
     swept: Option<Timestamp>,
-    swept_device: i64,
+    /// The midnight up to which some are, and the last of them.
+    sweeping: Option<(Timestamp, i64)>,
     round: Option<Round>,
     next_round: Option<Instant>,
     /// A step has failed: no other before this time.
@@ -86,7 +87,10 @@ impl Upkeep {
         }
         let midnight = recorder.midnight(now);
         if self.swept.is_none_or(|swept| swept < midnight) {
-            return Some(Work::Sweep(self.swept_device, midnight));
+            // Those that were counted up to another one are counted up to this one, too.
+            let sweeping = self.sweeping.filter(|(until, _)| *until == midnight);
+            let after = sweeping.map_or(0, |(_, device)| device);
+            return Some(Work::Sweep(after, midnight));
         }
         if self.round.is_none() && self.next_round.is_none_or(|next| next <= Instant::now()) {
             self.round = Some(Round::Pieces(0));
@@ -97,7 +101,7 @@ impl Upkeep {
 
     /// The devices up to this one are counted; `None`: all.
     fn swept(&mut self, last: Option<i64>, midnight: Timestamp) {
-        self.swept_device = last.unwrap_or(0);
+        self.sweeping = last.map(|device| (midnight, device));
         if last.is_none() {
             self.swept = Some(midnight);
         }
@@ -145,6 +149,33 @@ impl Round {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sinks::history::recorder::Base;
+
+    #[test]
+    fn a_sweep_goes_on_behind_the_last_device_and_up_to_another_midnight_it_begins_again() {
+        let mut recorder = Recorder::new(jiff::tz::TimeZone::UTC);
+        let base = Base {
+            recounted_below: i64::MAX,
+            ..Base::default()
+        };
+        recorder.load(1, base);
+        let mut upkeep = Upkeep::default();
+        let mut check = |now: &str, expected: i64, last: Option<i64>| {
+            let next = upkeep.next(&mut recorder, now.parse().unwrap());
+            let Some(Work::Sweep(after, midnight)) = next else {
+                panic!("{now}: {next:?}")
+            };
+            assert_eq!(after, expected, "{now}");
+            upkeep.swept(last, midnight);
+        };
+        check("2026-11-29T23:59:58Z", 0, Some(500));
+        check("2026-11-29T23:59:59Z", 500, Some(1000));
+        // Batches of before midnight may come behind those of after it.
+        check("2026-11-30T00:00:01Z", 0, Some(500));
+        check("2026-11-29T23:59:59Z", 0, None);
+        check("2026-11-30T00:00:02Z", 0, None);
+        check("2026-12-01T00:00:00Z", 0, Some(500));
+    }
 
     #[test]
     fn a_round_goes_through_all_devices_and_repeats_a_full_step() {
