@@ -203,6 +203,69 @@ fn a_file_of_another_user_is_named_with_what_to_do() {
 }
 
 #[test]
+fn a_history_in_a_folder_that_this_user_may_not_write_to_is_read_and_copied() {
+    let mut demo = Demo::start(20);
+    let folder = demo.path().to_owned();
+    let file = |suffix: &str| folder.join(format!("history.db{suffix}"));
+    let open_to_all = || {
+        fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
+        for suffix in ["", "-wal", "-shm"] {
+            // Not each of them is there at each time.
+            let _ = fs::set_permissions(file(suffix), Permissions::from_mode(0o644));
+        }
+    };
+    let nobody = |args: &str| {
+        let mut command = history(&folder, args);
+        let output = command.uid(NOBODY).gid(NOBODY).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(said).unwrap())
+    };
+    let all = "events --format json --file history.db";
+    open_to_all();
+    let (code, beside_the_daemon) = nobody(all);
+    assert_eq!(code, Some(0), "{beside_the_daemon}");
+    demo.child.kill().unwrap();
+    demo.child.wait().unwrap();
+    open_to_all();
+    let (code, killed) = nobody(all);
+    assert_eq!(code, Some(0), "{killed}");
+    assert!(killed.lines().count() >= 20, "{killed}");
+
+    // Such as a copy of the two files on a medium.
+    fs::remove_file(file("-shm")).unwrap();
+    let (code, said) = nobody(all);
+    assert_eq!(code, Some(1), "{said}");
+    for words in [
+        "cannot read the -wal of history.db",
+        "start the daemon",
+        "--file",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+
+    // The last one who leaves puts the rows of the -wal into the file.
+    let output = Command::new("sqlite3")
+        .args(["history.db", "SELECT count(*) FROM event"])
+        .current_dir(&folder)
+        .output()
+        .unwrap();
+    assert!(!file("-wal").exists(), "{output:?}");
+    assert_eq!(nobody(all), (Some(0), killed.clone()));
+    let copies = tempfile::tempdir().unwrap();
+    fs::set_permissions(copies.path(), Permissions::from_mode(0o777)).unwrap();
+    let copy = copies.path().join("copy.db").display().to_string();
+    let (code, said) = nobody(&format!("backup {copy} --file history.db"));
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(
+        nobody(&format!("events --format json --file {copy}")),
+        (Some(0), killed)
+    );
+    let (code, said) = nobody("prune --keep 1s --yes --file history.db");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("that we may write to them"), "{said}");
+}
+
+#[test]
 fn names_are_in_conditions_bodies_and_json_and_a_bad_file_is_found() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);

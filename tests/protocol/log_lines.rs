@@ -23,7 +23,7 @@ const LEVELS: &[(&str, &str)] = &[("error!(", "error"), ("warn!(", "warn"), ("in
 /// so in prose.
 const INDIRECT: &[(&str, &str, &[&str])] = &[
     (
-        "src/sinks/history/postgres.rs",
+        "src/sinks/history/postgres/sink/tending.rs",
         "{what}",
         &[
             "the history was not tended",
@@ -33,13 +33,13 @@ const INDIRECT: &[(&str, &str, &[&str])] = &[
         ],
     ),
     (
-        "src/sinks/history/postgres.rs",
+        "src/sinks/history/postgres/sink.rs",
         "{problem}",
         // `partitions::problem_of` says it.
         &[],
     ),
     (
-        "src/sinks/history/sqlite.rs",
+        "src/sinks/history/sqlite/sink/tending.rs",
         "{what}",
         &[
             "the history was not tended",

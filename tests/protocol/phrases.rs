@@ -20,7 +20,7 @@ const SPEAKERS: &[(&str, &str, &str)] = &[
     ("src/sinks/webhook/answer.rs", "advice", "advice"),
     ("src/sinks/mqtt/broker.rs", "", "advice"),
     ("src/sinks/mqtt/reason.rs", "words", "errors"),
-    ("src/sinks/history/sqlite.rs", "advice", "advice"),
+    ("src/sinks/history/sqlite/failure.rs", "advice", "advice"),
     ("src/sinks/history/postgres/failure.rs", "advice", "advice"),
     ("src/transport/error.rs", "http_advice", "advice"),
     ("src/transport/error.rs", "answer_advice", "advice"),

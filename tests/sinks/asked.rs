@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use stomp_bridge::model::{CoverageCause, Event, Severity, StatusEvent};
+use stomp_bridge::model::{CoverageCause, Event, Place, Severity, StatusEvent};
 use stomp_bridge::secret::Secret;
 use stomp_bridge::sinks::history::question::{
     After, DeviceKey, Devices, Filter, Group, Order, Question,
@@ -29,6 +29,10 @@ fn at(position: i64, device: &str, time: &str, state: &str, severity: Severity) 
         new_state: state.to_owned(),
         received_at: format!("2026-01-{time}Z").parse().unwrap(),
         stream: "platform".into(),
+        place: Place {
+            detail: Some("Zürich Pump 1".to_owned()),
+            ..event.place.clone()
+        },
         ..event
     })
 }
@@ -449,6 +453,12 @@ async fn what_pages_ask_has_the_same_answer_in_both_databases() {
         (Question::Devices, of_client("1"), 2),
         (Question::Devices, of_client("2"), 0),
         (Question::Devices, text("sn-"), 2),
+        // As SQLite has it: letters of ASCII alone.
+        (Question::Devices, text("SN-"), 2),
+        (Question::Devices, text("zürich PUMP"), 2),
+        (Question::Devices, text("ZÜRICH"), 0),
+        (Question::Devices, text("盐城"), 2),
+        (Question::Devices, text("城盐"), 0),
         (Question::Devices, text("1/9"), 1),
         (Question::Devices, text("%"), 0),
         (

@@ -574,3 +574,35 @@ async fn a_role_owns_nothing_makes_and_drops_partitions_by_the_two_functions_alo
     );
     assert_eq!(database.count("status_event").await, 3);
 }
+
+#[tokio::test]
+async fn a_clock_that_is_not_believed_takes_a_tenth_a_day_of_a_history_that_is_only_sampled() {
+    let database = Database::postgres().await;
+    open(kept_for(&database, None)).await.close().await;
+    // Two years of months that ended years ago, each with as many rows: some 3,000 pages.
+    database
+        .execute(
+            "DO $$ BEGIN FOR month IN 0..23 LOOP PERFORM bridge_make_partition( \
+                 ('2019-01-01'::date + month * interval '1 month')::date); END LOOP; END $$; \
+             INSERT INTO event (sequence, position, received_at, journal_key, device_key, topic_key, \
+                 state_key, profile_key, changed, missed_transition, payload) \
+             SELECT n, n, '2019-01-02Z'::timestamptz + n % 24 * interval '1 month', 1, 1, 1, 1, 1, \
+                 true, false, to_json(repeat('x', 100)) FROM generate_series(1, 120000) AS n; \
+             UPDATE bridge_clock SET believed_at = '2021-01-01Z'",
+        )
+        .await;
+    let mut sink = open(kept_for(&database, Some(365 * DAY))).await;
+    let oldest = async || partitions(&database).await.swap_remove(0);
+    for _ in 0..100 {
+        sink.idle().await.unwrap();
+        if oldest().await.starts_with("2019-03") {
+            break;
+        }
+    }
+    // A tenth is two months and a part of the third, which stays whole.
+    for _ in 0..5 {
+        sink.idle().await.unwrap();
+    }
+    assert_eq!(sink.warning(), None);
+    assert_eq!(oldest().await, "2019-03-01 2019-04-01");
+}

@@ -273,6 +273,30 @@ async fn each_block_can_be_pasted_to_sqlite3() {
     assert!(pasted >= 17, "{pasted}");
 }
 
+#[tokio::test]
+async fn each_block_can_be_pasted_to_psql() {
+    let database = Database::postgres().await;
+    tell(&database, &Story::told(200)).await;
+    let mut pasted = 0;
+    for (_, document, _) in DOCUMENTS {
+        for block in blocks(document, &database) {
+            let output = Command::new("psql")
+                .args(["-X", "-v", "ON_ERROR_STOP=1", "-c", block, &database.url()])
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            let printed = String::from_utf8_lossy(&output.stdout);
+            let is_answered = output.status.success() && !printed.contains("(0 rows)");
+            assert!(
+                is_answered && printed.contains("row"),
+                "{block}: {said}{printed}"
+            );
+            pasted += 1;
+        }
+    }
+    assert!(pasted >= 17, "{pasted}");
+}
+
 /// `\d+` shows them.
 #[tokio::test]
 async fn postgres_says_what_every_table_view_and_column_holds() {

@@ -1,6 +1,10 @@
 //! `stomp-bridge history availability`: how much of its time each device was well.
+//!
+//! - `group`: the sums of the groups of [names]
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod group;
+
+use std::collections::{HashMap, HashSet};
 
 use anyhow::bail;
 use clap::{Args, ValueEnum};
@@ -8,6 +12,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
+use self::group::by_group;
 use super::answer::{
     OutputArgs, Shape, View, device_cell, head, heading, label_cells, lasted, look, number_head,
     print_table, say_cut, say_left_out, table,
@@ -16,23 +21,10 @@ use super::bar::{Bar, legend};
 use super::filter::{DeviceArgs, Serials, SpanArgs};
 use super::format::{Format, Printer};
 use super::place::{History, PlaceArgs};
-use super::table::{Cell, Head, Look, Table, wrapped};
+use super::table::{Cell, Head, Look, wrapped};
 use crate::cli::print::say;
-use crate::sinks::history::question::{
-    By, Days, DeviceKey, Devices, Field, Filter, Kind, Question, Value, field,
-};
+use crate::sinks::history::question::{By, Days, DeviceKey, Devices, Filter, Question, Value};
 use crate::sinks::history::row::Row;
-
-/// The columns of an availability by group.
-const BY_GROUP: &[Field] = &[
-    field("group", Kind::Text),
-    field("devices", Kind::Integer),
-    field("percent", Kind::Number),
-    field("available_seconds", Kind::Number),
-    field("known_seconds", Kind::Number),
-    field("uncertain_seconds", Kind::Number),
-    field("faults", Kind::Integer),
-];
 
 /// The days where nobody says it, with today.
 const DAYS_DEFAULT: i32 = 7;
@@ -353,70 +345,4 @@ fn add_piece(bar: &mut Bar, row: &Row<'_>) {
     if let Some(since) = row.time("since") {
         bar.add(row.severity(), row.is("certain"), since, row.time("until"));
     }
-}
-
-/// The sums of the devices of each group.
-async fn by_group(
-    history: &mut History,
-    question: &Question,
-    filter: &Filter,
-    output: &OutputArgs,
-) -> anyhow::Result<()> {
-    let History { reader, labels } = history;
-    let fields = question.fields();
-    let mut groups: BTreeMap<String, (usize, Figures)> = BTreeMap::new();
-    let mut each = |values: Vec<Value>| {
-        let row = Row::new(fields, &values);
-        let label = labels.of_row(&row).cloned().unwrap_or_default();
-        let group = label.group.as_deref().unwrap_or("").to_owned();
-        let (devices, figures) = groups.entry(group).or_default();
-        *devices += 1;
-        figures.add(&row);
-    };
-    reader.each(question, filter, None, &mut each).await?;
-    let mut groups: Vec<(String, (usize, Figures))> = groups.into_iter().collect();
-    let percent = |figures: &Figures| figures.percent().unwrap_or(f64::INFINITY);
-    groups.sort_by(|(_, (_, a)), (_, (_, b))| percent(a).total_cmp(&percent(b)));
-    let count = groups.len();
-    groups.truncate(output.limit().unwrap_or(usize::MAX));
-    let view = View {
-        labels,
-        zone: reader.zone(),
-        look: look(),
-    };
-    match output.format() {
-        Format::Table => {
-            heading(reader.name(), &reader.zone_name(), filter, &view);
-            let rows = groups.iter().map(|(group, (devices, figures))| {
-                let name = if group.is_empty() { "(none)" } else { group };
-                let first = [Cell::text(name), Cell::text(&devices.to_string())];
-                first.into_iter().chain(figures.cells()).collect()
-            });
-            let table = Table {
-                rows: rows.collect(),
-                heads: heads(vec![head("GROUP", 0), number_head("DEVICES", 2)]),
-                at_least: None,
-            };
-            print_table(&table, "groups", &view.look);
-        }
-        format => {
-            let rows = groups.iter().map(|(group, (devices, figures))| {
-                let percent = figures.percent().map_or(Value::Null, Value::Number);
-                vec![
-                    Value::Text(group.clone()),
-                    Value::Integer(i64::try_from(*devices).unwrap_or(i64::MAX)),
-                    percent,
-                    Value::Number(figures.available),
-                    Value::Number(figures.known),
-                    Value::Number(figures.uncertain),
-                    Value::Integer(figures.faults),
-                ]
-            });
-            let mut printer = Printer::begin(format, BY_GROUP, labels);
-            rows.for_each(|values| printer.row(&Row::new(BY_GROUP, &values)));
-            printer.end();
-        }
-    }
-    say_cut(count, output.limit(), "groups");
-    Ok(())
 }

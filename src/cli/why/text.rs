@@ -21,8 +21,8 @@ const LINE_COLUMNS: usize = 160;
 const ROW_LEAD: usize = 12;
 const SINK_LEAD: usize = 6;
 
-/// All of it, long texts cut to the columns. Times are those of the zone, whose name stands in the
-/// first line.
+/// All of it, long texts cut to the columns. Times are those of the zone, whose name stands behind the
+/// first of them.
 pub(super) fn text(
     way: &Way,
     zone: &TimeZone,
@@ -30,10 +30,18 @@ pub(super) fn text(
     columns: Option<usize>,
 ) -> String {
     let status = &way.status;
-    let mut lines = vec![heading(status, zone, state_name)];
+    let mut lines = vec![heading(status, state_name)];
     let mut row = |name: &str, text: String| lines.push(format!("  {name:<9} {text}"));
+    if let Some(serial) = &status.serial {
+        row("serial", harmless(serial));
+    }
     let received = time(way.received_at, zone);
-    row("received", format!("{received}, position {}", way.position));
+    let zone_name = zone.iana_name().unwrap_or("UTC");
+    let position = way.position;
+    row(
+        "received",
+        format!("{received}, times of {zone_name}, position {position}"),
+    );
     if let Some(OnlyIn { sink, sequence }) = &way.only_in {
         let gone = "no longer in the journal";
         row(
@@ -74,22 +82,17 @@ pub(super) fn text(
     lines.join("\n")
 }
 
-fn heading(status: &StatusEvent, zone: &TimeZone, state_name: &dyn Fn(&str) -> String) -> String {
+/// Which device and which change: what has a row of its own would make it too wide.
+fn heading(status: &StatusEvent, state_name: &dyn Fn(&str) -> String) -> String {
     let old = status
         .old_state
         .as_deref()
         .map_or("-".to_owned(), state_name);
-    let serial = status
-        .serial
-        .as_deref()
-        .map(|serial| format!(" ({serial})"));
     let name = status.label.as_ref().and_then(|label| label.name.as_ref());
     let name = name.map(|name| format!(", {name}"));
-    let zone = zone.iana_name().unwrap_or("UTC");
     let line = format!(
-        "device {}{}{}: {old} -> {}, times of {zone}",
+        "device {}{}: {old} -> {}",
         device_name(&status.client_id, &status.device_id),
-        serial.unwrap_or_default(),
         name.unwrap_or_default(),
         status.state,
     );

@@ -47,6 +47,14 @@ fn words(error: &ReadError, lang: Lang) -> String {
             "the daemon may not read its file",
             "守护进程无权读取它的文件",
         ),
+        ReadError::Unshared(_) => (
+            "the daemon may not make the -shm file that its -wal is read with",
+            "守护进程无权创建读取 -wal 所需的 -shm 文件",
+        ),
+        ReadError::Changed(_) => (
+            "it was changed while it was read: try again",
+            "读取期间它被修改：请重试",
+        ),
         ReadError::Foreign(_) => ("it lacks the views of this version", "缺少当前版本的视图"),
         ReadError::Slow(_, limit) => return slow(*limit, lang),
         ReadError::Failed { why, .. } => return redact(why).into_owned(),

@@ -153,7 +153,7 @@ pub(super) struct DeviceText {
 
 /// Devices with their profile and state. `from` names device_row `d` and what it is joined to;
 /// `time` writes a time as a text.
-pub(super) fn select(from: &str, time: fn(&str) -> String) -> String {
+pub(super) fn select(from: &str, time: impl Fn(&str) -> String) -> String {
     let times = [
         "received_at",
         "first_seen",

@@ -7,14 +7,15 @@
 //! - `device`, `devices`: a device as a history knows it, and those that it holds in memory;
 //!   `tables`: what a batch writes to
 //! - `recorder`: what a history makes of a batch, and what it keeps in memory for that
-//! - `sqlite`, `postgres`: one folder for each database, and its sink; `copy`: COPY of Postgres;
-//!   `stored`: what both give back
-//! - `rows`, `newest`, `retention`: the events of a batch by kind, the newest status, rows that are
-//!   too old; `too_old`: statuses that get no row; `upkeep`: what else comes next beside the batches
+//! - `sqlite`, `postgres`: one folder for each database, and its sink; `copy`: COPY of Postgres
+//! - `statements`: what both databases run; `dialect`: what they write each in its own way;
+//!   `look_up`, `store`: a transaction's statements; `stored`: what both give back
+//! - `standing`, `newest`: where a history stands when it is opened
+//! - `rows`, `retention`: the events of a batch by kind, rows that are too old; `too_old`: statuses that get no row; `upkeep`: what else comes next beside the batches
 //! - `question`: what a person asks a history; `reader`: asks it, without changing anything; `row`: a
 //!   row of the answer; `look`: the same for pages, within seconds
-//! - `operator`: what an operator deletes or copies beside the daemon; `kept`: what is kept of a
-//!   device
+//! - `operator`: what an operator deletes or copies beside the daemon; `removal`: the statements of
+//!   that; `kept`: what is kept of a device
 //! - `capabilities`, `migration`, `another_journal`, `times`, `words`: what else both share
 
 mod another_journal;
@@ -23,9 +24,11 @@ mod copy;
 mod daily;
 mod device;
 mod devices;
+mod dialect;
 mod gaps;
 pub mod kept;
 mod look;
+mod look_up;
 mod migration;
 mod newest;
 pub mod operator;
@@ -33,10 +36,14 @@ pub mod postgres;
 pub mod question;
 pub mod reader;
 mod recorder;
+mod removal;
 mod retention;
 pub mod row;
 mod rows;
 pub mod sqlite;
+mod standing;
+mod statements;
+mod store;
 mod stored;
 mod tables;
 mod timeline;

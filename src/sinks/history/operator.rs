@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use super::kept::{KeptDevice, Left, STEP_ROWS};
 use super::postgres::PostgresOperator;
 use super::reader::{ReadError, STATEMENT_MAX, Store, of_sqlite};
-use super::sqlite::SqliteOperator;
-use super::words::words;
+use super::removal;
+use super::sqlite::{SqliteOperator, explained};
 
 /// How a copy is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +43,7 @@ macro_rules! either {
         match &mut $self.store {
             Open::Sqlite($store) => $call
                 .await
-                .map_err(|error| failed(&$self.name, words(&error))),
+                .map_err(|error| failed(&$self.name, explained(&error))),
             Open::Postgres($store) => $call.await.map_err(|why| failed(&$self.name, why)),
         }
     };
@@ -90,7 +90,7 @@ impl Operator {
     /// # Errors
     /// The history does not answer.
     pub async fn devices(&mut self, name: &str) -> Result<Vec<KeptDevice>, ReadError> {
-        either!(self, store => store.devices(name))
+        either!(self, store => store.look(async |on| removal::devices(on, name).await))
     }
 
     /// Deletes all rows of a device: its statuses, its timeline, its days and itself.
@@ -99,16 +99,17 @@ impl Operator {
     /// The history does not answer; what is deleted by then stays deleted.
     pub async fn forget(&mut self, device: &KeptDevice) -> Result<(), ReadError> {
         let key = device.key;
-        let beside = either!(self, store => store.beside(key))?;
+        let beside = either!(self, store => store.look(async |on| removal::beside(on, key).await))?;
         loop {
             let began = Instant::now();
-            let left = either!(self, store => store.forget_some(key))?;
+            let left = either!(self, store => store.change(async |on| removal::forget_some(on, key).await))?;
             if left == Left::Little {
                 break;
             }
             tokio::time::sleep(began.elapsed()).await;
         }
-        either!(self, store => store.forget_rest(key, &beside))
+        let rest = &beside;
+        either!(self, store => store.change(async |on| removal::forget_rest(on, key, rest).await))
     }
 
     /// How many statuses were received before a time.
@@ -116,7 +117,7 @@ impl Operator {
     /// # Errors
     /// The history does not answer.
     pub async fn older(&mut self, before: Timestamp) -> Result<u64, ReadError> {
-        either!(self, store => store.older(before))
+        either!(self, store => store.look(async |on| removal::older(on, before).await))
     }
 
     /// Deletes the statuses that were received before a time. `tell` hears how many have gone so

@@ -2,21 +2,19 @@
 //! and the table of the words for states. A question never changes a row.
 //!
 //! - `filter`: which rows; `field`: the columns of an answer
-//! - `asked`: a statement's conditions; `availability`: its sums of days; `dialect`: what the databases
-//!   write each in its own way
+//! - `asked`: a statement's conditions; `availability`: its sums of days
 
 mod asked;
 mod availability;
-mod dialect;
 mod field;
 mod filter;
 
-pub(super) use self::asked::Bind;
 use self::asked::{Asked, BY_SEVERITY};
 pub use self::availability::{By, Days};
-pub(super) use self::dialect::Dialect;
 pub use self::field::{Field, Kind, Value, field};
 pub use self::filter::{After, DeviceKey, Devices, Filter};
+use super::dialect::Dialect;
+use super::statements::Bind;
 
 /// In which order events come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -227,7 +225,7 @@ impl Question {
         let columns: Vec<String> = self
             .fields()
             .iter()
-            .map(|field| dialect.read(*field))
+            .map(|field| field.read(dialect))
             .collect();
         let conditions = match asked.conditions.as_slice() {
             [] => String::new(),

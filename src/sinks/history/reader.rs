@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
+use super::dialect::Dialect;
 use super::postgres::{PostgresReader, PostgresUnread};
-use super::question::{Dialect, Filter, Question, Value};
-use super::sqlite::{SqliteReader, SqliteUnread};
-use super::words::words;
+use super::question::{Filter, Question, Value};
+use super::sqlite::{SqliteReader, SqliteUnread, explained};
 use crate::pipeline::{Mapping, ZONE_DEFAULT};
 use crate::secret::Secret;
 
@@ -50,6 +50,14 @@ pub enum ReadError {
         "{0} is no history of this version: it has no view status_event, or none of the others that `docs/sql.md` names"
     )]
     Foreign(String),
+    /// Its rows are in a `-wal` that this user cannot read.
+    #[error(
+        "SQLite cannot read the -wal of {0}: there is no -shm file, and this user may not make one; start the daemon, which makes it, or copy {0} and {0}-wal to a folder of yours, and name the copy with --file"
+    )]
+    Unshared(String),
+    /// It was read as a file that nobody writes, and somebody does.
+    #[error("{0} was changed while it was read: ask again")]
+    Changed(String),
     /// A statement was given up.
     #[error("{name} did not answer within {limit} s: ask for less, by --device, --since or --limit", name = .0, limit = .1.as_secs())]
     Slow(String, Duration),
@@ -226,10 +234,12 @@ pub(super) fn of_sqlite(
         SqliteUnread::Missing => ReadError::Missing(path),
         SqliteUnread::Denied => ReadError::Denied(name),
         SqliteUnread::Foreign => ReadError::Foreign(name),
+        SqliteUnread::Unshared => ReadError::Unshared(name),
+        SqliteUnread::Changed => ReadError::Changed(name),
         SqliteUnread::Slow => ReadError::Slow(name, limit),
         SqliteUnread::Sql(error) => ReadError::Failed {
             name,
-            why: words(&error),
+            why: explained(&error),
         },
     }
 }

@@ -24,7 +24,7 @@ pub(super) struct KeptText {
 }
 
 /// Events `e` with their state; `time` writes a time as a text.
-pub(super) fn select_kept(time: fn(&str) -> String) -> String {
+pub(super) fn select_kept(time: impl Fn(&str) -> String) -> String {
     format!(
         "SELECT e.sequence, e.position, CAST(e.journal_key AS bigint) AS journal_key, \
          CAST(e.topic_key AS bigint) AS topic_key, CAST(e.profile_key AS bigint) AS profile_key, \
@@ -72,7 +72,7 @@ pub(super) struct PieceText {
 }
 
 /// Pieces `i` with their state; `time` writes a time as a text.
-pub(super) fn select_pieces(time: fn(&str) -> String) -> String {
+pub(super) fn select_pieces(time: impl Fn(&str) -> String) -> String {
     let times = ["since", "until", "run_since", "fault_since"];
     let times = times.map(|name| format!("{} AS {name}", time(&format!("i.{name}"))));
     format!(
@@ -125,7 +125,7 @@ pub(super) struct HeardText {
 }
 
 /// The rows of coverage; `time` writes a time as a text.
-pub(super) fn select_heard(time: fn(&str) -> String) -> String {
+pub(super) fn select_heard(time: impl Fn(&str) -> String) -> String {
     format!(
         "SELECT event_id, origin, heard, {} AS began, cause, begins_gap, {} AS ended FROM coverage",
         time("at"),

@@ -1,15 +1,21 @@
-//! Statuses that a history gives no row, since they are older than what it keeps. It takes the time.
+//! Statuses that a history gives no row, since they are older than what it keeps. It takes the time,
+//! and says when the log names them.
 
 use std::time::{Duration, Instant};
 
 /// They are shown for this long after the last of them.
 const SHOWN_FOR: Duration = Duration::from_secs(24 * 3600);
+/// Between two lines of the log: a replay of old entries has some in each batch.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Those since the start, or since the last time in which none came for long.
 #[derive(Debug, Default)]
 pub(super) struct TooOld {
     count: u64,
     last: Option<Instant>,
+    /// Those that the log has not named.
+    unlogged: u64,
+    logged: Option<Instant>,
 }
 
 impl TooOld {
@@ -22,7 +28,18 @@ impl TooOld {
             self.count = 0;
         }
         self.count += count;
+        self.unlogged += count;
         self.last = Some(now);
+    }
+
+    /// How many to name in the log now: the first at once, and those behind them a minute later.
+    pub(super) fn to_log(&mut self, now: Instant) -> Option<u64> {
+        let is_early = self.logged.is_some_and(|at| now < at + LOG_INTERVAL);
+        if self.unlogged == 0 || is_early {
+            return None;
+        }
+        self.logged = Some(now);
+        Some(std::mem::take(&mut self.unlogged))
     }
 
     /// What to tell an operator of them.
@@ -68,5 +85,19 @@ mod tests {
         too_old.add(4, now + 2 * SHOWN_FOR);
         let shown = too_old.warning(now + 2 * SHOWN_FOR).unwrap();
         assert!(shown.starts_with("4 statuses"), "{shown}");
+    }
+    #[test]
+    fn the_log_names_the_first_at_once_and_then_all_of_a_minute_in_one_line() {
+        let (mut too_old, start) = (TooOld::default(), Instant::now());
+        let at = |second| start + Duration::from_secs(second);
+        assert_eq!(too_old.to_log(start), None);
+        let mut lines = Vec::new();
+        for second in 0..=150 {
+            if second < 90 {
+                too_old.add(10, at(second));
+            }
+            lines.extend(too_old.to_log(at(second)).map(|count| (second, count)));
+        }
+        assert_eq!(lines, [(0, 10), (60, 600), (120, 290)]);
     }
 }

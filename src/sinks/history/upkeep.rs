@@ -1,18 +1,21 @@
 //! What a history does beside its batches, in steps that take some ten milliseconds each: days that
 //! are over are counted, and what is past the retention of intervals is deleted. Here stands which
-//! step comes next; each database makes it.
+//! step comes next; `work` makes it, in a transaction of either database.
+
+mod work;
 
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+pub(super) use self::work::work;
 use super::recorder::Recorder;
 use super::retention::PIECE_ROWS;
 
 /// Devices of one step.
-pub(super) const SWEEP_DEVICES: u32 = 500;
+const SWEEP_DEVICES: u32 = 500;
 /// Devices whose pieces are counted again in one step.
-pub(super) const RECOUNT_DEVICES: u32 = 20;
+const RECOUNT_DEVICES: u32 = 20;
 /// Devices whose old pieces one step deletes.
 const PRUNE_DEVICES: i64 = 500;
 /// Between two rounds of deleting what is past the retention of intervals.
@@ -25,7 +28,8 @@ const FAILED_WAIT: Duration = Duration::from_secs(60);
 pub(super) struct Upkeep {
     /// The midnight up to which all devices are counted.
     swept: Option<Timestamp>,
-    swept_device: i64,
+    /// The midnight up to which some are, and the last of them.
+    sweeping: Option<(Timestamp, i64)>,
     round: Option<Round>,
     next_round: Option<Instant>,
     /// A step has failed: no other before this time.
@@ -83,7 +87,10 @@ impl Upkeep {
         }
         let midnight = recorder.midnight(now);
         if self.swept.is_none_or(|swept| swept < midnight) {
-            return Some(Work::Sweep(self.swept_device, midnight));
+            // Those that were counted up to another one are counted up to this one, too.
+            let sweeping = self.sweeping.filter(|(until, _)| *until == midnight);
+            let after = sweeping.map_or(0, |(_, device)| device);
+            return Some(Work::Sweep(after, midnight));
         }
         if self.round.is_none() && self.next_round.is_none_or(|next| next <= Instant::now()) {
             self.round = Some(Round::Pieces(0));
@@ -93,8 +100,8 @@ impl Upkeep {
     }
 
     /// The devices up to this one are counted; `None`: all.
-    pub(super) fn swept(&mut self, last: Option<i64>, midnight: Timestamp) {
-        self.swept_device = last.unwrap_or(0);
+    fn swept(&mut self, last: Option<i64>, midnight: Timestamp) {
+        self.sweeping = last.map(|device| (midnight, device));
         if last.is_none() {
             self.swept = Some(midnight);
         }
@@ -112,19 +119,19 @@ impl Upkeep {
     }
 
     /// Where the round of deletion goes on; `None`: it has ended.
-    pub(super) fn goes_on(&mut self, round: Option<Round>) {
+    fn goes_on(&mut self, round: Option<Round>) {
         self.round = round;
     }
 }
 
 impl Round {
     /// The first device whose pieces are not of the step that begins with this one.
-    pub(super) fn pieces_end(from: i64) -> i64 {
+    fn pieces_end(from: i64) -> i64 {
         from + PRUNE_DEVICES
     }
 
     /// What follows a step that has deleted so many rows, where `last` is the newest device.
-    pub(super) fn after(self, deleted: u64, last: i64) -> Round {
+    fn after(self, deleted: u64, last: i64) -> Round {
         if deleted >= u64::from(PIECE_ROWS) {
             return self;
         }
@@ -142,6 +149,33 @@ impl Round {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sinks::history::recorder::Base;
+
+    #[test]
+    fn a_sweep_goes_on_behind_the_last_device_and_up_to_another_midnight_it_begins_again() {
+        let mut recorder = Recorder::new(jiff::tz::TimeZone::UTC);
+        let base = Base {
+            recounted_below: i64::MAX,
+            ..Base::default()
+        };
+        recorder.load(1, base);
+        let mut upkeep = Upkeep::default();
+        let mut check = |now: &str, expected: i64, last: Option<i64>| {
+            let next = upkeep.next(&mut recorder, now.parse().unwrap());
+            let Some(Work::Sweep(after, midnight)) = next else {
+                panic!("{now}: {next:?}")
+            };
+            assert_eq!(after, expected, "{now}");
+            upkeep.swept(last, midnight);
+        };
+        check("2026-11-29T23:59:58Z", 0, Some(500));
+        check("2026-11-29T23:59:59Z", 500, Some(1000));
+        // Batches of before midnight may come behind those of after it.
+        check("2026-11-30T00:00:01Z", 0, Some(500));
+        check("2026-11-29T23:59:59Z", 0, None);
+        check("2026-11-30T00:00:02Z", 0, None);
+        check("2026-12-01T00:00:00Z", 0, Some(500));
+    }
 
     #[test]
     fn a_round_goes_through_all_devices_and_repeats_a_full_step() {

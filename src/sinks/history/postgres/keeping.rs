@@ -7,8 +7,9 @@ use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
 
 use super::insert::text_time;
-use super::partitions::{Partitions, count, drop_before};
-use super::session::{query, query_scalar};
+use super::partitions::{Partitions, drop_before};
+use super::row_count::{Of, Sample};
+use super::session::query;
 use crate::sinks::history::retention::{Due, PIECE_ROWS, Retention};
 use crate::sinks::history::times::storable;
 
@@ -25,10 +26,8 @@ pub(super) async fn drop_old(
     due: Due,
 ) -> Result<Option<String>, sqlx::Error> {
     if due.to_count {
-        let rows: i64 = query_scalar("SELECT count(*) FROM event")
-            .fetch_one(&mut *transaction)
-            .await?;
-        retention.allow(now, rows.unsigned_abs());
+        let sample = Sample::of(transaction).await?;
+        retention.allow(now, sample.rows(transaction, Of::All).await?);
     }
     partitions.load(transaction).await?;
     let oldest = partitions.oldest_before(due.before);
@@ -36,7 +35,8 @@ pub(super) async fn drop_old(
         return Ok(None);
     }
     if let Some(oldest) = oldest.filter(|_| retention.is_in_doubt()) {
-        let rows = count(transaction, &oldest).await?;
+        let sample = Sample::of(transaction).await?;
+        let rows = sample.rows(transaction, Of::Partition(&oldest)).await?;
         if !retention.allows(rows) {
             return Ok(None);
         }

@@ -1,140 +1,16 @@
-//! What a batch has to know of what is stored.
+//! What a batch asks of the statuses that are stored: all of a kind in one statement, whose list is
+//! an array.
 
-use std::collections::HashSet;
-
-use jiff::Timestamp;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use super::insert::text_time;
 use super::session::{query_as, query_scalar};
-use crate::model::CoverageEvent;
-use crate::sinks::history::device::{Device, DeviceId, DeviceText, select, state, time};
-use crate::sinks::history::gaps::{Begins, GAPS_MAX, Heard};
-use crate::sinks::history::recorder::{Base, Found, Kept, Keys, Wanted, journal_of};
-use crate::sinks::history::stored::{
-    HeardText, KeptText, PieceText, gap, select_heard, select_kept, select_pieces,
-};
+use crate::sinks::history::device::{Device, DeviceId, DeviceText, select, state};
+use crate::sinks::history::dialect::Dialect;
+use crate::sinks::history::recorder::{Found, Wanted};
 use crate::sinks::history::tables::Digest;
-use crate::sinks::history::timeline::Piece;
 use crate::sinks::history::times::storable;
-
-/// A time as SQLite has it: what reads both is the same.
-fn as_text(time: &str) -> String {
-    format!("to_char({time} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")
-}
-
-/// What every batch asks for; `held`: the devices that were known.
-pub(super) async fn base(connection: &mut PgConnection, held: &[i64]) -> Result<Base, sqlx::Error> {
-    let journals = query_as(
-        "SELECT j.journal_key::bigint, j.journal, greatest( \
-             coalesce((SELECT max(e.position) FROM event AS e WHERE e.journal_key = j.journal_key), 0), \
-             coalesce((SELECT max(c.position) FROM bridge_cursor AS c WHERE c.journal = j.journal), 0)) \
-         FROM journal AS j",
-    );
-    let topics = query_as("SELECT topic_key::bigint, topic FROM topic");
-    let gaps = format!(
-        "SELECT topic, {}, cause FROM coverage WHERE begins_gap ORDER BY at DESC LIMIT $1",
-        as_text("at")
-    );
-    let gaps: Vec<(String, String, Option<String>)> = query_as(AssertSqlSafe(gaps))
-        .bind(i64::from(GAPS_MAX))
-        .fetch_all(&mut *connection)
-        .await?;
-    let (sequence, device, state, profile, payload) = query_as(
-        "SELECT greatest((SELECT max(sequence) FROM event), (SELECT max(sequence) FROM device_row), 0), \
-         greatest((SELECT max(device_key) FROM device_row), (SELECT max(device_key) FROM event), \
-             (SELECT max(device_key) FROM state_interval_row), 0)::bigint, \
-         (SELECT coalesce(max(state_key), 0)::bigint FROM state), \
-         (SELECT coalesce(max(profile_key), 0)::bigint FROM profile), \
-         (SELECT coalesce(max(payload_key), 0)::bigint FROM payload)",
-    )
-    .fetch_one(&mut *connection)
-    .await?;
-    let recounted: Option<String> =
-        query_scalar("SELECT value FROM history_setting WHERE name = 'recounted_below'")
-            .fetch_optional(&mut *connection)
-            .await?;
-    Ok(Base {
-        journals: journals.fetch_all(&mut *connection).await?,
-        topics: topics.fetch_all(&mut *connection).await?,
-        gaps: gaps.into_iter().filter_map(gap).collect(),
-        last: Keys {
-            sequence,
-            device,
-            state,
-            profile,
-            payload,
-        },
-        recounted_below: recounted
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(i64::MAX),
-        robbed: robbed(connection, held).await?,
-    })
-}
-
-/// The devices of these that have lost their rows by hand: who forgets a device leaves nothing of it.
-async fn robbed(connection: &mut PgConnection, held: &[i64]) -> Result<HashSet<i64>, sqlx::Error> {
-    if held.is_empty() {
-        return Ok(HashSet::new());
-    }
-    let sql = "SELECT h.device_key FROM unnest($1::bigint[]) AS h (device_key) \
-        WHERE NOT EXISTS (SELECT FROM device_row AS d WHERE d.device_key = h.device_key) \
-        AND (EXISTS (SELECT FROM event AS e WHERE e.device_key = h.device_key) \
-            OR EXISTS (SELECT FROM state_interval_row AS i WHERE i.device_key = h.device_key))";
-    let robbed: Vec<i64> = query_scalar(sql).bind(held).fetch_all(connection).await?;
-    Ok(robbed.into_iter().collect())
-}
-
-/// Which of these rows of `coverage` are there.
-pub(super) async fn covered(
-    connection: &mut PgConnection,
-    ids: Vec<String>,
-) -> Result<HashSet<String>, sqlx::Error> {
-    if ids.is_empty() {
-        return Ok(HashSet::new());
-    }
-    let sql = "SELECT event_id FROM coverage WHERE event_id = ANY($1)";
-    let found: Vec<String> = query_scalar(sql).bind(ids).fetch_all(connection).await?;
-    Ok(found.into_iter().collect())
-}
-
-/// All rows of a topic, and what each says of gaps so far.
-pub(super) async fn heard(
-    connection: &mut PgConnection,
-    topic: &str,
-) -> Result<Vec<(Heard, Begins)>, sqlx::Error> {
-    let sql = format!("{} WHERE topic = $1", select_heard(as_text));
-    let rows: Vec<HeardText> = query_as(AssertSqlSafe(sql))
-        .bind(topic)
-        .fetch_all(connection)
-        .await?;
-    Ok(rows.into_iter().filter_map(HeardText::heard).collect())
-}
-
-/// Where the journal of this event has said nothing of its topic before: up to when another one has,
-/// or has brought a status by it.
-pub(super) async fn heard_elsewhere(
-    connection: &mut PgConnection,
-    event: &CoverageEvent,
-) -> Result<Option<Timestamp>, sqlx::Error> {
-    let sql = format!(
-        "SELECT {} FROM ( \
-             SELECT max(at) AS at FROM coverage WHERE topic = $1 AND at <= $2::timestamptz \
-             UNION ALL SELECT max(d.last_seen) FROM topic AS t \
-             JOIN device_row AS d ON d.topic_key = t.topic_key \
-             WHERE t.topic = $1 AND d.last_seen <= $2::timestamptz) AS heard \
-         WHERE NOT EXISTS (SELECT FROM coverage WHERE topic = $1 AND origin LIKE $3 || '-%')",
-        as_text("max(at)")
-    );
-    let until: Option<String> = query_scalar(AssertSqlSafe(sql))
-        .bind(event.topic.to_string())
-        .bind(storable(Some(event.received_at)).map(text_time))
-        .bind(journal_of(&event.origin).to_owned())
-        .fetch_one(connection)
-        .await?;
-    Ok(until.as_deref().and_then(time))
-}
 
 /// What a batch wants.
 pub(super) async fn found(
@@ -201,12 +77,14 @@ async fn devices(
     let from = "unnest($1::text[], $2::text[], $3::text[]) AS w (client_id, device_id, stream) \
                 JOIN device_row AS d ON d.client_id = w.client_id AND d.device_id = w.device_id \
                 AND d.stream = w.stream";
-    let rows: Vec<DeviceText> = query_as(AssertSqlSafe(select(from, as_text)))
-        .bind(clients)
-        .bind(ids)
-        .bind(streams)
-        .fetch_all(connection)
-        .await?;
+    let rows: Vec<DeviceText> = query_as(AssertSqlSafe(select(from, |time| {
+        Dialect::Postgres.as_text(time)
+    })))
+    .bind(clients)
+    .bind(ids)
+    .bind(streams)
+    .fetch_all(connection)
+    .await?;
     Ok(rows.into_iter().filter_map(DeviceText::device).collect())
 }
 
@@ -228,106 +106,4 @@ async fn payloads(
         .into_iter()
         .filter_map(|(month, digest, key)| Some((month, digest.try_into().ok()?, key)));
     Ok(known.collect())
-}
-
-/// The devices that follow one, as far as their open piece began before `until` and is not counted
-/// up to it.
-pub(super) async fn unswept(
-    connection: &mut PgConnection,
-    after: i64,
-    until: Timestamp,
-    limit: u32,
-) -> Result<Vec<Device>, sqlx::Error> {
-    let sql = format!(
-        "{} WHERE d.device_key > $1 AND d.piece_since < $2::timestamptz \
-         AND (d.counted_until IS NULL OR d.counted_until < $2::timestamptz) \
-         ORDER BY d.device_key LIMIT $3",
-        select("device_row AS d", as_text)
-    );
-    let rows: Vec<DeviceText> = query_as(AssertSqlSafe(sql))
-        .bind(after)
-        .bind(text_time(until))
-        .bind(i64::from(limit))
-        .fetch_all(connection)
-        .await?;
-    Ok(rows.into_iter().filter_map(DeviceText::device).collect())
-}
-
-/// The devices from one on.
-pub(super) async fn devices_from(
-    connection: &mut PgConnection,
-    from: i64,
-    limit: u32,
-) -> Result<Vec<Device>, sqlx::Error> {
-    let sql = format!(
-        "{} WHERE d.device_key >= $1 ORDER BY d.device_key LIMIT $2",
-        select("device_row AS d", as_text)
-    );
-    let rows: Vec<DeviceText> = query_as(AssertSqlSafe(sql))
-        .bind(from)
-        .bind(i64::from(limit))
-        .fetch_all(connection)
-        .await?;
-    Ok(rows.into_iter().filter_map(DeviceText::device).collect())
-}
-
-/// A part of a device's timeline, from which it can be made again.
-pub(super) struct Part {
-    pub(super) kept: Vec<Kept>,
-    pub(super) closed: Vec<Piece>,
-    /// Nothing is kept before it.
-    pub(super) from_first: bool,
-}
-
-/// The part of a device's timeline from the last event before `late`.
-pub(super) async fn part(
-    connection: &mut PgConnection,
-    device: i64,
-    late: Timestamp,
-) -> Result<Part, sqlx::Error> {
-    let sql = format!(
-        "SELECT {} FROM event WHERE device_key = $1 \
-         AND coalesce(placed_at, received_at) < $2::timestamptz",
-        as_text("max(coalesce(placed_at, received_at))")
-    );
-    let begins: Option<String> = query_scalar(AssertSqlSafe(sql))
-        .bind(device)
-        .bind(text_time(late))
-        .fetch_one(&mut *connection)
-        .await?;
-    let from_first = begins.is_none();
-    let begins = begins.unwrap_or_else(|| "-infinity".to_owned());
-    let sql = format!(
-        "{} WHERE e.device_key = $1 AND coalesce(e.placed_at, e.received_at) >= $2::timestamptz \
-         ORDER BY coalesce(e.placed_at, e.received_at), e.position, e.sequence",
-        select_kept(as_text)
-    );
-    let kept: Vec<KeptText> = query_as(AssertSqlSafe(sql))
-        .bind(device)
-        .bind(&begins)
-        .fetch_all(&mut *connection)
-        .await?;
-    Ok(Part {
-        kept: kept.into_iter().filter_map(KeptText::kept).collect(),
-        closed: pieces(connection, device, &begins).await?,
-        from_first,
-    })
-}
-
-/// The closed pieces of a device that last up to a time or longer, in order.
-pub(super) async fn pieces(
-    connection: &mut PgConnection,
-    device: i64,
-    until: &str,
-) -> Result<Vec<Piece>, sqlx::Error> {
-    let sql = format!(
-        "{} WHERE i.device_key = $1 AND i.until >= $2::timestamptz ORDER BY i.since, i.ends_sequence",
-        select_pieces(as_text)
-    );
-    let rows: Vec<PieceText> = query_as(AssertSqlSafe(sql))
-        .bind(device)
-        .bind(until)
-        .fetch_all(connection)
-        .await?;
-    Ok(rows.into_iter().filter_map(PieceText::piece).collect())
 }

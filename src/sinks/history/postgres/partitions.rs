@@ -10,7 +10,6 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use sqlx::postgres::PgConnection;
 
-use super::insert::text_time;
 use super::session::{Session, end, query, query_as, query_scalar, quoted};
 use crate::model::Event;
 
@@ -52,7 +51,7 @@ impl Unit {
 }
 
 /// Times in microseconds: a partition of the year 9999 ends where no [`Timestamp`] is.
-type Times = Range<i64>;
+pub(super) type Times = Range<i64>;
 
 /// What the database has.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -274,25 +273,6 @@ fn problem_of(defaults: &[(String, String)]) -> Option<String> {
 /// Says what somebody should mend, if anything; it changes nothing.
 pub(super) async fn problem(connection: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
     Ok(problem_of(&read(connection).await?.defaults))
-}
-
-/// How many rows there are in a partition.
-pub(super) async fn count(
-    connection: &mut PgConnection,
-    times: &Times,
-) -> Result<u64, sqlx::Error> {
-    let sql = "SELECT count(*) FROM event WHERE received_at >= $1::timestamptz \
-               AND received_at < $2::timestamptz";
-    let at = |microsecond| {
-        let at = Timestamp::from_microsecond(microsecond).unwrap_or(Timestamp::MAX);
-        text_time(at)
-    };
-    let rows: i64 = query_scalar(sql)
-        .bind(at(times.start))
-        .bind(at(times.end))
-        .fetch_one(connection)
-        .await?;
-    Ok(rows.unsigned_abs())
 }
 
 /// Drops the oldest partition that has nothing from this time on; gives its name.

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use jiff::Timestamp;
-use sqlx::postgres::{PgArguments, PgConnection, PgRow};
-use sqlx::{Arguments, AssertSqlSafe, Connection, Row};
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, Connection, Row};
 
 use super::connect::{CONNECT_TIMEOUT, connect};
 use super::failure::{Failure, bounded, code};
 use super::server::Server;
 use super::session::{Session, abandon, end, query_scalar, query_with};
-use crate::sinks::history::question::{Bind, Kind, Statement, Value};
+use super::statements::arguments;
+use crate::sinks::history::question::{Kind, Statement, Value};
 
 /// Beside the server's own limit for a statement: so that its error is seen.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -139,14 +140,7 @@ impl PostgresReader {
         limit: Duration,
         each: &mut (dyn FnMut(Vec<Value>) + Send),
     ) -> Result<(), Unread> {
-        let mut arguments = PgArguments::default();
-        for bind in statement.binds {
-            let added = match bind {
-                Bind::Text(text) => arguments.add(text),
-                Bind::Integer(integer) => arguments.add(integer),
-            };
-            added.map_err(|error| Failure::from(sqlx::Error::Encode(error)))?;
-        }
+        let arguments = arguments(statement.binds).map_err(Failure::from)?;
         let fields = statement.fields;
         let asked = async {
             let mut transaction = self.session.begin_reading(&mut self.connection).await?;

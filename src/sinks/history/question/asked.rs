@@ -3,9 +3,10 @@
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use super::dialect::Dialect;
 use super::filter::{After, Devices, Filter};
 use crate::model::Severity;
+use crate::sinks::history::dialect::Dialect;
+use crate::sinks::history::statements::Bind;
 
 /// What is in trouble first.
 pub(super) const BY_SEVERITY: &str = "CASE severity WHEN 'critical' THEN 0 WHEN 'warning' THEN 1 \
@@ -24,13 +25,6 @@ fn rank(severity: Severity) -> u8 {
 
 /// What a text may be a part of.
 const PLACES: [&str; 4] = ["province", "city", "district", "detail"];
-
-/// A parameter.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::sinks::history) enum Bind {
-    Text(String),
-    Integer(i64),
-}
 
 /// A statement as it is put together.
 pub(super) struct Asked {
@@ -171,11 +165,11 @@ impl Asked {
             let whole = self.text(text);
             let (begins, part) = (format!("{escaped}%"), format!("%{escaped}%"));
             let (begins, part) = (self.text(&begins), self.text(&part));
-            let places = PLACES.map(|place| format!("{place} LIKE {part} ESCAPE '\\'"));
+            let serial = self.dialect.like("serial", &begins);
+            let places = PLACES.map(|place| self.dialect.like(place, &part));
             self.conditions.push(format!(
                 "(device_id = {whole} OR client_id = {whole} \
-                 OR client_id || '/' || device_id = {whole} \
-                 OR serial LIKE {begins} ESCAPE '\\' OR {})",
+                 OR client_id || '/' || device_id = {whole} OR {serial} OR {})",
                 places.join(" OR ")
             ));
         }

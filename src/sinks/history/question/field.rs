@@ -2,6 +2,8 @@
 
 use jiff::Timestamp;
 
+use crate::sinks::history::dialect::Dialect;
+
 /// What a column of an answer holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -24,6 +26,22 @@ pub struct Field {
     pub name: &'static str,
     /// What it holds.
     pub kind: Kind,
+}
+
+impl Field {
+    /// The column so that both databases give the same. It has no name of its own: Postgres would
+    /// order by that and not by the view's column.
+    pub(super) fn read(self, dialect: Dialect) -> String {
+        let name = self.name;
+        match (dialect, self.kind) {
+            (Dialect::Sqlite, Kind::Number) => format!("CAST({name} AS REAL)"),
+            (Dialect::Postgres, Kind::Text) => format!("{name}::text"),
+            (_, Kind::Time) => dialect.as_text(name),
+            (Dialect::Postgres, Kind::Number) => format!("{name}::double precision"),
+            (Dialect::Postgres, Kind::Integer) => format!("{name}::bigint"),
+            (Dialect::Sqlite, _) | (Dialect::Postgres, Kind::Boolean) => name.to_owned(),
+        }
+    }
 }
 
 /// One value of an answer.

@@ -1,10 +1,13 @@
 //! How a history's file is opened.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use rustix::fs::{Access, access};
 use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+
+use super::file::beside;
 
 /// Pages in the WAL from which a commit also checkpoints, 32 MiB. Most batches change the same
 /// pages of the indexes, which are so written once for many batches.
@@ -32,9 +35,53 @@ pub(super) fn changing(path: &Path) -> SqliteConnectOptions {
     patient(path).synchronous(SqliteSynchronous::Full)
 }
 
+/// To copy it.
+pub(super) fn copying(path: &Path, sharing: Sharing) -> SqliteConnectOptions {
+    changing(path).immutable(sharing != Sharing::WithWriter)
+}
+
 /// To look at it.
 pub(super) fn reading(path: &Path) -> SqliteConnectOptions {
     patient(path).read_only(true)
+}
+
+/// Whether a reader shares a history with a writer. They do that by a `-shm` beside the file, which
+/// the first of them makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sharing {
+    /// It does.
+    WithWriter,
+    /// There is no `-shm`, and this user cannot make one: the folder is another user's, or the file
+    /// system is read-only. Nobody writes the file, and all rows are in it: it is read as it is.
+    /// SQLite then notices no change; here is how to know one.
+    WithNobody(Stamp),
+}
+
+/// When the file was changed last, and how long it is.
+type Stamp = (Option<SystemTime>, u64);
+
+/// There is a `-wal` with rows, and no way to make the `-shm` that they are read with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Unshared;
+
+impl Sharing {
+    /// How a history can be read now.
+    pub(super) fn of(path: &Path) -> Result<Sharing, Unshared> {
+        let folder = match path.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
+        let may_make = access(folder, Access::WRITE_OK | Access::EXEC_OK).is_ok();
+        if may_make || beside(path, "-shm").exists() {
+            return Ok(Sharing::WithWriter);
+        }
+        if std::fs::metadata(beside(path, "-wal")).is_ok_and(|wal| wal.len() > 0) {
+            return Err(Unshared);
+        }
+        let file = std::fs::metadata(path);
+        let stamp = file.map_or((None, 0), |file| (file.modified().ok(), file.len()));
+        Ok(Sharing::WithNobody(stamp))
+    }
 }
 
 fn patient(path: &Path) -> SqliteConnectOptions {

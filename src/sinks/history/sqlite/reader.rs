@@ -2,18 +2,19 @@
 
 use std::fs::File;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
 use jiff::Timestamp;
-use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
-use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Row};
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{ConnectOptions, Row};
 
-use super::connect::reading;
+use super::connect::{Sharing, Unshared, reading};
+use super::failure::primary_code;
 use super::file::beside;
-use super::primary_code;
-use crate::sinks::history::question::{Bind, Kind, Statement, Value};
+use super::statements::query;
+use crate::sinks::history::question::{Kind, Statement, Value};
 
 /// The views that make a database a history.
 const VIEWS: &str = "SELECT count(*) FROM sqlite_schema WHERE type = 'view' AND name IN \
@@ -22,9 +23,7 @@ const VIEWS_COUNT: i64 = 6;
 /// A statement's time is looked at each time SQLite has made this number of steps, some 0.1 ms.
 const STEPS: i32 = 10_000;
 
-/// SQLite's code of a file that it cannot open.
-const CANTOPEN: i32 = 14;
-/// Its code of a file that is no database.
+/// SQLite's code of a file that is no database.
 const NOTADB: i32 = 26;
 /// Its code of a statement that was given up.
 const INTERRUPT: i32 = 9;
@@ -33,6 +32,8 @@ const INTERRUPT: i32 = 9;
 #[derive(Debug)]
 pub(in crate::sinks::history) struct SqliteReader {
     connection: SqliteConnection,
+    path: PathBuf,
+    sharing: Sharing,
 }
 
 /// Why a file is not read.
@@ -44,9 +45,19 @@ pub(in crate::sinks::history) enum Unread {
     Denied,
     /// It is no SQLite database, or has none of the views.
     Foreign,
+    /// Rows stand in the `-wal`, and this user cannot make the `-shm` that SQLite reads them with.
+    Unshared,
+    /// It was read without a `-shm`, and somebody has begun to write it meanwhile.
+    Changed,
     /// A statement took too long.
     Slow,
     Sql(sqlx::Error),
+}
+
+impl From<Unshared> for Unread {
+    fn from(_: Unshared) -> Unread {
+        Unread::Unshared
+    }
 }
 
 impl From<sqlx::Error> for Unread {
@@ -65,13 +76,22 @@ impl SqliteReader {
         if !path.try_exists().unwrap_or(true) {
             return Err(Unread::Missing);
         }
-        if File::open(path).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied) {
+        let is_denied = |suffix| {
+            let opened = File::open(beside(path, suffix));
+            opened.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
+        };
+        if ["", "-wal", "-shm"].into_iter().any(is_denied) {
             return Err(Unread::Denied);
         }
-        let mut connection = connect(path).await?;
+        let sharing = Sharing::of(path)?;
+        let mut connection = connect(path, sharing).await?;
         let views: i64 = sqlx::query_scalar(VIEWS).fetch_one(&mut connection).await?;
         match views {
-            VIEWS_COUNT => Ok(SqliteReader { connection }),
+            VIEWS_COUNT => Ok(SqliteReader {
+                connection,
+                path: path.to_owned(),
+                sharing,
+            }),
             _ => Err(Unread::Foreign),
         }
     }
@@ -90,19 +110,32 @@ impl SqliteReader {
         limit: Duration,
         each: &mut (dyn FnMut(Vec<Value>) + Send),
     ) -> Result<(), Unread> {
+        if self.is_changed() {
+            *self = SqliteReader::open(&self.path).await?;
+        }
+        self.answer(statement, limit, each).await?;
+        match self.is_changed() {
+            true => Err(Unread::Changed),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether the file is not what a connection that nobody shares has read.
+    fn is_changed(&self) -> bool {
+        self.sharing != Sharing::WithWriter && Sharing::of(&self.path) != Ok(self.sharing)
+    }
+
+    async fn answer(
+        &mut self,
+        statement: Statement,
+        limit: Duration,
+        each: &mut (dyn FnMut(Vec<Value>) + Send),
+    ) -> Result<(), Unread> {
         let end = Instant::now() + limit;
         let mut handle = self.connection.lock_handle().await?;
         handle.set_progress_handler(STEPS, move || Instant::now() < end);
         drop(handle);
-        let mut arguments = SqliteArguments::default();
-        for bind in statement.binds {
-            let added = match bind {
-                Bind::Text(text) => arguments.add(text),
-                Bind::Integer(integer) => arguments.add(integer),
-            };
-            added.map_err(sqlx::Error::Encode)?;
-        }
-        let asked = sqlx::query_with(AssertSqlSafe(statement.sql), arguments);
+        let asked = query(statement.sql, statement.binds)?;
         let mut rows = asked.fetch(&mut self.connection);
         while let Some(row) = rows.try_next().await? {
             let fields = statement.fields.iter().enumerate();
@@ -115,20 +148,9 @@ impl SqliteReader {
     }
 }
 
-/// A connection that cannot write. In a folder that we may not write to there is no `-shm`, which
-/// readers share with a writer. Where there is no `-wal` either, nobody writes the file.
-async fn connect(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
-    match opened(path, false).await {
-        Err(error) if primary_code(&error) == Some(CANTOPEN) && !beside(path, "-wal").exists() => {
-            opened(path, true).await
-        }
-        opened => opened,
-    }
-}
-
-async fn opened(path: &Path, immutable: bool) -> Result<SqliteConnection, sqlx::Error> {
+async fn connect(path: &Path, sharing: Sharing) -> Result<SqliteConnection, sqlx::Error> {
     let options = reading(path)
-        .immutable(immutable)
+        .immutable(sharing != Sharing::WithWriter)
         .thread_name(|_| "history-reader".to_owned())
         .pragma("query_only", "1");
     options.connect().await

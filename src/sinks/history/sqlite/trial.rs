@@ -6,9 +6,10 @@ use sqlx::{ConnectOptions, Connection};
 use super::Settings;
 use super::connect::storing;
 use super::probe::{Found, probe};
-use super::store::{begin, fill};
+use super::store::begin;
 use crate::sinks::Batch;
 use crate::sinks::history::recorder::Recorder;
+use crate::sinks::history::store::fill;
 
 /// What came of it, in words for a person.
 ///
@@ -23,7 +24,7 @@ pub(super) async fn trial(settings: &Settings, batch: Batch<'_>) -> Result<Strin
     let mut recorder = Recorder::new(settings.zone.clone());
     let tried = async {
         let mut transaction = begin(&mut connection, &mut recorder).await?;
-        let filled = fill(&mut transaction, &mut recorder, &settings.name, batch).await;
+        let filled = fill(&mut *transaction, &mut recorder, &settings.name, batch).await;
         transaction.rollback().await?;
         filled
     };

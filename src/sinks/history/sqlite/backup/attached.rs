@@ -5,7 +5,7 @@ use std::path::Path;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
-use super::super::connect::changing;
+use super::super::connect::{Sharing, copying};
 
 /// See the module.
 pub(super) struct Attached(SqliteConnection);
@@ -13,7 +13,9 @@ pub(super) struct Attached(SqliteConnection);
 impl Attached {
     /// Nothing is attached yet.
     pub(super) async fn open(history: &Path) -> Result<Attached, sqlx::Error> {
-        changing(history).connect().await.map(Attached)
+        // A reader has opened it: without a -shm there is no -wal either.
+        let sharing = Sharing::of(history).unwrap_or(Sharing::WithWriter);
+        copying(history, sharing).connect().await.map(Attached)
     }
 
     pub(super) async fn close(self) -> Result<(), sqlx::Error> {

@@ -1,0 +1,122 @@
+//! What the databases write each in its own way.
+
+/// One database's ways.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+impl Dialect {
+    /// The functions that give the earliest and the latest of some times.
+    pub(super) fn least_and_most(self) -> (&'static str, &'static str) {
+        match self {
+            Dialect::Sqlite => ("min", "max"),
+            Dialect::Postgres => ("least", "greatest"),
+        }
+    }
+
+    /// The seconds between two times.
+    pub(super) fn seconds(self, from: &str, to: &str) -> String {
+        match self {
+            Dialect::Sqlite => format!("(julianday({to}) - julianday({from})) * 86400"),
+            Dialect::Postgres => {
+                format!("extract(epoch FROM {to} - {from})::double precision")
+            }
+        }
+    }
+
+    /// A parameter; Postgres asks for its type.
+    pub(super) fn typed(self, place: usize, kind: &str) -> String {
+        match (self, kind) {
+            (Dialect::Sqlite, _) => format!("${place}"),
+            // The parameter itself is a text.
+            (Dialect::Postgres, "timestamptz" | "date") => format!("${place}::text::{kind}"),
+            (Dialect::Postgres, _) => format!("${place}::{kind}"),
+        }
+    }
+
+    /// That a column is like a pattern, whichever letters of ASCII are capital. SQLite has no other
+    /// LIKE; in Postgres the collation decides which letters are the same, and "C" takes those alone.
+    pub(super) fn like(self, column: &str, pattern: &str) -> String {
+        match self {
+            Dialect::Sqlite => format!("{column} LIKE {pattern} ESCAPE '\\'"),
+            Dialect::Postgres => {
+                format!(
+                    "lower({column} COLLATE \"C\") LIKE lower({pattern} COLLATE \"C\") ESCAPE '\\'"
+                )
+            }
+        }
+    }
+
+    /// A parameter that is a time.
+    pub(super) fn time(self, place: usize) -> String {
+        self.typed(place, "timestamptz")
+    }
+
+    /// A time as a text; SQLite has no other times.
+    pub(super) fn as_text(self, time: &str) -> String {
+        match self {
+            Dialect::Sqlite => time.to_owned(),
+            Dialect::Postgres => {
+                format!("to_char({time} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")
+            }
+        }
+    }
+
+    /// That a flag is set, as the indexes have it.
+    pub(super) fn is(self, flag: &str) -> String {
+        match self {
+            Dialect::Sqlite => format!("{flag} = 1"),
+            Dialect::Postgres => flag.to_owned(),
+        }
+    }
+
+    /// That a column has a value of a list, which is one parameter.
+    pub(super) fn listed(self, column: &str, place: usize) -> String {
+        match self {
+            Dialect::Sqlite => format!("{column} IN (SELECT value FROM json_each(${place}))"),
+            Dialect::Postgres => format!("{column} = ANY(${place})"),
+        }
+    }
+
+    /// A list of whole numbers, which is one parameter, as rows with a `value`.
+    pub(super) fn rows(self, place: usize) -> String {
+        match self {
+            Dialect::Sqlite => format!("(SELECT value FROM json_each(${place}))"),
+            Dialect::Postgres => format!("(SELECT unnest(${place}::bigint[]) AS value)"),
+        }
+    }
+
+    /// What is before every time, as a parameter.
+    pub(super) fn before_all(self) -> &'static str {
+        match self {
+            Dialect::Sqlite => "",
+            Dialect::Postgres => "-infinity",
+        }
+    }
+
+    /// The last sequence that was given to an event, also where no event has it any longer.
+    pub(super) fn last_sequence(self) -> &'static str {
+        match self {
+            Dialect::Sqlite => "SELECT seq FROM sqlite_sequence WHERE name = 'event'",
+            Dialect::Postgres => "SELECT max(sequence) FROM device_row",
+        }
+    }
+
+    /// The newest device of all events, by an index.
+    pub(super) fn last_device_of_events(self) -> &'static str {
+        match self {
+            // There is an index by day and device.
+            Dialect::Sqlite => {
+                "WITH RECURSIVE day (day) AS ( \
+                     SELECT min(substr(received_at, 1, 10)) FROM event \
+                     UNION ALL SELECT (SELECT min(substr(received_at, 1, 10)) FROM event \
+                         WHERE substr(received_at, 1, 10) > day) FROM day WHERE day IS NOT NULL) \
+                 SELECT max((SELECT max(device_key) FROM event \
+                     WHERE substr(received_at, 1, 10) = day)) FROM day"
+            }
+            Dialect::Postgres => "SELECT max(device_key) FROM event",
+        }
+    }
+}

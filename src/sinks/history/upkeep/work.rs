@@ -1,0 +1,162 @@
+//! A step of the upkeep, in a transaction that is begun: whichever database it is in.
+
+use jiff::Timestamp;
+
+use super::{Before, RECOUNT_DEVICES, Round, SWEEP_DEVICES, Upkeep, Work};
+use crate::sinks::history::look_up;
+use crate::sinks::history::recorder::Recorder;
+use crate::sinks::history::retention::PIECE_ROWS;
+use crate::sinks::history::statements::Statements;
+use crate::sinks::history::store::write_devices;
+
+/// Does what is to be done next. The recorder is as of this transaction.
+pub(in crate::sinks::history) async fn work(
+    on: &mut impl Statements,
+    upkeep: &mut Upkeep,
+    recorder: &mut Recorder,
+    work: Work,
+    before: Before,
+) -> Result<(), sqlx::Error> {
+    match work {
+        Work::Load => {}
+        Work::Recount => recount(on, recorder).await?,
+        Work::Sweep(after, midnight) => {
+            let last = sweep(on, recorder, after, midnight).await?;
+            upkeep.swept(last, midnight);
+        }
+        Work::Delete(round) => upkeep.goes_on(delete(on, recorder, round, before).await?),
+    }
+    Ok(())
+}
+
+/// Counts some devices up to midnight; gives the last of them.
+async fn sweep(
+    on: &mut impl Statements,
+    recorder: &mut Recorder,
+    after: i64,
+    midnight: Timestamp,
+) -> Result<Option<i64>, sqlx::Error> {
+    let devices = look_up::unswept(on, after, midnight, SWEEP_DEVICES).await?;
+    let devices = Recorder::one_step(devices, midnight);
+    let last = devices.last().map(|device| device.key);
+    recorder.sweep(devices, midnight);
+    write_devices(on, recorder).await?;
+    Ok(last)
+}
+
+/// Counts the days of some devices again, after the zone was changed: those of the zone before go
+/// first.
+async fn recount(on: &mut impl Statements, recorder: &mut Recorder) -> Result<(), sqlx::Error> {
+    let from = recorder.recounted_below();
+    if from == 0 && delete_days(on).await? > 0 {
+        return Ok(());
+    }
+    let devices = look_up::devices_from(on, from, RECOUNT_DEVICES).await?;
+    if devices.is_empty() {
+        recorder.recounted();
+        let done = "DELETE FROM history_setting WHERE name = 'recounted_below'";
+        return on.run(done, vec![]).await.map(drop);
+    }
+    for device in devices {
+        let pieces = look_up::pieces(on, device.key).await?;
+        recorder.recount(device, &pieces);
+    }
+    write_devices(on, recorder).await?;
+    let below = recorder.recounted_below().to_string();
+    let sql = "UPDATE history_setting SET value = $1 WHERE name = 'recounted_below'";
+    on.run(sql, vec![below.as_str().into()]).await.map(drop)
+}
+
+/// Deletes some days of the zone before; gives how many rows.
+async fn delete_days(on: &mut impl Statements) -> Result<u64, sqlx::Error> {
+    on.run(
+        "DELETE FROM state_daily_row WHERE (day, device_key, state_key) IN ( \
+             SELECT day, device_key, state_key FROM state_daily_row \
+             ORDER BY day, device_key, state_key LIMIT $1)",
+        vec![PIECE_ROWS.into()],
+    )
+    .await
+}
+
+/// Deletes a piece of what is too old; gives where the round goes on.
+async fn delete<On: Statements>(
+    on: &mut On,
+    recorder: &mut Recorder,
+    round: Round,
+    before: Before,
+) -> Result<Option<Round>, sqlx::Error> {
+    if round == Round::Months {
+        let deleted = on.delete_months(before.statuses).await?;
+        if deleted > 0 {
+            recorder.forget();
+        }
+        return Ok((deleted >= u64::from(PIECE_ROWS)).then_some(Round::Months));
+    }
+    let Some(intervals) = before.intervals else {
+        return Ok(Some(Round::Months));
+    };
+    let mut last = 0;
+    let deleted = match round {
+        Round::Pieces(from) => {
+            let newest = "SELECT CAST(coalesce(max(device_key), 0) AS bigint) FROM device_row";
+            (last,) = on.row(newest, vec![]).await?;
+            delete_pieces(on, from, intervals).await?
+        }
+        Round::Days => delete_days_before(on, intervals).await?,
+        Round::Coverage | Round::Months => delete_coverage(on, intervals).await?,
+    };
+    if round == Round::Coverage && deleted > 0 {
+        recorder.forget();
+    }
+    Ok(Some(round.after(deleted, last)))
+}
+
+/// Those of some devices. A CROSS JOIN: SQLite takes the tables in this order.
+async fn delete_pieces<On: Statements>(
+    on: &mut On,
+    from: i64,
+    before: Timestamp,
+) -> Result<u64, sqlx::Error> {
+    let time = On::DIALECT.time(3);
+    let sql = format!(
+        "DELETE FROM state_interval_row WHERE (device_key, since, ends_sequence) IN ( \
+             SELECT i.device_key, i.since, i.ends_sequence \
+             FROM device_row AS d CROSS JOIN state_interval_row AS i \
+             WHERE i.device_key = d.device_key AND i.since < {time} \
+             AND d.device_key >= $1 AND d.device_key < $2 AND i.until < {time} LIMIT $4)"
+    );
+    let binds = vec![
+        from.into(),
+        Round::pieces_end(from).into(),
+        before.into(),
+        PIECE_ROWS.into(),
+    ];
+    on.run(&sql, binds).await
+}
+
+async fn delete_days_before<On: Statements>(
+    on: &mut On,
+    before: Timestamp,
+) -> Result<u64, sqlx::Error> {
+    let day = format!("{before:.6}");
+    let sql = format!(
+        "DELETE FROM state_daily_row WHERE (day, device_key, state_key) IN ( \
+             SELECT day, device_key, state_key FROM state_daily_row WHERE day < {} LIMIT $2)",
+        On::DIALECT.typed(1, "date")
+    );
+    let day = day.get(..10).unwrap_or_default();
+    on.run(&sql, vec![day.into(), PIECE_ROWS.into()]).await
+}
+
+async fn delete_coverage<On: Statements>(
+    on: &mut On,
+    before: Timestamp,
+) -> Result<u64, sqlx::Error> {
+    let time = On::DIALECT.time(1);
+    let begins_gap = On::DIALECT.is("begins_gap");
+    let sql = format!(
+        "DELETE FROM coverage WHERE event_id IN (SELECT event_id FROM coverage \
+             WHERE at < {time} AND (NOT ({begins_gap}) OR gap_until < {time}) LIMIT $2)"
+    );
+    on.run(&sql, vec![before.into(), PIECE_ROWS.into()]).await
+}
