@@ -34,6 +34,11 @@ impl Undecodable {
         }
     }
 
+    /// One that no option mends.
+    pub(super) fn by_sender(reason: String) -> Undecodable {
+        Undecodable::with(Remedy::Sender, reason)
+    }
+
     /// One that something else mends.
     pub fn with(remedy: Remedy, reason: String) -> Undecodable {
         Undecodable { reason, remedy }
