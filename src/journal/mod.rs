@@ -67,7 +67,6 @@ mod last_state_rows;
 mod last_states;
 mod lock;
 mod log;
-mod look_round;
 mod proof;
 mod proof_rows;
 mod reader;
