@@ -19,7 +19,8 @@ use super::last_state_rows::{self, KnownDevice};
 use super::row::{content, timestamp};
 use super::state::{CursorRow, State};
 use super::{
-    DeliveryProof, Entry, Error, Eviction, ForgottenDevice, disk, earlier_ids, file, proof_rows,
+    DeliveryProof, Entry, Error, Eviction, ForgottenDevice, cursor_rows, disk, earlier_ids, file,
+    proof_rows,
 };
 use crate::model::{JournalIds, Position};
 
@@ -224,7 +225,7 @@ impl Reader {
             sink,
             position,
             accounting,
-        } in disk::cursors(&mut moment).await?
+        } in cursor_rows::all(&mut moment).await?
         {
             let waiting = sqlx::query_as(WAITING)
                 .bind(Arc::clone(&sink))

@@ -9,7 +9,7 @@ use tracing::warn;
 use super::Writer;
 use crate::journal::due::SAVE_INTERVAL;
 use crate::journal::retention::{Truncation, Worth};
-use crate::journal::{Error, disk};
+use crate::journal::{Error, entry_rows};
 
 /// Evictions go on piece by piece: at most one log line in this time.
 const DROP_LINE_INTERVAL: Duration = Duration::from_secs(60);
@@ -60,7 +60,7 @@ impl Writer {
             }
         }
         self.retention
-            .begins(disk::begin(&mut self.connection).await?);
+            .begins(entry_rows::begin(&mut self.connection).await?);
         self.state.begins(self.retention.oldest());
         // More may be there: at once after a whole piece, else not more often than cursors move.
         let wait = match truncation.has_more(removed) {
