@@ -1,74 +1,26 @@
 //! What an expression compares with what: mistakes that would make it hold for nothing, or for
 //! everything, whatever comes. It evaluates nothing.
 
+mod builtin;
 mod comparison;
+mod names;
 mod operand;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
-
+use minijinja::Environment;
 use minijinja::machinery::ast::{BinOpKind, CallArg, Expr, Filter, Stmt, Test, UnaryOpKind};
 use minijinja::machinery::{parse, parse_expr};
 use minijinja::value::ValueKind;
-use minijinja::{Environment, ErrorKind};
 
-use operand::{KEEPING, Type};
+use builtin::Builtin;
+pub(super) use names::EVENTS;
+use names::Names;
+use operand::Type;
 
-use super::nearest;
 use super::scope::language;
-use super::syntax::{Comparison, SEVERITY, constant, literal, name};
+use super::syntax::{Comparison, literal};
 use crate::model::columns::{COVERAGE, KIND, of_status};
-
-/// The list that a batch's template has.
-pub(super) const EVENTS: &str = "events";
-
-/// The language's filters, of which a mistyped one may be meant.
-const FILTERS: [&str; 37] = [
-    "abs",
-    "attr",
-    "batch",
-    "bool",
-    "chain",
-    "count",
-    "default",
-    "first",
-    "float",
-    "format",
-    "groupby",
-    "indent",
-    "int",
-    "items",
-    "join",
-    "last",
-    "length",
-    "lines",
-    "list",
-    "lower",
-    "map",
-    "max",
-    "min",
-    "reject",
-    "replace",
-    "reverse",
-    "round",
-    "select",
-    "sort",
-    "split",
-    "string",
-    "sum",
-    "title",
-    "tojson",
-    "trim",
-    "upper",
-    "urlencode",
-];
-
-/// Its tests, likewise.
-const TESTS: [&str; 12] = [
-    "boolean", "defined", "even", "false", "integer", "iterable", "mapping", "none", "number",
-    "odd", "sequence", "string",
-];
 
 /// A word that a text compares a column with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,20 +39,12 @@ pub(super) struct Findings {
 
 /// That of a condition. One that does not parse has none: its compiler says so.
 pub(super) fn of_condition(source: &str) -> Findings {
-    let mut checker = Checker::new(Source::Condition);
-    if let Ok(expression) = parse_expr(source) {
-        checker.condition(&expression);
-    }
-    checker.findings
+    of_expression(source, Source::Condition)
 }
 
 /// That of a condition over a message's own object, which may have any name.
 pub(super) fn of_raw_condition(source: &str) -> Findings {
-    let mut checker = Checker::new(Source::Raw);
-    if let Ok(expression) = parse_expr(source) {
-        checker.condition(&expression);
-    }
-    checker.findings
+    of_expression(source, Source::Raw)
 }
 
 /// That of a template, likewise.
@@ -113,10 +57,18 @@ pub(super) fn of_list_template(source: &str) -> Findings {
     of_statements(source, Source::List)
 }
 
+fn of_expression(source: &str, kind: Source) -> Findings {
+    let mut checker = Checker::new(kind);
+    if let Ok(expression) = parse_expr(source) {
+        checker.condition(&expression);
+    }
+    checker.findings
+}
+
 fn of_statements(source: &str, kind: Source) -> Findings {
     let mut checker = Checker::new(kind);
     if let Ok(template) = parse(source, "template", Default::default()) {
-        checker.locals(&template);
+        checker.names.note(&template);
         checker.statement(&template);
     }
     checker.findings
@@ -138,10 +90,7 @@ enum Source {
 struct Checker {
     source: Source,
     language: Environment<'static>,
-    /// Names that the text gives to something itself.
-    locals: HashSet<String>,
-    /// Those that it gives to one event of the list after the other.
-    each: HashSet<String>,
+    names: Names,
     findings: Findings,
 }
 
@@ -150,8 +99,7 @@ impl Checker {
         Checker {
             source,
             language: language(),
-            locals: HashSet::new(),
-            each: HashSet::new(),
+            names: Names::new(source),
             findings: Findings::default(),
         }
     }
@@ -160,45 +108,6 @@ impl Checker {
         if !self.findings.mistakes.contains(&mistake) {
             self.findings.mistakes.push(mistake);
         }
-    }
-
-    /// Notes the names that a template gives itself: they hide the columns.
-    fn locals(&mut self, statement: &Stmt<'_>) {
-        let (targets, bodies): (Vec<&Expr<'_>>, Vec<&[Stmt<'_>]>) = match statement {
-            Stmt::Template(template) => (vec![], vec![&template.children]),
-            Stmt::ForLoop(each) => (vec![&each.target], vec![&each.body, &each.else_body]),
-            Stmt::IfCond(choice) => (vec![], vec![&choice.true_body, &choice.false_body]),
-            Stmt::WithBlock(with) => {
-                let targets = with.assignments.iter().map(|(target, _)| target);
-                (targets.collect(), vec![&with.body])
-            }
-            Stmt::Set(set) => (vec![&set.target], vec![]),
-            Stmt::SetBlock(set) => (vec![&set.target], vec![&set.body]),
-            Stmt::AutoEscape(escape) => (vec![], vec![&escape.body]),
-            Stmt::FilterBlock(filter) => (vec![], vec![&filter.body]),
-            _ => (vec![], vec![]),
-        };
-        if let Stmt::ForLoop(each) = statement
-            && self.is_events(&each.iter)
-            && let Some(name) = name(&each.target)
-        {
-            self.each.insert(name.to_owned());
-            return each
-                .body
-                .iter()
-                .chain(&each.else_body)
-                .for_each(|it| self.locals(it));
-        }
-        for target in targets {
-            let items = match target {
-                Expr::List(list) => &list.items[..],
-                Expr::Tuple(tuple) => &tuple.items[..],
-                one => std::slice::from_ref(one),
-            };
-            let names = items.iter().filter_map(name).map(str::to_owned);
-            self.locals.extend(names);
-        }
-        bodies.into_iter().flatten().for_each(|it| self.locals(it));
     }
 
     fn statement(&mut self, statement: &Stmt<'_>) {
@@ -264,7 +173,7 @@ impl Checker {
     /// What an operand is; checks what it is made of.
     fn type_of(&mut self, expression: &Expr<'_>) -> Type {
         match expression {
-            Expr::Var(_) => self.type_of_column(self.column(expression)),
+            Expr::Var(_) => self.type_of_column(self.names.column(expression)),
             Expr::Const(constant) => Type::of_value(&constant.value),
             Expr::UnaryOp(unary) => {
                 self.type_of(&unary.expr);
@@ -297,12 +206,12 @@ impl Checker {
             Expr::Test(test) => self.test(test),
             Expr::GetAttr(attribute) => {
                 self.type_of(&attribute.expr);
-                self.type_of_column(self.column(expression))
+                self.type_of_column(self.names.column(expression))
             }
             Expr::GetItem(item) => {
                 self.type_of(&item.expr);
                 self.type_of(&item.subscript_expr);
-                self.type_of_column(self.column(expression))
+                self.type_of_column(self.names.column(expression))
             }
             Expr::Slice(slice) => {
                 self.type_of(&slice.expr);
@@ -332,7 +241,7 @@ impl Checker {
         let name = filter.name;
         let of = filter.expr.as_ref().map(|of| self.type_of(of));
         self.arguments(&filter.args);
-        self.known(name, "filter", &format!("none|{name}"), &FILTERS);
+        self.known(Builtin::Filter, name);
         let fallback = match filter.args.first() {
             Some(CallArg::Pos(value)) => self.type_of(value),
             Some(_) => Type::Any,
@@ -346,7 +255,7 @@ impl Checker {
 
     fn test(&mut self, test: &Test<'_>) -> Type {
         let name = test.name;
-        self.known(name, "test", &format!("none is {name}"), &TESTS);
+        self.known(Builtin::Test, name);
         match (Comparison::of_test(name), &test.args[..]) {
             (Some(op), [CallArg::Pos(other)]) => self.comparison(&test.expr, op, other),
             _ => {
@@ -357,21 +266,10 @@ impl Checker {
         }
     }
 
-    /// Checks the name of a filter or a test by a use of it, which is reached in any case.
-    fn known(&mut self, name: &str, what: &str, example: &str, all: &[&'static str]) {
-        let compiled = self.language.compile_expression(example);
-        let error = compiled.and_then(|example| example.eval(())).err();
-        let kind = error.map(|error| error.kind());
-        if !matches!(
-            kind,
-            Some(ErrorKind::UnknownFilter | ErrorKind::UnknownTest)
-        ) {
-            return;
+    fn known(&mut self, builtin: Builtin, name: &str) {
+        if let Some(mistake) = builtin.mistake(name, &self.language) {
+            self.mistake(mistake);
         }
-        let meant = nearest(name, all.iter().copied());
-        let meant = meant.map(|near| format!(", did you mean `{near}`?"));
-        let meant = meant.unwrap_or_else(|| format!(", expected one of {}", all.join(", ")));
-        self.mistake(format!("unknown {what} `{name}`{meant}"));
     }
 
     fn arguments(&mut self, args: &[CallArg<'_>]) {
@@ -412,56 +310,5 @@ impl Checker {
             BinOpKind::Add if left != Type::Number || right != Type::Number => Type::Any,
             _ => Type::Number,
         }
-    }
-
-    /// The column that an operand is.
-    fn column<'e>(&self, operand: &'e Expr<'_>) -> Option<&'e str> {
-        match operand {
-            Expr::Var(variable) if !self.hides(variable.id) => Some(variable.id),
-            Expr::GetAttr(attribute) if self.is_event(&attribute.expr) => Some(attribute.name),
-            Expr::GetItem(item) if self.is_event(&item.expr) => constant(&item.subscript_expr),
-            _ => None,
-        }
-    }
-
-    /// A name means something else than the column.
-    fn hides(&self, name: &str) -> bool {
-        matches!(self.source, Source::Raw | Source::List) || self.locals.contains(name)
-    }
-
-    /// Whether it is one event of the list.
-    fn is_event(&self, expression: &Expr<'_>) -> bool {
-        match expression {
-            Expr::Var(variable) => {
-                self.each.contains(variable.id) && !self.locals.contains(variable.id)
-            }
-            Expr::GetItem(item) => self.is_events(&item.expr),
-            Expr::Filter(filter) if matches!(filter.name, "first" | "last") => {
-                filter.expr.as_ref().is_some_and(|of| self.is_events(of))
-            }
-            _ => false,
-        }
-    }
-
-    /// Whether it is the list of events, or some of it.
-    fn is_events(&self, expression: &Expr<'_>) -> bool {
-        match expression {
-            Expr::Var(variable) => {
-                self.source == Source::List
-                    && variable.id == EVENTS
-                    && !self.locals.contains(EVENTS)
-            }
-            Expr::Slice(slice) => self.is_events(&slice.expr),
-            Expr::Filter(filter) if KEEPING.contains(&filter.name) => {
-                filter.expr.as_ref().is_some_and(|of| self.is_events(of))
-            }
-            _ => false,
-        }
-    }
-
-    fn is_severity(&self, left: &Expr<'_>, right: &Expr<'_>) -> bool {
-        [left, right]
-            .map(|operand| self.column(operand))
-            .contains(&Some(SEVERITY))
     }
 }

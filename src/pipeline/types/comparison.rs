@@ -18,9 +18,11 @@ const WORDS: [&str; 6] = ["state", SEVERITY, "topic", "old_state", "new_state", 
 impl Checker {
     pub(super) fn comparison(&mut self, left: &Expr<'_>, op: Comparison, right: &Expr<'_>) -> Type {
         let types = (self.type_of(left), self.type_of(right));
+        let columns = [left, right].map(|operand| self.names.column(operand));
+        let is_severity = columns.contains(&Some(SEVERITY));
         match op {
             Comparison::In | Comparison::NotIn => self.membership(left, right, types),
-            _ if op.is_order() && self.is_severity(left, right) => self.order(left, op, right),
+            _ if op.is_order() && is_severity => self.order(left, op, right),
             _ => self.equality(left, right, types),
         }
         Type::Boolean
@@ -63,7 +65,7 @@ impl Checker {
     /// Two values that are equal or not, or of which one is more.
     fn equality(&mut self, left: &Expr<'_>, right: &Expr<'_>, types: (Type, Type)) {
         let column = |operand: &Expr<'_>| {
-            let name = self.column(operand)?;
+            let name = self.names.column(operand)?;
             WORDS.into_iter().find(|word| *word == name)
         };
         let sides = [
@@ -124,7 +126,7 @@ impl Checker {
     /// One severity against another.
     fn order(&mut self, left: &Expr<'_>, op: Comparison, right: &Expr<'_>) {
         let words = || Severity::RANKED.map(Severity::as_str).join(" < ");
-        let (other, op) = match self.column(left) {
+        let (other, op) = match self.names.column(left) {
             Some(SEVERITY) => (right, op),
             _ => (left, op.turned()),
         };
