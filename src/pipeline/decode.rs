@@ -5,31 +5,28 @@
 //! holds for a replay. A status in the journal is in UTF-8, whatever its message was in.
 
 mod element;
+mod event_key;
 mod said;
 mod split;
 
-use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 
 pub use element::{Doubts, Element, StatusKey};
+use event_key::{EventKey, KeyHash};
 use said::Said;
 
 use super::body::{Charset, utf8};
 use super::constants::Constants;
 use super::pointer::Finder;
-use super::scalar::{excerpt, text};
+use super::scalar::excerpt;
 use super::undecodable::{Undecodable, not_json};
 use super::{Field, Mapping, States};
 use crate::model::{Names, Origin, Severity, StatusEvent, Via};
-
-/// How much of its hash an event id keeps, in bytes: no two keys meet by chance.
-const KEY_HASH_BYTES: usize = 16;
 
 /// Decodes the messages of one topic.
 #[derive(Debug, Clone)]
@@ -46,8 +43,7 @@ pub struct Decoder {
     /// Those of a [`StatusKey`]: the intake needs no others.
     key_fields: Arc<Finder>,
     items: Option<Arc<Finder>>,
-    /// Empty where the topic has no event key.
-    event_key: Arc<Finder>,
+    event_key: Option<Arc<EventKey>>,
     /// How the statuses come.
     via: Via,
     /// What reads the topic's snapshots, where it has any.
@@ -85,7 +81,7 @@ impl Decoder {
             .items
             .as_ref()
             .map(|items| Arc::new(Finder::new([Some(items)])));
-        let event_key = Arc::new(Finder::new(mapping.event_key.iter().map(Some)));
+        let event_key = EventKey::new(&mapping.event_key).map(Arc::new);
         Decoder {
             stream: Arc::clone(&topic),
             shared: false,
@@ -274,7 +270,10 @@ impl Decoder {
         });
         Ok(StatusEvent {
             event_id: match self.via {
-                Via::Live => self.event_id(json),
+                Via::Live => {
+                    let hash = self.key_hash(json);
+                    hash.map(|hash| hash.event_id(&self.stream))
+                }
                 Via::Resync => None,
             }
             .unwrap_or_else(|| origin_text.clone()),
@@ -334,10 +333,7 @@ impl Decoder {
 
     fn key_of(&self, json: &str, said: &Said<'_>) -> Result<StatusKey, Undecodable> {
         let mut key = said.status_key()?;
-        key.event_key = self.key_hash(json).and_then(|hash| {
-            let first = hash.first_chunk::<8>()?;
-            Some(u64::from_be_bytes(*first))
-        });
+        key.event_key = self.key_hash(json).map(|hash| hash.short());
         // A key says it better.
         if self.shared && key.event_key.is_none() {
             let mut hash = DefaultHasher::new();
@@ -347,40 +343,8 @@ impl Decoder {
         Ok(key)
     }
 
-    /// `<stream>-<hash of the key's values>`; `None` where there is no key or a value is missing.
-    fn event_id(&self, json: &str) -> Option<String> {
-        let hash = self.key_hash(json)?;
-        let mut id = String::with_capacity(self.stream.len() + 1 + 2 * KEY_HASH_BYTES);
-        id.push_str(&self.stream);
-        id.push('-');
-        for byte in &hash[..KEY_HASH_BYTES] {
-            id.extend(
-                [byte >> 4, byte & 15]
-                    .map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])),
-            );
-        }
-        Some(id)
-    }
-
-    /// Of the event key's values; `None` where there is no key or a value is missing.
-    fn key_hash(&self, json: &str) -> Option<[u8; 32]> {
-        if self.mapping.event_key.is_empty() {
-            return None;
-        }
-        let mut hash = Sha256::new();
-        for found in self.event_key.find(json).ok()? {
-            let value = found.filter(|found| *found != "null")?;
-            // Kind, length and text, so that no two lists of values give the same bytes. A text is
-            // hashed without its escapes, since one character may have several.
-            let kind = value.as_bytes().first().copied()?;
-            let value = text(Some(value))
-                .ok()
-                .flatten()
-                .unwrap_or(Cow::Borrowed(value));
-            hash.update([kind]);
-            hash.update((value.len() as u64).to_be_bytes());
-            hash.update(value.as_bytes());
-        }
-        Some(hash.finalize().into())
+    /// `None`: there is no event key, or one of its values is missing.
+    fn key_hash(&self, json: &str) -> Option<KeyHash> {
+        self.event_key.as_ref()?.hash(json)
     }
 }
