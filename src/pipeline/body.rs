@@ -79,31 +79,15 @@ impl<'a> Body<'a> {
         bytes_max: usize,
     ) -> Result<Text<'a>, Undecodable> {
         let (bytes, mut by_headers) = self.inflated(bytes_max)?;
-        let mut is_utf8_too = false;
         let said = self.said()?;
-        let text = match bytes {
-            Cow::Borrowed(bytes) => {
-                let (text, read_by) =
-                    decoded(bytes, said, topics).map_err(Undecodable::by_topic)?;
-                by_headers |= read_by == ReadBy::Headers;
-                is_utf8_too |= read_by == ReadBy::TopicThoughUtf8;
-                match text {
-                    Cow::Borrowed(text) => {
-                        Cow::Borrowed(json(text).map_err(Undecodable::by_sender)?)
-                    }
-                    Cow::Owned(text) => {
-                        Cow::Owned(json(&text).map_err(Undecodable::by_sender)?.to_owned())
-                    }
-                }
-            }
+        let (text, read_by) = match bytes {
+            Cow::Borrowed(bytes) => json_of(bytes, said, topics)?,
             Cow::Owned(bytes) => {
-                let (text, read_by) =
-                    decoded(&bytes, said, topics).map_err(Undecodable::by_topic)?;
-                by_headers |= read_by == ReadBy::Headers;
-                is_utf8_too |= read_by == ReadBy::TopicThoughUtf8;
-                Cow::Owned(json(&text).map_err(Undecodable::by_sender)?.to_owned())
+                let (text, read_by) = json_of(&bytes, said, topics)?;
+                (Cow::Owned(text.into_owned()), read_by)
             }
         };
+        by_headers |= read_by == ReadBy::Headers;
         if matches!(text, Cow::Owned(_)) && text.len() > bytes_max {
             let reason = format!(
                 "its text has {} bytes and exceeds source.max_body: raise it, or have smaller \
@@ -115,7 +99,7 @@ impl<'a> Body<'a> {
         Ok(Text {
             text,
             by_headers,
-            is_utf8_too,
+            is_utf8_too: read_by == ReadBy::TopicThoughUtf8,
         })
     }
 
@@ -180,6 +164,20 @@ impl<'a> Body<'a> {
         }
         Ok(charset)
     }
+}
+
+/// The JSON in bytes, by the first charset that fits, and what named that.
+fn json_of(
+    bytes: &[u8],
+    said: Option<Charset>,
+    topics: Option<Charset>,
+) -> Result<(Cow<'_, str>, ReadBy), Undecodable> {
+    let (text, read_by) = decoded(bytes, said, topics).map_err(Undecodable::by_topic)?;
+    let json = match text {
+        Cow::Borrowed(text) => json(text).map(Cow::Borrowed),
+        Cow::Owned(text) => json(&text).map(|json| Cow::Owned(json.to_owned())),
+    };
+    Ok((json.map_err(Undecodable::by_sender)?, read_by))
 }
 
 fn is_gzip(coding: &str) -> bool {
