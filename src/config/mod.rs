@@ -57,7 +57,6 @@ mod template;
 mod test_case;
 mod topics;
 mod units;
-mod webhook;
 mod written;
 
 pub use environment::Environment;

@@ -1,42 +1,29 @@
 //! The topics of a configuration: each `[topics.NAME]`, or the many that its `for` makes of it.
 
+mod subscribe;
+mod variables;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
+
+use subscribe::DURABLE_NAMES;
+use variables::{Variables, combinations, is_id};
 
 use super::context::Context;
 use super::mapping::filled;
 use super::path::Path;
 use super::resync::{ResyncTable, constants_beside};
 use super::schema::{self, Ack};
-use super::secret::Within;
-use super::template::{Draft, Scope, is_name};
-use super::units::Each;
+use super::template::{Draft, Scope};
 use crate::model::Names;
 use crate::pipeline::{Decoder, States};
-use crate::secret::{Lifetime, PLACEHOLDER, Secret, is_secret_name, protect_header};
 use crate::source::{Resync, Topic};
 use crate::stomp::AckMode;
 
 /// The most topics in all. Each is a subscription that the server keeps (in RabbitMQ a queue) and
 /// that every connection makes again. A mistyped range must not bring a server down.
 const TOPICS_MAX: usize = 10_000;
-
-/// Headers of SUBSCRIBE that are ours to set (STOMP 1.2, section SUBSCRIBE).
-const SUBSCRIBE_HEADERS: [&str; 4] = ["id", "destination", "ack", "receipt"];
-
-/// Headers of SUBSCRIBE that bound what a server sends before our ACKs: RabbitMQ's, ActiveMQ's and
-/// Artemis's.
-const WINDOW_HEADERS: [&str; 3] = [
-    "prefetch-count",
-    "activemq.prefetchSize",
-    "consumer-window-size",
-];
-
-/// Headers of SUBSCRIBE that name a durable subscription, to ActiveMQ and to Artemis. Both know it
-/// by this name and the `client-id` of CONNECT together. Without the second, ActiveMQ makes up one
-/// for each connection: what came in between is lost, and nobody ends the subscription.
-const DURABLE_NAMES: [&str; 2] = ["activemq.subscriptionName", "durable-subscription-name"];
 
 /// All topics of the configuration, those of a `for` included.
 #[derive(Default)]
@@ -86,9 +73,6 @@ struct OfTable<'t> {
     decoder: Decoder,
     resync: Option<&'t mut ResyncTable>,
 }
-
-/// A topic's variables with their values, in the order in which the names are made.
-type Variables = Vec<(String, Vec<String>)>;
 
 impl Topics {
     fn join_stream(&mut self, topic: &str, stream: &Arc<str>) {
@@ -353,256 +337,5 @@ impl Context<'_> {
             all.families.insert(table.into(), family);
         }
         topics
-    }
-
-    /// The variables of a `for` that can be used.
-    fn each(&mut self, path: &Path, written: &BTreeMap<String, Each>) -> Variables {
-        if written.is_empty() {
-            self.report.error_with(
-                path,
-                "it names no variable",
-                "such as for = { client = [1, 2, 3] }",
-            );
-        }
-        let mut variables = Variables::new();
-        for (name, Each(values)) in written {
-            let path = path.join(name);
-            if !is_name(name) || matches!(name.as_str(), "signin" | "secret") {
-                let help = "letters, digits and `_`; not signin, not secret";
-                self.report
-                    .key_error(&path, format!("`{name}` cannot name a variable"), help);
-            }
-            let values = self.report.take(&path, values.clone());
-            if values.as_ref().is_some_and(Vec::is_empty) {
-                self.report.error(&path, "an empty list makes no topic");
-            }
-            if let Some(value) = values.iter().flatten().find(|value| !is_id(value)) {
-                let help =
-                    "it becomes part of the STOMP subscription id: letters, digits, `-` and `_`";
-                self.report.error_with(
-                    &path,
-                    format!("`{value}` cannot be part of a topic's name"),
-                    help,
-                );
-            }
-            variables.push((name.clone(), values.unwrap_or_default()));
-        }
-        variables
-    }
-
-    /// The variables in the order in which they are used first, if they make as many topics as
-    /// there is room for.
-    fn ordered(
-        &mut self,
-        path: &Path,
-        mut each: Variables,
-        used: &[String],
-        known: bool,
-        room: usize,
-    ) -> Option<Variables> {
-        let place = |name: &str| used.iter().position(|used| used == name);
-        for (name, _) in each
-            .iter()
-            .filter(|(name, _)| known && place(name).is_none())
-        {
-            let help = format!("write {{{{ {name} }}}} into the destination or a header");
-            self.report
-                .key_error(&path.join(name), format!("`{name}` is not used"), help);
-        }
-        each.sort_by_key(|(name, _)| place(name));
-        let count = each.iter().try_fold(1_usize, |count, (_, values)| {
-            count.checked_mul(values.len())
-        });
-        match count {
-            Some(0) => None,
-            Some(count) if count <= room => Some(each),
-            _ => {
-                let count = count.map_or_else(|| "too many".to_owned(), |count| count.to_string());
-                let message =
-                    format!("it makes {count} topics, and there may be {TOPICS_MAX} in all");
-                self.report.error_with(
-                    path,
-                    message,
-                    "each is a subscription that the server has to keep",
-                );
-                None
-            }
-        }
-    }
-
-    fn destination(
-        &mut self,
-        path: &Path,
-        table: &str,
-        written: Option<String>,
-        scope: &Scope<'_>,
-    ) -> Option<Draft> {
-        let Some(written) = written.filter(|written| !written.trim().is_empty()) else {
-            let help = "such as destination = \"/topic/state/1\"";
-            self.report
-                .key_error(path, format!("topic `{table}` has no destination"), help);
-            return None;
-        };
-        if lacks_slash(&written) {
-            let message = format!(
-                "`{written}` has no slash at its beginning: servers take it for the name of a \
-                 queue, or send nothing; did you mean `/{written}`?"
-            );
-            self.report.warning(path, message);
-        }
-        self.draft(path, &written, Within::Text, scope)
-    }
-
-    fn subscribe_headers(
-        &mut self,
-        path: &Path,
-        written: BTreeMap<String, Secret>,
-        scope: &Scope<'_>,
-    ) -> Vec<(String, Draft)> {
-        let mut headers = Vec::new();
-        for (header, value) in written {
-            let path = path.join(&header);
-            if SUBSCRIBE_HEADERS.contains(&header.as_str()) {
-                self.report.key_error(
-                    &path,
-                    format!("the header `{header}` is set by the daemon"),
-                    "remove it",
-                );
-            }
-            if DURABLE_NAMES.contains(&header.as_str()) && !self.has_client_id {
-                let help = "add client-id = \"…\" to source.headers, one that no other client has";
-                self.report
-                    .key_error(&path, "a durable subscription without a client-id", help);
-            }
-            if let Some((message, help)) = wrong_value(&header, value.expose_secret()) {
-                self.report.key_error(&path, message, help);
-            }
-            if let Some(value) = self.draft(&path, value.expose_secret(), Within::Text, scope) {
-                // RabbitMQ's `x-dead-letter-routing-key` is none.
-                if is_secret_name(&header) && !header.contains("routing") {
-                    let text = value.text(&PLACEHOLDER.to_string());
-                    protect_header(&header, text.expose_secret(), Lifetime::Configured);
-                }
-                headers.push((header, value));
-            }
-        }
-        headers
-    }
-}
-
-/// What can be a subscription id, or a part of one: no server escapes it in its own way.
-fn is_id(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
-}
-
-/// One value of each variable, in every combination; the last variable's changes first. Of no
-/// variables there is one.
-fn combinations(variables: &Variables) -> Vec<Vec<&str>> {
-    variables
-        .iter()
-        .fold(vec![Vec::new()], |before, (_, values)| {
-            let extended = before.iter().flat_map(|before| {
-                values.iter().map(move |value| {
-                    before
-                        .iter()
-                        .copied()
-                        .chain([value.as_str()])
-                        .collect::<Vec<_>>()
-                })
-            });
-            extended.collect()
-        })
-}
-
-/// What is wrong with the value of a header that the daemon itself goes by, and what to do.
-fn wrong_value(header: &str, value: &str) -> Option<(String, &'static str)> {
-    if DURABLE_NAMES.contains(&header) && value.trim().is_empty() {
-        return Some((
-            format!("the header `{header}` is empty"),
-            "give the durable subscription a name, or remove the header",
-        ));
-    }
-    let number = value.trim().parse().unwrap_or(0);
-    // A template may give any number.
-    (WINDOW_HEADERS.contains(&header) && !value.contains("{{") && number < 1_u32).then(|| {
-        (
-            format!("the header `{header}` is `{value}`, and not a number from 1 on"),
-            "it bounds what the server sends before our ACKs; remove it for the default",
-        )
-    })
-}
-
-/// Whether a destination such as `queue/x` was meant to begin with a slash. A name without any is a
-/// queue of RabbitMQ and of ActiveMQ.
-fn lacks_slash(destination: &str) -> bool {
-    let first = destination.split('/').next().unwrap_or_default();
-    let is_kind = [
-        "queue",
-        "topic",
-        "exchange",
-        "amq",
-        "temp-queue",
-        "user",
-        "app",
-    ];
-    first.len() < destination.len() && is_kind.contains(&first)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_combination_comes_once_and_in_order() {
-        let variables = |values: &[&[&str]]| -> Variables {
-            let owned = |values: &&[&str]| {
-                (
-                    String::new(),
-                    values.iter().map(|value| (*value).to_owned()).collect(),
-                )
-            };
-            values.iter().map(owned).collect()
-        };
-        let none: Vec<Vec<&str>> = vec![vec![]];
-        assert_eq!(combinations(&variables(&[])), none);
-        assert_eq!(combinations(&variables(&[&["1", "2"]])), [["1"], ["2"]]);
-        let two = variables(&[&["a", "b"], &["1", "2"]]);
-        assert_eq!(
-            combinations(&two),
-            [["a", "1"], ["a", "2"], ["b", "1"], ["b", "2"]]
-        );
-    }
-
-    #[test]
-    fn an_id_needs_no_escape() {
-        for (text, expected) in [
-            ("map-1_A", true),
-            ("", false),
-            ("a.b", false),
-            ("故", false),
-            ("a:b", false),
-        ] {
-            assert_eq!(is_id(text), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_window_is_a_number_and_a_durable_name_is_not_empty() {
-        for (header, value, is_wrong) in [
-            ("prefetch-count", "1000", false),
-            ("prefetch-count", "{{ n }}", false),
-            ("prefetch-count", "0", true),
-            ("prefetch-count", "abc", true),
-            ("consumer-window-size", "-1", true),
-            ("activemq.subscriptionName", " ", true),
-            ("activemq.subscriptionName", "a", false),
-            ("selector", "", false),
-        ] {
-            let wrong = wrong_value(header, value);
-            assert_eq!(wrong.is_some(), is_wrong, "{header}: {value}: {wrong:?}");
-        }
     }
 }

@@ -1,17 +1,16 @@
 //! The dead letters of each sink: copies of entries, which hold no entry in the log. Each sink has
 //! its own bound for them.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{Connection, Row, Sqlite};
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection, Sqlite};
 
 use super::command::{Settled, Which};
 use super::error::failed;
-use super::row::{content, json, timestamp};
-use super::{DeadLetter, DlqWhenFull, Entry, Error, Letter, Settings};
+use super::row::json;
+use super::{DlqWhenFull, Error, Settings};
 use crate::model::Position;
 
 /// Bytes that a dead letter counts for besides its texts: its row and its places in three indexes.
@@ -25,11 +24,8 @@ const DROPPED_AT_ONCE: u32 = 16;
 
 /// The dead letters of sink `?1` that its cursor has passed. An operator's command leaves the
 /// others alone: the accounting has not counted them yet.
-const PASSED: &str = "sink = ?1 AND (intake = 1 \
+pub(super) const PASSED: &str = "sink = ?1 AND (intake = 1 \
      OR position <= (SELECT position FROM cursor WHERE cursor.sink = ?1))";
-
-/// The columns of [`entry`].
-const ENTRY: &str = "position, kind, topic, received_at, body, previous, error";
 
 /// How many dead letters a sink has, and their bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -308,238 +304,6 @@ pub(super) async fn totals(connection: &mut SqliteConnection) -> Result<Vec<DlqT
         bytes: bytes.unsigned_abs(),
     };
     Ok(rows.into_iter().map(total).collect())
-}
-
-/// A dead letter, from its columns.
-fn dead_letter(row: SqliteRow) -> Result<DeadLetter, sqlx::Error> {
-    Ok(DeadLetter {
-        sink: row.try_get(0)?,
-        position: Position(row.try_get(1)?),
-        error: row.try_get(2)?,
-        at: timestamp(row.try_get(3)?)?,
-    })
-}
-
-/// The dead letters of one entry, by sink.
-pub(super) async fn at(
-    connection: &mut SqliteConnection,
-    position: Position,
-) -> Result<Vec<DeadLetter>, Error> {
-    const AT: &str =
-        "SELECT sink, position, error, at FROM dead_letter WHERE position = ? ORDER BY sink";
-    sqlx::query(AT)
-        .bind(position.0)
-        .try_map(dead_letter)
-        .fetch_all(connection)
-        .await
-        .map_err(failed("read the dead letters"))
-}
-
-/// The dead letters of all sinks, by sink and position.
-pub(super) async fn list(connection: &mut SqliteConnection) -> Result<Vec<DeadLetter>, Error> {
-    sqlx::query("SELECT sink, position, error, at FROM dead_letter ORDER BY sink, position")
-        .try_map(dead_letter)
-        .fetch_all(connection)
-        .await
-        .map_err(failed("read the dead letters"))
-}
-
-/// A part of the list of all sinks, or of one: at most `limit` behind the first `offset`.
-pub(super) async fn part(
-    connection: &mut SqliteConnection,
-    sink: Option<&str>,
-    offset: u64,
-    limit: u64,
-) -> Result<Vec<DeadLetter>, Error> {
-    const OF_ALL: &str = "SELECT sink, position, error, at FROM dead_letter \
-         WHERE ?1 IS NULL ORDER BY sink, position LIMIT ?2 OFFSET ?3";
-    const OF_ONE: &str = "SELECT sink, position, error, at FROM dead_letter \
-         WHERE sink = ?1 ORDER BY position LIMIT ?2 OFFSET ?3";
-    let part = match sink {
-        None => OF_ALL,
-        Some(_) => OF_ONE,
-    };
-    sqlx::query(part)
-        .bind(sink.map(Arc::<str>::from))
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .bind(i64::try_from(offset).unwrap_or(i64::MAX))
-        .try_map(dead_letter)
-        .fetch_all(connection)
-        .await
-        .map_err(failed("read the dead letters"))
-}
-
-/// The dead letters of a sink that were listed, or rejected again, after a time, in that order: at
-/// most `limit`.
-pub(super) async fn since(
-    connection: &mut SqliteConnection,
-    sink: &str,
-    after: Timestamp,
-    limit: u32,
-) -> Result<Vec<DeadLetter>, Error> {
-    const SINCE: &str = "SELECT sink, position, error, at FROM dead_letter \
-         INDEXED BY dead_letter_at WHERE at > ?2 AND sink = ?1 ORDER BY at LIMIT ?3";
-    sqlx::query(SINCE)
-        .bind(Arc::<str>::from(sink))
-        .bind(after.as_microsecond())
-        .bind(limit)
-        .try_map(dead_letter)
-        .fetch_all(connection)
-        .await
-        .map_err(failed("read the dead letters"))
-}
-
-/// A part of the undecodable entries that nobody has dealt with, without their bodies: the
-/// position, when it was received, and why.
-pub(super) async fn undecodable_part(
-    connection: &mut SqliteConnection,
-    offset: u64,
-    limit: u64,
-) -> Result<Vec<(Position, Timestamp, String)>, Error> {
-    const PART: &str = "SELECT position, received_at, coalesce(reason, '') FROM entry \
-         WHERE kind = 'undecodable' AND settled IS NULL ORDER BY position LIMIT ?1 OFFSET ?2";
-    let row = |row: SqliteRow| {
-        Ok((
-            Position(row.try_get(0)?),
-            timestamp(row.try_get(1)?)?,
-            row.try_get(2)?,
-        ))
-    };
-    sqlx::query(PART)
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .bind(i64::try_from(offset).unwrap_or(i64::MAX))
-        .try_map(row)
-        .fetch_all(connection)
-        .await
-        .map_err(failed("read undecodable entries"))
-}
-
-/// How many of them there are, and the bytes of their bodies.
-pub(super) async fn undecodable_total(
-    connection: &mut SqliteConnection,
-) -> Result<(u64, u64), Error> {
-    const TOTAL: &str = "SELECT count(*), coalesce(sum(octet_length(body)), 0) FROM entry \
-         WHERE kind = 'undecodable' AND settled IS NULL";
-    let (entries, bytes): (i64, i64) = sqlx::query_as(TOTAL)
-        .fetch_one(connection)
-        .await
-        .map_err(failed("count undecodable entries"))?;
-    Ok((entries.unsigned_abs(), bytes.unsigned_abs()))
-}
-
-/// The next dead letters of a sink after a position, each with the beginning of its body.
-pub(super) async fn page(
-    connection: &mut SqliteConnection,
-    sink: &str,
-    after: Position,
-    (entries_max, bytes_max): (u32, u32),
-) -> Result<Vec<Letter>, Error> {
-    const PAGE: &str = "SELECT position, topic, received_at, at, error, substr(body, 1, ?4), \
-         octet_length(body) FROM dead_letter WHERE sink = ?1 AND position > ?2 ORDER BY position \
-         LIMIT ?3";
-    sqlx::query(PAGE)
-        .bind(Arc::<str>::from(sink))
-        .bind(after.0)
-        .bind(entries_max)
-        .bind(bytes_max)
-        .try_map(|row: SqliteRow| letter(&row))
-        .fetch_all(connection)
-        .await
-        .map_err(failed("read the dead letters"))
-}
-
-/// The next undecodable entries after a position that nobody has dealt with.
-pub(super) async fn undecodable_page(
-    connection: &mut SqliteConnection,
-    after: Position,
-    (entries_max, bytes_max): (u32, u32),
-) -> Result<Vec<Letter>, Error> {
-    const PAGE: &str = "SELECT position, topic, received_at, received_at, reason, \
-         substr(body, 1, ?3), octet_length(body) FROM entry WHERE kind = 'undecodable' \
-         AND settled IS NULL AND position > ?1 ORDER BY position LIMIT ?2";
-    sqlx::query(PAGE)
-        .bind(after.0)
-        .bind(entries_max)
-        .bind(bytes_max)
-        .try_map(|row: SqliteRow| letter(&row))
-        .fetch_all(connection)
-        .await
-        .map_err(failed("read undecodable entries"))
-}
-
-fn letter(row: &SqliteRow) -> Result<Letter, sqlx::Error> {
-    Ok(Letter {
-        position: Position(row.try_get(0)?),
-        topic: row.try_get::<&str, _>(1)?.into(),
-        received_at: timestamp(row.try_get(2)?)?,
-        at: timestamp(row.try_get(3)?)?,
-        error: row.try_get(4)?,
-        body: row.try_get::<Vec<u8>, _>(5)?.into(),
-        body_bytes: row.try_get::<i64, _>(6)?.unsigned_abs(),
-    })
-}
-
-/// The positions of one sink's dead letters after a position.
-pub(super) async fn positions_after(
-    connection: &mut SqliteConnection,
-    sink: &str,
-    after: Position,
-) -> Result<BTreeSet<Position>, Error> {
-    const AFTER: &str =
-        "SELECT position FROM dead_letter WHERE sink = ? AND position > ? AND intake = 0";
-    let positions: Vec<i64> = sqlx::query_scalar(AFTER)
-        .bind(Arc::<str>::from(sink))
-        .bind(after.0)
-        .fetch_all(connection)
-        .await
-        .map_err(failed("read the dead letters"))?;
-    Ok(positions.into_iter().map(Position).collect())
-}
-
-/// The dead letters of one sink that wait for redelivery, in order: at most `entries_max`.
-pub(super) async fn to_redrive(
-    connection: &mut SqliteConnection,
-    sink: &str,
-    entries_max: u32,
-) -> Result<Vec<Entry>, Error> {
-    let redriven = format!(
-        "SELECT {ENTRY} FROM dead_letter WHERE {PASSED} AND redrive = 1 \
-         ORDER BY position LIMIT ?2"
-    );
-    sqlx::query(sqlx::AssertSqlSafe(redriven))
-        .bind(Arc::<str>::from(sink))
-        .bind(entries_max)
-        .try_map(|row: SqliteRow| entry(&row))
-        .fetch_all(connection)
-        .await
-        .map_err(failed("read the entries to redrive"))
-}
-
-/// One dead letter of a sink as the entry that it was.
-pub(super) async fn get(
-    connection: &mut SqliteConnection,
-    sink: &str,
-    position: Position,
-) -> Result<Option<Entry>, Error> {
-    let one = format!("SELECT {ENTRY} FROM dead_letter WHERE sink = ? AND position = ?");
-    sqlx::query(sqlx::AssertSqlSafe(one))
-        .bind(Arc::<str>::from(sink))
-        .bind(position.0)
-        .try_map(|row: SqliteRow| entry(&row))
-        .fetch_optional(connection)
-        .await
-        .map_err(failed("read a dead letter"))
-}
-
-fn entry(row: &SqliteRow) -> Result<Entry, sqlx::Error> {
-    let content = content(row.try_get(1)?, row.try_get(5)?, false, row.try_get(6)?)?;
-    Ok(Entry {
-        position: Position(row.try_get(0)?),
-        topic: row.try_get::<&str, _>(2)?.into(),
-        received_at: timestamp(row.try_get(3)?)?,
-        body: row.try_get::<Vec<u8>, _>(4)?.into(),
-        content,
-    })
 }
 
 /// A condition, and the JSON array of positions that is its `?2`.

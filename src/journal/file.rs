@@ -1,18 +1,26 @@
 //! The journal's file: its folder, its connections and its tables. Nothing here reads or writes
 //! entries.
 
+mod connect;
+mod kind;
+
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use sqlx::Row;
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, Row};
-use tracing::warn;
+use sqlx::sqlite::SqliteConnection;
 use uuid::Uuid;
+
+pub(super) use connect::{
+    BUSY_TIMEOUT, PAGE_BYTES, close, open_to_checkpoint, open_to_read, open_to_write,
+};
+pub(super) use kind::{Kind, claim_backup, kind, mark};
+use kind::{claim, is_marked_as_backup};
 
 use super::beside::sync_wal;
 use super::error::failed;
@@ -22,34 +30,7 @@ use super::{Error, Settings};
 /// The first release with the fix of the WAL-reset corruption (3.7.0 to 3.51.2 have the bug).
 const SQLITE_VERSION_MIN: &str = "3.51.3";
 
-/// `PRAGMA application_id` of a journal: "StBj". It keeps the daemon from opening another SQLite
-/// file as a journal, such as a history.
-const APPLICATION_ID: i64 = 0x5374_426a;
-
-/// `PRAGMA application_id` of a backup: "StBk". It keeps the daemon from opening one as its journal: it
-/// would give positions that the journal has given since.
-const BACKUP_ID: i64 = 0x5374_426b;
-
-/// `PRAGMA user_version`: the number of the layout. 0.1 had none; a new number is a file that an
-/// older version refuses.
-const LAYOUT: i64 = 3;
-
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/journal");
-
-/// A commit writes whole pages: a paced one brings some five messages, which are about 2 KiB.
-pub(super) const PAGE_BYTES: u32 = 2048;
-
-/// The writer works at the end of the table: it needs the pages of a commit, not the whole file.
-const WRITER_CACHE_KIB: u32 = 4096;
-
-/// A reader goes through the table once, front to back.
-const READER_CACHE_KIB: u32 = 512;
-
-/// Statements that stay prepared: 71 sizes of each of four INSERTs, and some more.
-const STATEMENTS: usize = 330;
-
-/// What the WAL is cut back to after it had to grow.
-const WAL_KEPT_BYTES: u64 = 16 * 1024 * 1024;
 
 /// How often the WAL is copied before a check of the file itself, while another copies it or writes
 /// to it.
@@ -58,25 +39,6 @@ const COPY_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Links in a row, as Linux follows them (path_resolution(7)).
 const LINKS_MAX: usize = 40;
-
-/// Nobody else writes; only an external reader, such as the `sqlite3` shell, may be in the way for
-/// a moment.
-pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Binds and rows are logged by nobody, and a slow statement is a slow disk: SQLite's own error
-/// says so.
-fn quiet(options: SqliteConnectOptions) -> SqliteConnectOptions {
-    options.disable_statement_logging()
-}
-
-/// What a file of ours is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// A journal, which a daemon may write.
-    Journal,
-    /// A copy of one, which no daemon writes.
-    Backup,
-}
 
 /// A journal that this process has for itself.
 #[derive(Debug)]
@@ -131,38 +93,6 @@ pub(super) async fn open(settings: &Settings) -> Result<Opened, Error> {
 /// its path says.
 pub fn real_path(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
-}
-
-/// The one write connection.
-pub(super) async fn open_to_write(path: &Path) -> Result<SqliteConnection, Error> {
-    let options = quiet(SqliteConnectOptions::new())
-        .filename(path)
-        .page_size(PAGE_BYTES)
-        .journal_mode(SqliteJournalMode::Wal)
-        // The writer syncs the WAL itself.
-        .synchronous(SqliteSynchronous::Normal)
-        .busy_timeout(BUSY_TIMEOUT)
-        .pragma("cache_size", format!("-{WRITER_CACHE_KIB}"))
-        // `Checkpoint` does it, and SQLite would be silent about an error.
-        .pragma("wal_autocheckpoint", "0")
-        .pragma("journal_size_limit", WAL_KEPT_BYTES.to_string())
-        .pragma("temp_store", "MEMORY")
-        .statement_cache_capacity(STATEMENTS)
-        .thread_name(|_| "journal-writer".to_owned());
-    options.connect().await.map_err(failed("open its file"))
-}
-
-/// The connection that copies the WAL to the file beside the writer.
-pub(super) async fn open_to_checkpoint(path: &Path) -> Result<SqliteConnection, Error> {
-    quiet(SqliteConnectOptions::new())
-        .filename(path)
-        .synchronous(SqliteSynchronous::Normal)
-        .busy_timeout(BUSY_TIMEOUT)
-        .pragma("cache_size", format!("-{READER_CACHE_KIB}"))
-        .thread_name(|_| "journal-copy".to_owned())
-        .connect()
-        .await
-        .map_err(failed("open its file to copy the WAL"))
 }
 
 /// Syncs the entries that a killed process left. They can be read, but a power cut may still take
@@ -231,19 +161,6 @@ pub(super) async fn migrate(connection: &mut SqliteConnection, path: &Path) -> R
     made.map_err(|source| migration_failed(path, source))
 }
 
-/// A connection that can only read, for one [`Reader`](super::Reader).
-pub(super) async fn open_to_read(path: &Path) -> Result<SqliteConnection, Error> {
-    quiet(SqliteConnectOptions::new())
-        .filename(path)
-        .read_only(true)
-        .busy_timeout(BUSY_TIMEOUT)
-        .pragma("cache_size", format!("-{READER_CACHE_KIB}"))
-        .thread_name(|_| "journal-reader".to_owned())
-        .connect()
-        .await
-        .map_err(failed("open its file to read"))
-}
-
 /// The folder of the journal (0700): what the journal holds is nobody else's business.
 pub(super) fn create_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("/"));
@@ -306,76 +223,6 @@ fn parts(version: &str) -> Vec<u32> {
         .collect()
 }
 
-/// Marks an empty file as a journal, and refuses one that is something else or of another layout.
-async fn claim(connection: &mut SqliteConnection, path: &Path) -> Result<(), Error> {
-    const EMPTY: &str = "SELECT (SELECT application_id FROM pragma_application_id) = 0 \
-         AND NOT EXISTS (SELECT 1 FROM sqlite_schema)";
-    let empty: bool = sqlx::query_scalar(EMPTY)
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(failed("read its file"))?;
-    if !empty {
-        return match kind(connection, path).await? {
-            Kind::Journal => Ok(()),
-            Kind::Backup => Err(Error::Backup {
-                path: path.to_owned(),
-            }),
-        };
-    }
-    let mark = format!("BEGIN; {}; COMMIT", mark(Kind::Journal, LAYOUT));
-    let marked = sqlx::raw_sql(sqlx::AssertSqlSafe(mark))
-        .execute(connection)
-        .await;
-    marked.map(drop).map_err(failed("mark its file"))
-}
-
-/// The statements that say what a file is.
-pub(super) fn mark(kind: Kind, layout: i64) -> String {
-    let id = match kind {
-        Kind::Journal => APPLICATION_ID,
-        Kind::Backup => BACKUP_ID,
-    };
-    format!("PRAGMA application_id = {id}; PRAGMA user_version = {layout}")
-}
-
-/// Whether a file's first page says that it is a backup. What may stand in a WAL does not count.
-fn is_marked_as_backup(file: &File) -> bool {
-    /// <https://www.sqlite.org/fileformat.html>, section 1.3.
-    const APPLICATION_ID_AT: u64 = 68;
-    let mut id = [0; 4];
-    let read = file.read_exact_at(&mut id, APPLICATION_ID_AT);
-    read.is_ok() && i64::from(u32::from_be_bytes(id)) == BACKUP_ID
-}
-
-/// Makes a journal of a backup, by its mark alone.
-pub(super) async fn claim_backup(connection: &mut SqliteConnection) -> Result<(), Error> {
-    let mark = mark(Kind::Journal, LAYOUT);
-    let marked = sqlx::raw_sql(sqlx::AssertSqlSafe(mark))
-        .execute(connection)
-        .await;
-    marked.map(drop).map_err(failed("mark its file"))
-}
-
-/// What a file of ours is. Refuses one that is something else, or of another layout.
-pub(super) async fn kind(connection: &mut SqliteConnection, path: &Path) -> Result<Kind, Error> {
-    const READ: &str = "SELECT application_id, user_version \
-         FROM pragma_application_id, pragma_user_version";
-    let (id, layout): (i64, i64) = sqlx::query_as(READ)
-        .fetch_one(connection)
-        .await
-        .map_err(failed("read its file"))?;
-    let path = path.to_owned();
-    let of = match (id, layout) {
-        (APPLICATION_ID, LAYOUT) => return Ok(Kind::Journal),
-        (BACKUP_ID, LAYOUT) => return Ok(Kind::Backup),
-        (APPLICATION_ID | BACKUP_ID, LAYOUT..) => return Err(Error::Newer { path }),
-        (APPLICATION_ID, ..=0) => "stomp-bridge 0.1",
-        (APPLICATION_ID | BACKUP_ID, _) => "an older stomp-bridge",
-        _ => return Err(Error::Foreign { path }),
-    };
-    Err(Error::OtherLayout { path, of })
-}
-
 /// The tables of another version have other migrations.
 fn migration_failed(path: &Path, source: MigrateError) -> Error {
     let path = path.to_owned();
@@ -416,19 +263,4 @@ pub(super) async fn write_id(connection: &mut SqliteConnection, id: Uuid) -> Res
     let written = sqlx::query("UPDATE journal SET uuid = ?").bind(id.simple().to_string());
     let written = written.execute(connection).await;
     written.map(drop).map_err(failed("write its id"))
-}
-
-/// Closes the connection after everything in the WAL has gone to the database itself.
-pub(super) async fn close(mut connection: SqliteConnection) -> Result<(), Error> {
-    let done = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
-        .fetch_all(&mut connection)
-        .await;
-    match done.map(drop).map_err(failed("checkpoint before closing")) {
-        // Committed entries are as safe in the WAL as in the database.
-        Err(error) if error.is_out_of_space() => {
-            warn!("journal closed with its -wal file: the disk is full; free some space")
-        }
-        done => done?,
-    }
-    connection.close().await.map_err(failed("close its file"))
 }

@@ -17,7 +17,7 @@ use super::last_states::{LastStates, Met};
 use super::lock::{Left, Mark};
 use super::log::{Log, QUEUE_BYTES_MAX};
 use super::writer::{Known, Queue, Writer};
-use super::{Error, Settings, coverage, disk, file, last_state_rows};
+use super::{Error, Settings, coverage, disk, entry_rows, file, last_state_rows};
 use crate::model::Position;
 
 /// Batches that may wait for a commit: enough for single entries from many callers at once.
@@ -80,13 +80,13 @@ impl Journal {
             room: Arc::clone(&room),
             _ended: ended.clone().drop_guard(),
         };
-        let newest = disk::newest(&mut opened.connection).await?;
+        let newest = entry_rows::newest(&mut opened.connection).await?;
         let believed_at = match disk::believed_at(&mut opened.connection, newest).await {
             // It is kept once there is room.
             Err(error) if error.is_out_of_space() => newest.unwrap_or_else(Timestamp::now),
             believed_at => believed_at?,
         };
-        let evicted = disk::evicted(&mut opened.connection).await?;
+        let evicted = entry_rows::evicted(&mut opened.connection).await?;
         let size = last_state_rows::size(&mut opened.connection).await?;
         let proven_at = coverage::proven_at(&mut opened.connection).await?;
         let known = last_state_rows::newest(&mut opened.connection).await?;

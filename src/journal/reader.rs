@@ -1,6 +1,9 @@
 //! Reads the log, on a connection of its own that cannot write.
 
-use std::collections::{BTreeSet, HashSet};
+mod dead_letters;
+mod undecodable;
+
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,8 +19,8 @@ use super::last_state_rows::{self, KnownDevice};
 use super::row::{content, timestamp};
 use super::state::{CursorRow, State};
 use super::{
-    DeadLetter, DeliveryProof, DlqTotal, Entry, Error, Eviction, ForgottenDevice, Letter,
-    dead_letters, disk, earlier_ids, file, proof_rows,
+    DeliveryProof, Entry, Error, Eviction, ForgottenDevice, cursor_rows, disk, earlier_ids, file,
+    proof_rows,
 };
 use crate::model::{JournalIds, Position};
 
@@ -172,109 +175,6 @@ impl Reader {
         disk::head(&mut self.connection).await
     }
 
-    /// The dead letters of one entry, by sink.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub async fn dead_letters_at(&mut self, position: Position) -> Result<Vec<DeadLetter>, Error> {
-        dead_letters::at(&mut self.connection, position).await
-    }
-
-    /// The dead letters of all sinks, by sink and position.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub async fn dead_letters(&mut self) -> Result<Vec<DeadLetter>, Error> {
-        dead_letters::list(&mut self.connection).await
-    }
-
-    /// A part of the dead letters, by sink and position: of one sink or of all, at most `limit` behind
-    /// the first `offset`.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub async fn dead_letters_part(
-        &mut self,
-        sink: Option<&str>,
-        offset: u64,
-        limit: u64,
-    ) -> Result<Vec<DeadLetter>, Error> {
-        dead_letters::part(&mut self.connection, sink, offset, limit).await
-    }
-
-    /// The dead letters of a sink that were listed, or rejected again, after a time, in that order:
-    /// at most `entries_max`.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub async fn dead_letters_since(
-        &mut self,
-        sink: &str,
-        after: Timestamp,
-        entries_max: u32,
-    ) -> Result<Vec<DeadLetter>, Error> {
-        dead_letters::since(&mut self.connection, sink, after, entries_max).await
-    }
-
-    /// How many dead letters each sink has, and their bytes.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub async fn dead_letter_totals(&mut self) -> Result<Vec<DlqTotal>, Error> {
-        dead_letters::totals(&mut self.connection).await
-    }
-
-    /// A part of the undecodable entries that are not settled yet, in order, without their bodies:
-    /// the position, when it was received, and why. At most `limit` behind the first `offset`.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub async fn undecodable_part(
-        &mut self,
-        offset: u64,
-        limit: u64,
-    ) -> Result<Vec<(Position, Timestamp, String)>, Error> {
-        dead_letters::undecodable_part(&mut self.connection, offset, limit).await
-    }
-
-    /// How many undecodable entries are not settled yet, and the bytes of their bodies.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub async fn undecodable_total(&mut self) -> Result<(u64, u64), Error> {
-        dead_letters::undecodable_total(&mut self.connection).await
-    }
-
-    /// The next dead letters of a sink after a position: at most `entries_max`, each with at most
-    /// `bytes_max` bytes of its body.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub async fn dead_letters_page(
-        &mut self,
-        sink: &str,
-        after: Position,
-        entries_max: u32,
-        bytes_max: u32,
-    ) -> Result<Vec<Letter>, Error> {
-        let bounds = (entries_max, bytes_max);
-        dead_letters::page(&mut self.connection, sink, after, bounds).await
-    }
-
-    /// The same of undecodable entries that are not settled yet.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub async fn undecodable_page(
-        &mut self,
-        after: Position,
-        entries_max: u32,
-        bytes_max: u32,
-    ) -> Result<Vec<Letter>, Error> {
-        let bounds = (entries_max, bytes_max);
-        dead_letters::undecodable_page(&mut self.connection, after, bounds).await
-    }
-
     /// The next devices after a place in their order, as far as their last states are saved: at most
     /// `devices_max`, and only those in one of these states as sent, where some are given.
     ///
@@ -295,52 +195,6 @@ impl Reader {
     /// The file cannot be read.
     pub async fn device(&mut self, key: [&str; 3]) -> Result<Option<KnownDevice>, Error> {
         last_state_rows::one(&mut self.connection, key).await
-    }
-
-    /// The dead letters of one sink after a position.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub async fn dead_letters_after(
-        &mut self,
-        sink: &str,
-        after: Position,
-    ) -> Result<BTreeSet<Position>, Error> {
-        dead_letters::positions_after(&mut self.connection, sink, after).await
-    }
-
-    /// One dead letter of a sink as the entry that it was; `None`: there is no such dead letter.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub async fn dead_letter(
-        &mut self,
-        sink: &str,
-        position: Position,
-    ) -> Result<Option<Entry>, Error> {
-        dead_letters::get(&mut self.connection, sink, position).await
-    }
-
-    /// The dead letters of one sink that wait for redelivery, in order: at most `entries_max`.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub async fn to_redrive(&mut self, sink: &str, entries_max: u32) -> Result<Vec<Entry>, Error> {
-        dead_letters::to_redrive(&mut self.connection, sink, entries_max).await
-    }
-
-    /// How many undecodable entries are not settled yet.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub async fn undecodable_count(&mut self) -> Result<u64, Error> {
-        let (count,): (i64,) = sqlx::query_as(
-            "SELECT count(*) FROM entry WHERE kind = 'undecodable' AND settled IS NULL",
-        )
-        .fetch_one(&mut self.connection)
-        .await
-        .map_err(failed("count undecodable entries"))?;
-        Ok(count.unsigned_abs())
     }
 
     /// The entry at a position, where it is still there.
@@ -371,7 +225,7 @@ impl Reader {
             sink,
             position,
             accounting,
-        } in disk::cursors(&mut moment).await?
+        } in cursor_rows::all(&mut moment).await?
         {
             let waiting = sqlx::query_as(WAITING)
                 .bind(Arc::clone(&sink))

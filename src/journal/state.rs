@@ -1,6 +1,8 @@
 //! The journal's state in memory, which its handles and its writer share.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod sinks;
+
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -9,17 +11,16 @@ use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
-use super::accounting::{Accounting, Passed};
+use sinks::Sinks;
+pub(super) use sinks::{CursorRow, OperatorState};
+
 use super::cache::Cache;
-use super::command::Replay;
-use super::dead_letters::DlqTotal;
 use super::device_states::DeviceStates;
 use super::last_states::{LastStates, Met};
 use super::proof::{DeliveryProof, Kept, ProofSave, Proofs};
 use super::received_times::ReceivedTimes;
 use super::retention::waiting_bytes;
-use super::{DlqWhenFull, Error, Room, Settings, SinkStatus, Start, Status, WhenFull};
-use crate::faults::{self, Mutation};
+use super::{DlqWhenFull, Error, Room, Settings, Status, WhenFull};
 use crate::model::{JournalIds, Position};
 use crate::next_turn::NextTurn;
 
@@ -78,49 +79,6 @@ pub(super) struct State {
     file: OnceLock<Arc<File>>,
 }
 
-/// The cursors of all sinks that the journal has ever seen.
-#[derive(Debug, Default)]
-struct Sinks {
-    by_name: BTreeMap<Arc<str>, Cursor>,
-    /// The replays, by sink: their entries are kept.
-    replays: BTreeMap<Arc<str>, Replay>,
-    /// The writer knows that cursors have moved.
-    told: bool,
-    /// Until the sinks are registered nobody knows which entries are still needed.
-    registered: bool,
-}
-
-#[derive(Debug, Clone, Default)]
-struct Cursor {
-    position: Position,
-    accounting: Accounting,
-    /// The position on disk; `None`: nothing yet.
-    durable: Option<(Position, Accounting)>,
-    dead_lettered: u64,
-    /// The bytes of the dead letters.
-    dlq_bytes: u64,
-    /// It is in the configuration. Entries after its cursor are kept for it even where it is not,
-    /// until it is forgotten.
-    configured: bool,
-}
-
-/// A cursor and its accounting, as they are written together.
-#[derive(Debug, Clone)]
-pub(super) struct CursorRow {
-    pub(super) sink: Arc<str>,
-    pub(super) position: Position,
-    pub(super) accounting: Accounting,
-}
-
-/// The state that commands have changed on disk, for every sink.
-#[derive(Debug, Default)]
-pub(super) struct OperatorState {
-    pub(super) dead_letters: Vec<DlqTotal>,
-    /// By sink: how many dead letters were redriven, and how many discarded.
-    pub(super) settled: Vec<(String, i64, i64)>,
-    pub(super) replays: Vec<(String, Replay)>,
-}
-
 impl State {
     /// The state on disk when the journal was opened.
     pub(super) fn new(
@@ -131,21 +89,6 @@ impl State {
         operator_state: OperatorState,
         proofs: Kept,
     ) -> State {
-        let mut sinks = Sinks::default();
-        for CursorRow {
-            sink,
-            position,
-            accounting,
-        } in cursors
-        {
-            let cursor = Cursor {
-                position,
-                accounting,
-                durable: Some((position, accounting)),
-                ..Cursor::default()
-            };
-            sinks.by_name.insert(sink, cursor);
-        }
         let state = State {
             uuid: ids.now(),
             ids,
@@ -177,7 +120,7 @@ impl State {
             dlq_when_full: settings.dlq_when_full,
             cache: Mutex::default(),
             proofs: Mutex::new(Proofs::new(proofs)),
-            sinks: Mutex::new(sinks),
+            sinks: Mutex::new(Sinks::new(cursors)),
             judged: Mutex::default(),
             received_times: Mutex::default(),
             next_turn: NextTurn::default(),
@@ -282,73 +225,6 @@ impl State {
         self.proofs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Registers the sinks of the configuration; a new one begins at its start. Gives the other
-    /// sinks that the journal knows: it keeps entries for them too.
-    pub(super) fn register(&self, sinks: &[(Arc<str>, Start)]) -> Vec<Arc<str>> {
-        let newest = self.head();
-        let oldest = self
-            .oldest()
-            .map_or(newest, |oldest| Position(oldest.0 - 1));
-        let mut known = self.lock();
-        known.registered = true;
-        known
-            .by_name
-            .values_mut()
-            .for_each(|cursor| cursor.configured = false);
-        for (sink, start) in sinks {
-            let cursor = known.by_name.entry(Arc::clone(sink)).or_default();
-            cursor.configured = true;
-            if cursor.durable.is_none() && cursor.accounting == Accounting::default() {
-                let first = match start {
-                    Start::Oldest => oldest,
-                    Start::Newest => newest,
-                };
-                cursor.position = cursor.position.max(first);
-                cursor.accounting.started = cursor.position;
-            }
-        }
-        let left = known
-            .by_name
-            .iter()
-            .filter(|(_, cursor)| !cursor.configured);
-        left.map(|(sink, _)| Arc::clone(sink)).collect()
-    }
-
-    /// Whether the sink is in the configuration.
-    pub(super) fn is_configured(&self, sink: &str) -> bool {
-        self.lock()
-            .by_name
-            .get(sink)
-            .is_some_and(|cursor| cursor.configured)
-    }
-
-    /// Every sink that is in the configuration.
-    pub(super) fn configured(&self) -> Vec<Arc<str>> {
-        let known = self.lock();
-        known
-            .by_name
-            .iter()
-            .filter(|(_, cursor)| cursor.configured)
-            .map(|(sink, _)| Arc::clone(sink))
-            .collect()
-    }
-
-    pub(super) fn accountings(&self) -> Vec<(Arc<str>, Accounting)> {
-        self.lock()
-            .by_name
-            .iter()
-            .map(|(sink, cursor)| (Arc::clone(sink), cursor.accounting))
-            .collect()
-    }
-
-    pub(super) fn furthest(&self, sink: &str) -> Position {
-        self.lock()
-            .by_name
-            .get(sink)
-            .map(|cursor| cursor.accounting.furthest)
-            .unwrap_or_default()
-    }
-
     /// Takes that it is known what a sink's `when` makes of statuses.
     pub(super) fn judge(&self, sink: Arc<str>, digest: Arc<[u8]>) {
         self.judged().insert(sink, digest);
@@ -367,183 +243,6 @@ impl State {
 
     fn judged(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Arc<[u8]>>> {
         self.judged.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn replay(&self, sink: &str) -> Option<Replay> {
-        self.lock().replays.get(sink).cloned()
-    }
-
-    pub(super) fn cursor(&self, sink: &str) -> Option<Position> {
-        self.lock().by_name.get(sink).map(|cursor| cursor.position)
-    }
-
-    /// Moves a cursor forward; invariant I2 depends on it never going back on its own. `passed`
-    /// counts the outcomes of the entries between.
-    pub(super) fn pass(&self, sink: &str, to: Position, passed: Passed) {
-        let head = self.head();
-        assert!(
-            to <= head,
-            "the cursor of {sink} may not pass the journal's head: {to} > {head}"
-        );
-        let mut known = self.lock();
-        let cursor = known.of(sink);
-        let at = cursor.position;
-        assert!(
-            at <= to,
-            "the cursor of {sink} may not go back: {at} > {to}"
-        );
-        cursor.position = to;
-        cursor.accounting.passed.add(passed);
-        if !std::mem::replace(&mut known.told, true) {
-            self.cursors_moved.notify_one();
-        }
-    }
-
-    /// Puts a cursor anywhere. `dead_lettered` entries that it has passed will be passed a second
-    /// time.
-    pub(super) fn place(&self, sink: &str, at: Position, dead_lettered: u64) {
-        let mut known = self.lock();
-        let cursor = known.of(sink);
-        cursor.accounting.furthest = cursor.accounting.furthest.max(cursor.position);
-        cursor.accounting.passed.dead_lettered = cursor
-            .accounting
-            .passed
-            .dead_lettered
-            .saturating_sub(dead_lettered);
-        cursor.accounting.rewound +=
-            cursor.position.0 - at.0 - i64::try_from(dead_lettered).unwrap_or(0);
-        cursor.position = at;
-    }
-
-    /// Whether a sink's dead letters have room for more bytes.
-    pub(super) fn has_dlq_room(&self, sink: &str, bytes: u64) -> bool {
-        let known = self.lock();
-        let used = known.by_name.get(sink).map_or(0, |cursor| cursor.dlq_bytes);
-        match self.dlq_when_full {
-            DlqWhenFull::Pause => used.saturating_add(bytes) <= self.dlq_bytes_max,
-            // Beyond it only while none of them may be dropped: the cursor has passed none.
-            DlqWhenFull::DropOldest => used <= self.dlq_bytes_max,
-        }
-    }
-
-    /// How many dead letters a sink has.
-    pub(super) fn dead_letters(&self, sink: &str) -> u64 {
-        let known = self.lock();
-        known
-            .by_name
-            .get(sink)
-            .map_or(0, |cursor| cursor.dead_lettered)
-    }
-
-    /// The bytes of all dead letters.
-    pub(super) fn dlq_bytes(&self) -> u64 {
-        self.lock()
-            .by_name
-            .values()
-            .map(|cursor| cursor.dlq_bytes)
-            .sum()
-    }
-
-    /// Takes the state on disk after commands were written or dead letters dropped.
-    pub(super) fn set_operator_state(&self, operator_state: OperatorState) {
-        let mut known = self.lock();
-        known
-            .by_name
-            .values_mut()
-            .for_each(|cursor| (cursor.dead_lettered, cursor.dlq_bytes) = (0, 0));
-        for DlqTotal {
-            sink,
-            entries,
-            bytes,
-        } in operator_state.dead_letters
-        {
-            let cursor = known.of(&sink);
-            (cursor.dead_lettered, cursor.dlq_bytes) = (entries, bytes);
-        }
-        let kept: BTreeSet<String> = operator_state
-            .settled
-            .iter()
-            .map(|(sink, ..)| sink.clone())
-            .collect();
-        for (sink, redriven, discarded) in operator_state.settled {
-            let cursor = known.of(&sink);
-            let accountings = std::iter::once(&mut cursor.accounting)
-                .chain(cursor.durable.as_mut().map(|(_, accounting)| accounting));
-            for accounting in accountings {
-                accounting.redriven = redriven.unsigned_abs();
-                accounting.discarded = discarded.unsigned_abs();
-            }
-        }
-        // Forgotten: it was on disk and is no more.
-        known
-            .by_name
-            .retain(|sink, cursor| cursor.durable.is_none() || kept.contains(&**sink));
-        known.replays = operator_state
-            .replays
-            .into_iter()
-            .map(|(sink, replay)| (sink.into(), replay))
-            .collect();
-    }
-
-    /// The cursors that the disk does not have yet. The writer is told of the next one that moves.
-    pub(super) fn moved(&self) -> Vec<CursorRow> {
-        let mut known = self.lock();
-        known.told = false;
-        let moved = known
-            .by_name
-            .iter()
-            .filter(|(_, cursor)| cursor.durable != Some((cursor.position, cursor.accounting)));
-        let moved = moved.map(|(sink, cursor)| CursorRow {
-            sink: Arc::clone(sink),
-            position: cursor.position,
-            accounting: cursor.accounting,
-        });
-        moved.collect()
-    }
-
-    /// Every sink is past the entries at or before it; `None`: not known yet.
-    pub(super) fn slowest(&self) -> Option<Position> {
-        if faults::makes(Mutation::CollectEarly) {
-            return Some(self.head());
-        }
-        let known = self.lock();
-        let replays = known.replays.values().map(|replay| replay.done);
-        let held = known
-            .by_name
-            .values()
-            .map(|cursor| cursor.position)
-            .chain(replays)
-            .min();
-        known
-            .registered
-            .then(|| held.unwrap_or_else(|| self.head()))
-    }
-
-    /// What keeps the oldest entries in the log, and what helps: for log lines about its room.
-    pub(super) fn held_by(&self) -> String {
-        let head = self.head();
-        let known = self.lock();
-        let slowest = known.by_name.iter().min_by_key(|(_, at)| at.position);
-        let replay = known.replays.iter().min_by_key(|(_, replay)| replay.done);
-        if let Some((sink, replay)) = replay
-            && slowest.is_none_or(|(_, cursor)| replay.done < cursor.position)
-        {
-            return format!("a replay to the sink {sink}, which goes on as that accepts it");
-        }
-        let Some((sink, cursor)) = slowest else {
-            return "nobody: there are no sinks, and new entries are all that it has".to_owned();
-        };
-        let pending = (head.0 - cursor.position.0).max(0);
-        match (cursor.configured, pending) {
-            (_, 0) => "nobody: what every sink has makes room as it is needed".to_owned(),
-            (true, _) => format!(
-                "the sink {sink} with {pending} pending entries: `stomp-bridge status` says why"
-            ),
-            (false, _) => format!(
-                "the sink {sink} with {pending} pending entries, which is not in the \
-                 configuration: add it again, or run `stomp-bridge sinks forget {sink}`"
-            ),
-        }
     }
 
     /// Takes a measurement of the log: its bytes, and the size at which nothing is accepted.
@@ -592,28 +291,9 @@ impl State {
         }
     }
 
-    /// Takes note of what the disk has now.
-    pub(super) fn saved(&self, cursors: &[CursorRow]) {
-        let mut known = self.lock();
-        for CursorRow {
-            sink,
-            position,
-            accounting,
-        } in cursors
-        {
-            known.of(sink).durable = Some((*position, *accounting));
-        }
-    }
-
     pub(super) fn status(&self) -> Status {
-        let known = self.lock();
-        let sinks = known.by_name.iter().map(|(name, cursor)| SinkStatus {
-            name: Arc::clone(name),
-            cursor: cursor.position,
-            dead_lettered: cursor.dead_lettered,
-            dlq_bytes: cursor.dlq_bytes,
-            configured: cursor.configured,
-        });
+        // Before the head, which is past every cursor.
+        let sinks = self.sink_statuses();
         Status {
             head: self.head(),
             oldest: self.oldest(),
@@ -629,22 +309,7 @@ impl State {
             devices_evicted: self.devices_evicted.load(Ordering::Relaxed),
             missed_transitions: self.missed_transitions.load(Ordering::Relaxed),
             repeats: self.repeats.load(Ordering::Relaxed),
-            sinks: sinks.collect(),
+            sinks,
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Sinks> {
-        self.sinks.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Sinks {
-    fn of(&mut self, sink: &str) -> &mut Cursor {
-        if !self.by_name.contains_key(sink) {
-            self.by_name.insert(sink.into(), Cursor::default());
-        }
-        self.by_name
-            .get_mut(sink)
-            .expect("it was inserted just above")
     }
 }

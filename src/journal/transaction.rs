@@ -16,7 +16,9 @@ use super::last_states::{Row, WaitingRow};
 use super::proof::ProofSave;
 use super::retention::Truncation;
 use super::state::CursorRow;
-use super::{Entry, Error, Settings, coverage, last_state_rows, proof_rows, replays};
+use super::{
+    Entry, Error, Settings, coverage, cursor_rows, entry_rows, last_state_rows, proof_rows, replays,
+};
 use crate::faults::{self, Failpoint};
 use crate::model::Position;
 
@@ -32,9 +34,9 @@ pub(super) struct Statements {
 impl Default for Statements {
     fn default() -> Statements {
         Statements {
-            entries: disk::entries_statement(),
+            entries: entry_rows::statement(),
             last_states: last_state_rows::upsert_statement(),
-            cursors: disk::cursors_statement(),
+            cursors: cursor_rows::statement(),
             proofs: proof_rows::statement(),
         }
     }
@@ -83,7 +85,7 @@ impl Transaction<'_> {
     ) -> Result<Written, Error> {
         // An ordinary commit: it takes one round trip to the connection's thread.
         if self.is_one_insert(statements) {
-            disk::insert_entries(connection, &statements.entries, self.entries).await?;
+            entry_rows::insert(connection, &statements.entries, self.entries).await?;
             return Ok(Written::default());
         }
         if let Some(command) = self.is_one_update() {
@@ -97,7 +99,7 @@ impl Transaction<'_> {
             .begin_with("BEGIN IMMEDIATE")
             .await
             .map_err(failed("begin a transaction"))?;
-        disk::insert_entries(&mut transaction, &statements.entries, self.entries).await?;
+        entry_rows::insert(&mut transaction, &statements.entries, self.entries).await?;
         if let Some(rows) = self.last_states {
             last_state_rows::upsert(&mut transaction, &statements.last_states, rows).await?;
             last_state_rows::save_position(&mut transaction, self.head).await?;
@@ -107,7 +109,7 @@ impl Transaction<'_> {
             0 => Vec::new(),
             excess => last_state_rows::evict(&mut transaction, excess).await?,
         };
-        disk::save_cursors(&mut transaction, &statements.cursors, self.cursors).await?;
+        cursor_rows::save(&mut transaction, &statements.cursors, self.cursors).await?;
         let proofs_bytes =
             proof_rows::save(&mut transaction, &statements.proofs, self.proofs).await?;
         let (mut changed, mut forgotten) = (Vec::new(), Vec::new());
@@ -127,7 +129,7 @@ impl Transaction<'_> {
             if let Some(at) = self.proven_at {
                 coverage::keep_proof(&mut transaction, at, self.head).await?;
             }
-            removed = disk::truncate(&mut transaction, truncation).await?;
+            removed = entry_rows::truncate(&mut transaction, truncation).await?;
             faults::reach(Failpoint::InRetention);
         }
         // A test counts the commits of received entries.
@@ -215,7 +217,7 @@ impl Command {
                 sinks,
             } => redrive_undecodable(connection, *position, parts, sinks).await,
             Command::DiscardUndecodable { which } => {
-                disk::settle_undecodable(connection, which).await
+                entry_rows::settle_undecodable(connection, which).await
             }
             Command::Settle {
                 sink,
@@ -237,7 +239,7 @@ async fn redrive_undecodable(
     sinks: &[Arc<str>],
 ) -> Result<u64, sqlx::Error> {
     let settled = Which::Positions([&[position], parts].concat());
-    disk::settle_undecodable(connection, &settled).await?;
+    entry_rows::settle_undecodable(connection, &settled).await?;
     for sink in sinks {
         for part in parts {
             dead_letters::redrive_undecodable(connection, sink, *part).await?;

@@ -1,39 +1,23 @@
 //! The text of a message's body: what compresses it and how its characters are written is undone
 //! here. What comes out is bounded; the body itself is never changed.
 
-use std::borrow::Cow;
-use std::io::Read;
+mod charset;
+mod compressed;
 
-use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
-use flate2::bufread::{DeflateDecoder, GzDecoder, ZlibDecoder};
+use std::borrow::Cow;
+
+pub use charset::Charset;
+use charset::{ReadBy, decoded, mistake};
+use compressed::Compressed;
 
 use super::scalar::excerpt;
 use super::undecodable::{Remedy, Undecodable};
-use crate::secret::{beginning, beginning_bytes, redact_echo};
 
 /// The longest text of a body by default: `source.max_body`'s own default.
 pub(super) const TEXT_BYTES_MAX: usize = 16 << 20;
 
 /// What a body may be compressed by, one over the other. Nobody does it twice on purpose.
 const CODINGS_MAX: usize = 3;
-
-/// Pieces of one gzip (RFC 1952, section 2.2). Each costs more than its few bytes.
-const GZIP_MEMBERS_MAX: usize = 64;
-
-/// RFC 1952, section 2.3.1.
-const GZIP: [u8; 2] = [0x1f, 0x8b];
-
-/// RFC 1950, section 2.2: deflate with the window that everybody uses. No JSON begins with an `x`.
-const ZLIB: u8 = 0x78;
-
-/// Names that Java and Windows have and the Encoding Standard lacks.
-const MORE_NAMES: [(&str, &str); 5] = [
-    ("cp936", "gbk"),
-    ("ms936", "gbk"),
-    ("windows-936", "gbk"),
-    ("euc-cn", "gbk"),
-    ("utf16", "utf-16"),
-];
 
 /// A body as it came, and what its message says of it.
 #[derive(Debug, Clone, Default)]
@@ -47,10 +31,6 @@ pub struct Body<'a> {
     pub content_encoding: Cow<'a, str>,
 }
 
-/// How the characters of a text are written as bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Charset(&'static Encoding);
-
 /// What a body says.
 #[derive(Debug)]
 pub(super) struct Text<'a> {
@@ -61,29 +41,6 @@ pub(super) struct Text<'a> {
     /// The topic's charset has decided, and the bytes are UTF-8, too. A text of another charset
     /// hardly ever is, so that charset may be wrong.
     pub(super) is_utf8_too: bool,
-}
-
-impl Charset {
-    /// By a name of the Encoding Standard (<https://encoding.spec.whatwg.org/#names-and-labels>),
-    /// such as `gb18030`, `gbk`, `utf-16le` or `latin1`.
-    pub fn named(name: &str) -> Option<Charset> {
-        let name = name.trim();
-        let mut more = MORE_NAMES.iter();
-        let known = more.find(|(other, _)| other.eq_ignore_ascii_case(name));
-        let name = known.map_or(name, |(_, known)| known);
-        Encoding::for_label_no_replacement(name.as_bytes()).map(Charset)
-    }
-
-    /// Its name in the Encoding Standard.
-    pub fn name(self) -> &'static str {
-        self.0.name()
-    }
-
-    /// `None`: the bytes are no such text.
-    fn decode(self, bytes: &[u8]) -> Option<Cow<'_, str>> {
-        self.0
-            .decode_without_bom_handling_and_without_replacement(bytes)
-    }
 }
 
 impl<'a> From<&'a [u8]> for Body<'a> {
@@ -122,27 +79,15 @@ impl<'a> Body<'a> {
         bytes_max: usize,
     ) -> Result<Text<'a>, Undecodable> {
         let (bytes, mut by_headers) = self.inflated(bytes_max)?;
-        let mut is_utf8_too = false;
         let said = self.said()?;
-        let text = match bytes {
-            Cow::Borrowed(bytes) => {
-                let (text, read_by) =
-                    decoded(bytes, said, topics).map_err(Undecodable::by_topic)?;
-                by_headers |= read_by == ReadBy::Headers;
-                is_utf8_too |= read_by == ReadBy::TopicThoughUtf8;
-                match text {
-                    Cow::Borrowed(text) => Cow::Borrowed(json(text).map_err(broken)?),
-                    Cow::Owned(text) => Cow::Owned(json(&text).map_err(broken)?.to_owned()),
-                }
-            }
+        let (text, read_by) = match bytes {
+            Cow::Borrowed(bytes) => json_of(bytes, said, topics)?,
             Cow::Owned(bytes) => {
-                let (text, read_by) =
-                    decoded(&bytes, said, topics).map_err(Undecodable::by_topic)?;
-                by_headers |= read_by == ReadBy::Headers;
-                is_utf8_too |= read_by == ReadBy::TopicThoughUtf8;
-                Cow::Owned(json(&text).map_err(broken)?.to_owned())
+                let (text, read_by) = json_of(&bytes, said, topics)?;
+                (Cow::Owned(text.into_owned()), read_by)
             }
         };
+        by_headers |= read_by == ReadBy::Headers;
         if matches!(text, Cow::Owned(_)) && text.len() > bytes_max {
             let reason = format!(
                 "its text has {} bytes and exceeds source.max_body: raise it, or have smaller \
@@ -154,7 +99,7 @@ impl<'a> Body<'a> {
         Ok(Text {
             text,
             by_headers,
-            is_utf8_too,
+            is_utf8_too: read_by == ReadBy::TopicThoughUtf8,
         })
     }
 
@@ -178,7 +123,7 @@ impl<'a> Body<'a> {
             // Where a proxy has undone it, the header may still be there.
             let found = found.or((is_deflate && !is_text(&bytes)).then_some(Compressed::Deflate));
             if found.is_none() && matches!(bytes, Cow::Borrowed(_)) && !is_text(&bytes) {
-                return Err(broken(format!(
+                return Err(Undecodable::by_sender(format!(
                     "expected gzip, as its content-encoding says, found {} bytes that do not begin so",
                     bytes.len()
                 )));
@@ -211,7 +156,7 @@ impl<'a> Body<'a> {
             }
             charset = Charset::named(coding);
             if charset.is_none() && !is_text(self.bytes) {
-                return Err(broken(format!(
+                return Err(Undecodable::by_sender(format!(
                     "expected content-encoding gzip or deflate, found {}",
                     excerpt(coding)
                 )));
@@ -221,9 +166,18 @@ impl<'a> Body<'a> {
     }
 }
 
-/// No option mends it.
-fn broken(reason: String) -> Undecodable {
-    Undecodable::with(Remedy::Sender, reason)
+/// The JSON in bytes, by the first charset that fits, and what named that.
+fn json_of(
+    bytes: &[u8],
+    said: Option<Charset>,
+    topics: Option<Charset>,
+) -> Result<(Cow<'_, str>, ReadBy), Undecodable> {
+    let (text, read_by) = decoded(bytes, said, topics).map_err(Undecodable::by_topic)?;
+    let json = match text {
+        Cow::Borrowed(text) => json(text).map(Cow::Borrowed),
+        Cow::Owned(text) => json(&text).map(|json| Cow::Owned(json.to_owned())),
+    };
+    Ok((json.map_err(Undecodable::by_sender)?, read_by))
 }
 
 fn is_gzip(coding: &str) -> bool {
@@ -246,188 +200,9 @@ fn is_text(bytes: &[u8]) -> bool {
     first.is_none_or(|byte| matches!(byte, b'{' | b'[' | b'"' | 0xef | 0xfe | 0xff | 0))
 }
 
-/// What compresses a body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Compressed {
-    Gzip,
-    Zlib,
-    /// Nothing tells it: some call this deflate, too.
-    Deflate,
-}
-
-impl Compressed {
-    /// By how it begins.
-    fn of(bytes: &[u8]) -> Option<Compressed> {
-        match bytes {
-            [first, second, ..] if [*first, *second] == GZIP => Some(Compressed::Gzip),
-            [ZLIB, flags, ..] if u16::from_be_bytes([ZLIB, *flags]).is_multiple_of(31) => {
-                Some(Compressed::Zlib)
-            }
-            _ => None,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Compressed::Gzip => "gzip",
-            Compressed::Zlib | Compressed::Deflate => "deflate",
-        }
-    }
-
-    fn inflated(self, bytes: &[u8], bytes_max: usize) -> Result<Vec<u8>, Undecodable> {
-        let mut out = Vec::new();
-        match self {
-            Compressed::Gzip => self.members(bytes, bytes_max, &mut out)?,
-            Compressed::Zlib => self.take(&mut ZlibDecoder::new(bytes), bytes_max, &mut out)?,
-            Compressed::Deflate => {
-                self.take(&mut DeflateDecoder::new(bytes), bytes_max, &mut out)?;
-            }
-        }
-        Ok(out)
-    }
-
-    /// A gzip is one member behind the other.
-    fn members(self, bytes: &[u8], bytes_max: usize, out: &mut Vec<u8>) -> Result<(), Undecodable> {
-        let mut rest = bytes;
-        for _ in 0..GZIP_MEMBERS_MAX {
-            let mut decoder = GzDecoder::new(rest);
-            self.take(&mut decoder, bytes_max, out)?;
-            rest = decoder.into_inner();
-            if rest.iter().all(|byte| *byte == 0) {
-                return Ok(());
-            }
-        }
-        Err(broken(format!(
-            "expected gzip of at most {GZIP_MEMBERS_MAX} members, found more"
-        )))
-    }
-
-    /// Appends what comes out, as far as it fits.
-    fn take(
-        self,
-        decoder: &mut impl Read,
-        bytes_max: usize,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Undecodable> {
-        let room = bytes_max.saturating_sub(out.len()) as u64;
-        let taken = decoder.take(room.saturating_add(1)).read_to_end(out);
-        taken.map_err(|error| {
-            broken(format!(
-                "expected {}, found what cannot be decompressed: {error}",
-                self.name()
-            ))
-        })?;
-        if out.len() > bytes_max {
-            let reason = format!(
-                "more than {bytes_max} bytes come out of {}, and that exceeds source.max_body: \
-                 raise it, or have smaller messages sent",
-                self.name()
-            );
-            return Err(Undecodable::with(Remedy::Limit, reason));
-        }
-        Ok(())
-    }
-}
-
-/// What named the charset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ReadBy {
-    Headers,
-    /// Its own bytes, the topic or the default.
-    Anything,
-    /// The topic, and the default would fit as well.
-    TopicThoughUtf8,
-}
-
-/// A text by the first charset that fits.
-fn decoded(
-    bytes: &[u8],
-    said: Option<Charset>,
-    topics: Option<Charset>,
-) -> Result<(Cow<'_, str>, ReadBy), String> {
-    if let Some((encoding, mark_bytes)) = Encoding::for_bom(bytes) {
-        let charset = Charset(encoding);
-        let text = charset.decode(&bytes[mark_bytes..]);
-        let text = text.ok_or_else(|| mistake(bytes, &[charset]))?;
-        return Ok((text, ReadBy::Anything));
-    }
-    let utf8 = Some(Charset(UTF_8));
-    // Java writes ISO-8859-1 where nobody has named a charset, and others US-ASCII, which is the same
-    // here. Every byte fits it, and hardly any text in it is UTF-8 by chance.
-    let is_unlikely = said.is_some_and(|said| said.0 == WINDOWS_1252);
-    let candidates = match is_unlikely {
-        true => [utf16(bytes), topics, utf8, said],
-        false => [utf16(bytes), said, topics, utf8],
-    };
-    for charset in candidates.into_iter().flatten() {
-        if let Some(text) = charset.decode(bytes) {
-            let alone = utf16(bytes).or(topics).unwrap_or(Charset(UTF_8));
-            let is_changed = matches!(text, Cow::Owned(_));
-            let is_utf8 = || std::str::from_utf8(bytes).is_ok();
-            let read_by = match (is_changed, charset == alone) {
-                (true, false) => ReadBy::Headers,
-                (true, true) if said != Some(charset) && topics == Some(charset) && is_utf8() => {
-                    ReadBy::TopicThoughUtf8
-                }
-                _ => ReadBy::Anything,
-            };
-            return Ok((text, read_by));
-        }
-    }
-    let mut expected: Vec<Charset> = Vec::new();
-    for charset in candidates.into_iter().flatten() {
-        if !expected.contains(&charset) {
-            expected.push(charset);
-        }
-    }
-    Err(mistake(bytes, &expected))
-}
-
-/// UTF-16 without a byte order mark: the first character of JSON is ASCII, so one of the first two
-/// bytes is 0 (RFC 4627, section 3). No other JSON begins so.
-fn utf16(bytes: &[u8]) -> Option<Charset> {
-    let begins = |byte: u8| matches!(byte, b'{' | b'[' | b'"' | b' ' | b'\t' | b'\r' | b'\n');
-    match *bytes {
-        [first, 0, ..] if begins(first) => Some(Charset(UTF_16LE)),
-        [0, second, ..] if begins(second) => Some(Charset(UTF_16BE)),
-        _ => None,
-    }
-}
-
-/// Characters of a body before and behind the wrong byte that a reason shows.
-const AROUND_CHARS_MAX: usize = 20;
-
-fn mistake(bytes: &[u8], expected: &[Charset]) -> String {
-    let names: Vec<&str> = expected.iter().map(|charset| charset.name()).collect();
-    let names = names.join(" or ");
-    let Err(error) = std::str::from_utf8(bytes) else {
-        return format!("expected {names}, found a text in another encoding");
-    };
-    let at = error.valid_up_to();
-    let around = excerpt(&around(bytes, at));
-    let mut reason = format!("expected {names}, found an invalid byte at {at}, in {around}");
-    let gb18030 = Charset(encoding_rs::GB18030);
-    // Of a broken UTF-8 the characters before it are right.
-    if bytes[..at].is_ascii() && !expected.contains(&gb18030) && gb18030.decode(bytes).is_some() {
-        reason.push_str("; it can be read as GB18030: set the topic's encoding = \"gb18030\"");
-    }
-    reason
-}
-
-/// What stands around a byte, without the second half of a secret: so more is read than is shown.
-fn around(bytes: &[u8], at: usize) -> String {
-    let (before, behind) = bytes.split_at(at);
-    let before = &before[at.saturating_sub(beginning_bytes(AROUND_CHARS_MAX))..];
-    let before = redact_echo(&String::from_utf8_lossy(before)).into_owned();
-    let chars = before.chars().count();
-    let before = before.chars().skip(chars.saturating_sub(AROUND_CHARS_MAX));
-    let behind = beginning(behind, AROUND_CHARS_MAX).text;
-    before.chain(behind.chars()).collect()
-}
-
 /// The text of bytes in UTF-8, without what may stand around JSON.
 pub(super) fn utf8(bytes: &[u8]) -> Result<&str, String> {
-    let text = std::str::from_utf8(bytes).map_err(|_| mistake(bytes, &[Charset(UTF_8)]))?;
+    let text = std::str::from_utf8(bytes).map_err(|_| mistake(bytes, &[Charset::UTF_8]))?;
     json(text)
 }
 

@@ -1,5 +1,7 @@
 //! Why a body, or one status in it, cannot be decoded, and what is to be done about it.
 
+use super::scalar::excerpt;
+
 /// The expected value and the found one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
@@ -32,10 +34,20 @@ impl Undecodable {
         }
     }
 
+    /// One that no option mends.
+    pub(super) fn by_sender(reason: String) -> Undecodable {
+        Undecodable::with(Remedy::Sender, reason)
+    }
+
     /// One that something else mends.
     pub fn with(remedy: Remedy, reason: String) -> Undecodable {
         Undecodable { reason, remedy }
     }
+}
+
+/// A text that is no JSON.
+pub(super) fn not_json(error: &serde_json::Error, json: &str) -> Undecodable {
+    Undecodable::by_topic(format!("expected JSON: {error}; found {}", excerpt(json)))
 }
 
 impl Remedy {

@@ -2,9 +2,12 @@
 //! reading during a commit and a write, so neither a slow disk nor a slow peer stops the
 //! heart-beats.
 
+mod acknowledge;
 mod credit;
+mod ended;
 mod incoming;
 mod link;
+mod open;
 mod paused;
 mod refusal;
 mod resync;
@@ -23,9 +26,10 @@ use futures_util::future::{BoxFuture, Fuse, FusedFuture};
 use jiff::Timestamp;
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
 
 use credit::Queues;
+pub(super) use ended::{Ended, LIVE_MIN};
+use link::Probing;
 
 use super::admission::Admission;
 use super::agreed::{Agreed, Dialled};
@@ -33,25 +37,22 @@ use super::broker::Broker;
 use super::clock;
 use super::commit::Commit;
 use super::disconnect::DisconnectReason;
-use super::intake::{BATCH_MAX, Intake, Owed};
+use super::intake::{BATCH_MAX, Intake};
 use super::link_proof::LinkProof;
 use super::reload::{Inbox, ReloadRequest};
 use super::rest::Rest;
 use super::resync::Resyncs;
 use super::server_window::ServerWindow;
-use super::settings::Attempt;
 use super::signin::Credentials;
-use super::sockjs_heartbeats::{Below, SockJsHeartbeats, SockJsPeriod};
+use super::sockjs_heartbeats::SockJsHeartbeats;
 use super::status::{LinkState, Status, TURN};
 use super::subscriptions::Subscriptions;
 use super::undeliverable::BreakPoint;
 use super::writer::Writer;
-use crate::duration;
-use crate::faults::{self, Failpoint, Mutation};
+use crate::faults::{self, Mutation};
 use crate::journal::{self, Bound, Log};
-use crate::model::CoverageCause;
-use crate::stomp::{AckId, Connected, Options, Outgoing, Session, SessionError};
-use crate::transport::{Receiver, SockJsTransport, TransportError, dial};
+use crate::stomp::{Outgoing, Session};
+use crate::transport::{Receiver, SockJsTransport, TransportError};
 
 /// The longest wait for the commit before DISCONNECT, and again for the server's answer to it: the
 /// rest comes again. A server needs one round trip. The longest stop waits for a commit, for the
@@ -61,9 +62,6 @@ const GOODBYE: Duration = Duration::from_millis(1500);
 
 /// The longest pause of reading for a pending commit: with a full journal it may take hours.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
-
-/// A connection that was subscribed for so long has passed the message that ended those before.
-const PASSED: Duration = Duration::from_secs(30);
 
 /// An open connection.
 pub(super) struct Connection<'a> {
@@ -129,46 +127,6 @@ pub(super) struct Connection<'a> {
     end: Option<TransportError>,
 }
 
-/// A connection that stood for this long was live, though no message came.
-pub(super) const LIVE_MIN: Duration = Duration::from_secs(5);
-
-/// How a connection ended.
-pub(super) struct Ended {
-    pub(super) reason: DisconnectReason,
-    /// How long it was live: subscribed, and not just dropped. `None`: it was not.
-    pub(super) live: Option<Duration>,
-    /// The transport of SockJS that has brought CONNECTED.
-    pub(super) sockjs: Option<SockJsTransport>,
-    /// What it has shown of the server's SockJS.
-    pub(super) sockjs_period: Option<SockJsPeriod>,
-}
-
-impl Ended {
-    /// There was no connection.
-    pub(super) fn before(reason: DisconnectReason) -> Ended {
-        Ended {
-            reason,
-            live: None,
-            sockjs: None,
-            sockjs_period: None,
-        }
-    }
-}
-
-/// Signs of life below STOMP, for servers that send no heart-beats (Spring's simple broker, unless
-/// told to).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Probing {
-    /// The transport has none.
-    Impossible,
-    /// It has: whether they are needed is not known before CONNECTED.
-    Possible,
-    /// The next question is due then.
-    Due(Instant),
-    /// They are needed, and there are none: whatever comes, on whatever level, is a sign of life.
-    Listening,
-}
-
 /// What is done with the socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reading {
@@ -190,96 +148,6 @@ enum Stage {
 }
 
 impl<'a> Connection<'a> {
-    /// Dials and sends CONNECT.
-    pub(super) async fn open(
-        wanted: &'a mut ReloadRequest,
-        attempt: Attempt,
-        (journal, intake, commit): (&'a Log, &'a mut Intake, &'a mut Commit),
-        status: &'a Arc<Status>,
-        admission: &'a mut Admission,
-        resyncs: &'a mut Resyncs,
-    ) -> Result<Connection<'a>, DisconnectReason> {
-        let (receiver, sender) = status.turning(dial(&attempt.target)).await?;
-        let now = clock::now();
-        let settings = &wanted.settings;
-        let sockjs = sender.sockjs_transport();
-        let sockjs_heartbeats = sockjs.map(|_| {
-            let below = if sender.can_probe() {
-                Below::Pings
-            } else {
-                Below::Nothing
-            };
-            SockJsHeartbeats::new(attempt.sockjs_period, below, now)
-        });
-        let (probing, silence_max) = if sender.can_probe() {
-            (Probing::Possible, Some(settings.probe_interval() * 5 / 2))
-        } else if sockjs_heartbeats.is_some() {
-            (Probing::Impossible, None)
-        } else {
-            (Probing::Impossible, settings.silence)
-        };
-        let session = Session::new(
-            Options {
-                silence_max,
-                ..attempt.options
-            },
-            now,
-        );
-        admission.begin(&settings.topics, now);
-        let admitted = admission.admitted(&settings.topics);
-        for topic in &admitted {
-            // What has no value for a placeholder need not connect.
-            topic.subscribe(&attempt.credentials)?;
-        }
-        intake.keep(&settings.topics);
-        // What a refused reload has fallen back to is acknowledged as it is subscribed.
-        for topic in &admitted {
-            intake.change(topic, &wanted.decoders);
-        }
-        Ok(Connection {
-            wanted,
-            journal,
-            intake,
-            commit,
-            status,
-            session,
-            receiver,
-            server_window: ServerWindow::default(),
-            server_waits: false,
-            sockjs,
-            writer: Writer::new(sender),
-            proof: LinkProof::new(Timestamp::now(), now),
-            admission,
-            resyncs,
-            refused: None,
-            heard: false,
-            left_at: None,
-            proving: Fuse::terminated(),
-            subscriptions: Subscriptions::new(),
-            queues: Queues::new(now),
-            acknowledged: false,
-            peer_silent: false,
-            complete: None,
-            withheld: BTreeSet::new(),
-            stage: Stage::Living,
-            give_up_at: None,
-            probing,
-            sockjs_heartbeats,
-            broker: Broker::Unknown,
-            dialled: Dialled::new(&attempt.target.url, sockjs),
-            agreed: None,
-            connected: false,
-            credentials: attempt.credentials,
-            subscribed_at: None,
-            break_point: None,
-            left: BTreeMap::new(),
-            rest: Rest::default(),
-            unread: None,
-            events_left: false,
-            end: None,
-        })
-    }
-
     /// Lives until the connection ends, `stop` asks for it, or there is a reload request that it
     /// cannot carry out.
     pub(super) async fn run(mut self, inbox: &Inbox, stop: &CancellationToken) -> Ended {
@@ -365,31 +233,6 @@ impl<'a> Connection<'a> {
             sockjs,
             sockjs_period,
         }
-    }
-
-    /// The topics are heard no more: the entries that say so come behind all that was read.
-    fn cease(&mut self, ended: &DisconnectReason) {
-        self.resyncs.link_ended(self.intake.live());
-        let cause = match ended {
-            DisconnectReason::Stopped => CoverageCause::DaemonStopped,
-            DisconnectReason::Reloaded => CoverageCause::Unsubscribed,
-            DisconnectReason::Refused(_) => CoverageCause::Refused,
-            DisconnectReason::Lost(_)
-            | DisconnectReason::Busy { .. }
-            | DisconnectReason::TopicRefused(_) => CoverageCause::ConnectionLost,
-            DisconnectReason::Quiet(_) => CoverageCause::Silent,
-            // The next start finds them heard until the last proof.
-            DisconnectReason::Journal(_) => return,
-        };
-        // The link may have been dead since, also where we end it ourselves; and what comes behind
-        // our DISCONNECT is not taken.
-        let last_byte = self.proof.last_byte();
-        let at = self.left_at.map_or(last_byte, |left| left.min(last_byte));
-        let (at, cause) = self.gap(at, cause);
-        if let Some(refused) = &self.refused {
-            self.intake.refused(refused, at);
-        }
-        self.intake.all_ceased(at, cause);
     }
 
     async fn live(
@@ -499,37 +342,6 @@ impl<'a> Connection<'a> {
         Ok(())
     }
 
-    fn connected(&mut self, connected: &Connected) -> Result<(), DisconnectReason> {
-        self.status.counters.connections.fetch_add(1, Relaxed);
-        self.status.enter(LinkState::Connected);
-        self.broker = Broker::of(connected.server.as_deref(), connected.session.as_deref());
-        info!(
-            broker = self.broker.as_str(),
-            version = connected.version.as_str(),
-            server = connected.server.as_deref().unwrap_or("unnamed"),
-            heartbeat_out = duration::or_off(connected.heartbeat.outgoing),
-            heartbeat_in = duration::or_off(connected.heartbeat.incoming),
-            "connected"
-        );
-        self.connected = true;
-        self.agreed = Some(Agreed::new(self.dialled.clone(), connected));
-        self.status.trouble_is_over();
-        self.admission.accept();
-        if connected.heartbeat.incoming.is_none() {
-            let now = clock::now();
-            self.probing = match self.probing {
-                Probing::Possible => Probing::Due(now + self.wanted.settings.probe_interval()),
-                _ => Probing::Listening,
-            };
-            if let Some(heartbeats) = &mut self.sockjs_heartbeats {
-                heartbeats.need(now);
-            }
-        }
-        self.assign()?;
-        self.tell_profile();
-        Ok(())
-    }
-
     /// Whether the socket is to be read.
     fn may_read(&self) -> bool {
         let now = clock::now();
@@ -537,43 +349,6 @@ impl<'a> Connection<'a> {
             && self.commit.is_under_way()
             && now.duration_since(self.commit.since()) < PAUSE_MAX;
         self.has_room() && !self.events_left && !pauses
-    }
-
-    /// A deadline has come. What has already arrived counts first: only then is the silence real.
-    fn tick(&mut self) -> Result<(), DisconnectReason> {
-        self.receive_all()?;
-        if !self.may_read() {
-            self.unread(clock::now());
-        }
-        let now = clock::now();
-        if matches!(self.probing, Probing::Due(at) if at <= now) {
-            self.probing = Probing::Due(now + self.wanted.settings.probe_interval());
-            self.writer.probe();
-        }
-        self.watch_silences(now);
-        if self.subscribed_at.is_some_and(|at| now >= at + PASSED) {
-            self.status.undeliverable(None);
-        }
-        self.trust_quiet_topics(now)?;
-        if self.retry_due().is_some_and(|due| due <= now) {
-            self.count_topics()?;
-        }
-        if self.room_due().is_some_and(|due| due <= now) {
-            self.watch_room()?;
-        }
-        let ticked = self.session.tick(now);
-        self.peer_silent |= matches!(ticked, Err(SessionError::Silent { .. }));
-        let ended = ticked.map_err(|error| match error {
-            SessionError::Silent { silence } if self.probing == Probing::Listening => {
-                // As it is configured, and not to the microsecond.
-                DisconnectReason::Quiet(self.wanted.settings.silence.unwrap_or(silence))
-            }
-            error => self.by_session(&error),
-        });
-        // What came before the silence was read too.
-        let taken = self.take_events();
-        ended.and(taken)?;
-        self.watch_sockjs(now)
     }
 
     fn start_writing(&mut self) {
@@ -587,26 +362,6 @@ impl<'a> Connection<'a> {
         let Ok(()) = self.writer.start(&mut self.session, count);
     }
 
-    fn start_committing(&mut self) {
-        if self.intake.is_empty() || !self.commit.takes(self.intake.entries()) {
-            return;
-        }
-        let (batch, mut owed) = self.intake.next_batch();
-        if batch.entries.is_empty() {
-            // Messages without a status: nothing is to be on disk before their ACKs.
-            self.acknowledge(&owed);
-            return self.start_writing();
-        }
-        if faults::makes(Mutation::AckBeforeCommit) {
-            self.acknowledge(&std::mem::take(&mut owed));
-            self.start_writing();
-        }
-        let now = clock::now();
-        if self.commit.begin(self.journal, batch, owed, now) {
-            self.proof.carried(now);
-        }
-    }
-
     /// Writes the last sign of life to the journal, where it is time. No timer of its own: heart-beats
     /// wake the connection often enough. The coverage entries must be on disk before it: else a gap
     /// would be too short after a crash.
@@ -618,49 +373,6 @@ impl<'a> Connection<'a> {
             let journal = self.journal.clone();
             self.proving = async move { journal.link_proven(at).await }.boxed().fuse();
         }
-    }
-
-    fn acknowledge(&mut self, owed: &Owed) {
-        for ack in owed.acks() {
-            if !self.subscriptions.hold(ack) {
-                self.acknowledge_one(ack);
-            }
-        }
-    }
-
-    fn acknowledge_one(&mut self, ack: &AckId) {
-        self.session.ack(ack);
-        self.acknowledged(1);
-    }
-
-    /// Counts queued ACKs.
-    fn acknowledged(&mut self, count: usize) {
-        self.acknowledged |= count > 0;
-        self.status
-            .counters
-            .acknowledged
-            .fetch_add(count as u64, Relaxed);
-    }
-
-    fn reach_ack_written(&self) {
-        if self.status.counters.acknowledged.load(Relaxed) > 0 {
-            faults::reach(Failpoint::AckWritten);
-        }
-    }
-
-    /// Entries that were taken in so far, written or not.
-    fn taken(&self) -> u64 {
-        self.commit.begun() + self.intake.entries() as u64
-    }
-
-    /// The newest of them, as [`Subscriptions`] counts them.
-    fn newest(&self) -> u64 {
-        self.taken().saturating_sub(1)
-    }
-
-    /// Whether anything that came from the server is not on disk yet.
-    fn has_received(&self) -> bool {
-        self.intake.has_received() || self.commit.has_received()
     }
 
     /// Once all is committed and its ACKs are queued, DISCONNECT follows them.

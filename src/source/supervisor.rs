@@ -1,9 +1,10 @@
 //! Keeps one connection after another, as long as it is not stopped. A failure never ends it, but
 //! for a journal that has ended and a bound on attempts that somebody has set.
 
+mod attempt;
+
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -15,7 +16,7 @@ use super::broker::Broker;
 use super::busy_addresses::BusyAddresses;
 use super::clock;
 use super::commit::Commit;
-use super::connection::{Connection, Ended, LIVE_MIN};
+use super::connection::{Ended, LIVE_MIN};
 use super::disconnect::DisconnectReason;
 use super::intake::Intake;
 use super::last_transports::LastTransports;
@@ -23,7 +24,7 @@ use super::outage_log::OutageLog;
 use super::reload::{Handle, Inbox, ReloadRequest};
 use super::resync::Resyncs;
 use super::settings::Settings;
-use super::signin::{Address, Credentials, SigninError, SigninLimit};
+use super::signin::{Address, SigninLimit};
 use super::sockjs_heartbeats::SockJsPeriod;
 use super::status::{LinkState, Status};
 use crate::duration::InWords;
@@ -31,7 +32,6 @@ use crate::journal::{self, Log};
 use crate::paced::Interval;
 use crate::pipeline::Decoder;
 use crate::retry::Backoff;
-use crate::rotation;
 
 /// So many short lives in a row are forgiven: the next connection comes as soon as after a long
 /// one.
@@ -54,11 +54,6 @@ pub enum SourceError {
     #[error(transparent)]
     Journal(#[from] journal::Error),
 }
-
-/// Where a server answers no SUBSCRIBE, topics that it has let in before count as subscribed after
-/// this time without a refusal: with the longest wait between attempts the source is ready
-/// within 6 s of the server's return.
-const KNOWN_TOPICS_TIMEOUT: Duration = Duration::from_millis(900);
 
 /// The STOMP side, to be run.
 pub struct Source {
@@ -313,82 +308,6 @@ impl Source {
         }
     }
 
-    async fn one_connection(&mut self, address: &Address, stop: &CancellationToken) -> Ended {
-        let waits = self.waits_for_room();
-        let prepared = async {
-            wait_for_place(&mut self.commit, &self.intake).await?;
-            if waits {
-                wait_for_room(&mut self.commit, &self.journal, &self.status).await?;
-            }
-            rotation::until_current().await;
-            self.status.enter(LinkState::Connecting);
-            self.status.counters.attempts.fetch_add(1, Relaxed);
-            if self.outage.is_outage() {
-                debug!(url = %address, "connecting");
-            } else {
-                info!(url = %address, "connecting");
-            }
-            sign_in(&self.wanted.settings, &self.signins, &self.status).await
-        };
-        let signed_in: Result<_, DisconnectReason> = tokio::select! {
-            biased;
-            () = stop.cancelled() => return Ended::before(DisconnectReason::Stopped),
-            wanted = self.inbox.next() => {
-                self.status.waits_no_longer();
-                return Ended::before(self.reload(wanted));
-            }
-            signed_in = self.status.turning(prepared) => signed_in,
-        };
-        let credentials = match signed_in {
-            Ok(credentials) => credentials,
-            Err(ended) => return Ended::before(ended),
-        };
-        let open = async {
-            let settings = &self.wanted.settings;
-            let mut attempt =
-                settings.attempt(address, credentials.clone(), self.read_interval.clone())?;
-            attempt.target.sockjs_first = self
-                .last_transports
-                .first(&address.to_string(), clock::now());
-            attempt.sockjs_period = self.sockjs_period;
-            let broker = self.status.profile().broker;
-            if self.stood && broker.is_some_and(Broker::confirms_nothing) {
-                attempt.options.receipt_timeout = KNOWN_TOPICS_TIMEOUT;
-            }
-            Connection::open(
-                &mut self.wanted,
-                attempt,
-                (&self.journal, &mut self.intake, &mut self.commit),
-                &self.status,
-                &mut self.admission,
-                &mut self.resyncs,
-            )
-            .await
-        };
-        let opened = tokio::select! {
-            biased;
-            () = stop.cancelled() => return Ended::before(DisconnectReason::Stopped),
-            wanted = self.inbox.next() => Err(wanted),
-            opened = open => Ok(opened),
-        };
-        let ended = match opened {
-            Ok(Ok(connection)) => connection.run(&self.inbox, stop).await,
-            // Another address may have time for us.
-            Ok(Err(DisconnectReason::Busy { text, after })) => {
-                let until = clock::now() + after;
-                self.busy.put_off(&address.to_string(), until);
-                Ended::before(DisconnectReason::Lost(text))
-            }
-            Ok(Err(ended)) => Ended::before(ended),
-            Err(wanted) => Ended::before(self.reload(wanted)),
-        };
-        // From here on it is for the log and the status.
-        Ended {
-            reason: ended.reason.redacted(&credentials),
-            ..ended
-        }
-    }
-
     /// What a full journal has not taken yet it writes once it can, or else the next start does.
     fn leave_to_journal(&mut self) {
         if !self.intake.is_empty()
@@ -421,14 +340,6 @@ impl Source {
     }
 }
 
-/// A full journal leaves entries in the intake; another connection brings more of them.
-async fn wait_for_place(commit: &mut Commit, intake: &Intake) -> Result<(), journal::Error> {
-    while commit.is_under_way() && !intake.has_room() {
-        commit.done().await.0?;
-    }
-    Ok(())
-}
-
 /// Waits for the next attempt. A state that says that the journal is full ends with that.
 async fn back_off(wait: Duration, journal: &Log, status: &Status) {
     let waited = async {
@@ -438,65 +349,4 @@ async fn back_off(wait: Duration, journal: &Log, status: &Status) {
     };
     // The wait is over.
     let _ = tokio::time::timeout(wait, waited).await;
-}
-
-/// Waits until a full journal has room.
-async fn wait_for_room(
-    commit: &mut Commit,
-    journal: &Log,
-    status: &Status,
-) -> Result<(), journal::Error> {
-    info!(
-        "source paused: the journal is full, and the next connection waits until the sinks have \
-         caught up"
-    );
-    status.enter(LinkState::Paused);
-    while journal.is_full() {
-        tokio::select! {
-            (outcome, _) = commit.done(), if commit.is_under_way() => {
-                outcome?;
-            }
-            () = journal.until_room() => {}
-        }
-    }
-    Ok(())
-}
-
-/// Signs in, where there is a sign-in, and counts a refusal of what was sent.
-async fn sign_in(
-    settings: &Settings,
-    limit: &SigninLimit,
-    status: &Status,
-) -> Result<Credentials, DisconnectReason> {
-    let Some(signin) = &settings.signin else {
-        status.sign_in_waits(None);
-        return Ok(settings.sign_in().await?);
-    };
-    // The waits between attempts are long enough; a reload ends them.
-    let wait = limit.wait(Some(signin), clock::now());
-    status.sign_in_waits(wait.map(|wait| wait.0));
-    if let Some(wait) = wait {
-        let reason = wait.to_string();
-        warn!(reason, "sign-in waits");
-        status.failed(&reason);
-        status.waits_to_sign_in();
-        tokio::time::sleep(wait.0).await;
-        status.sign_in_waits(None);
-        status.waits_no_longer();
-        status.trouble_is_over();
-    }
-    let refused = match settings.sign_in().await {
-        Err(SigninError::Refused(refused)) => refused,
-        outcome => {
-            let credentials = outcome?;
-            status.signed_in();
-            return Ok(credentials);
-        }
-    };
-    limit.refused(signin, clock::now());
-    let refused = match limit.wait(Some(signin), clock::now()) {
-        Some(wait) => format!("{refused}; {wait}"),
-        None => refused,
-    };
-    Err(SigninError::Refused(refused).into())
 }

@@ -5,12 +5,16 @@
 //! It knows RFC 6455, section 5.2, and nothing of what the frames hold. A frame that is masked or
 //! uses a reserved bit is left as it is, for the WebSocket to refuse.
 
+mod head;
+
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use head::{BINARY, CLOSE, FINAL, Head, MASKED, OPCODE, RESERVED};
 
 /// What the payloads are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,87 +77,6 @@ pub(super) struct Reframed<S> {
     /// The payload of a close, as far as it has come.
     close: Option<Vec<u8>>,
     said: Said,
-}
-
-/// Up to a whole header: two bytes, the length, and a mask.
-#[derive(Debug, Default, Clone, Copy)]
-struct Head {
-    bytes: [u8; HEAD_MAX],
-    length: usize,
-}
-
-const HEAD_MAX: usize = 14;
-
-const FINAL: u8 = 0x80;
-const RESERVED: u8 = 0x70;
-const OPCODE: u8 = 0x0f;
-const BINARY: u8 = 0x2;
-const CLOSE: u8 = 0x8;
-const MASKED: u8 = 0x80;
-
-impl Head {
-    fn filled(&self) -> &[u8] {
-        &self.bytes[..self.length]
-    }
-
-    fn push(&mut self, byte: u8) {
-        self.bytes[self.length] = byte;
-        self.length += 1;
-    }
-
-    /// How long the header is, as far as its first bytes say.
-    fn wants(&self) -> usize {
-        match self.filled() {
-            [] | [_] => 2,
-            [_, second, ..] => {
-                let length = match second & !MASKED {
-                    126 => 2,
-                    127 => 8,
-                    _ => 0,
-                };
-                2 + length + if second & MASKED == 0 { 0 } else { 4 }
-            }
-        }
-    }
-
-    fn is_whole(&self) -> bool {
-        self.length >= self.wants()
-    }
-
-    /// The length of the payload that a whole header announces.
-    fn payload(&self) -> u64 {
-        let number = |bytes: &[u8]| {
-            bytes
-                .iter()
-                .fold(0_u64, |number, byte| number << 8 | u64::from(*byte))
-        };
-        match self.bytes[1] & !MASKED {
-            126 => number(&self.bytes[2..4]),
-            127 => number(&self.bytes[2..10]),
-            length => u64::from(length),
-        }
-    }
-
-    /// Announces another length, in as many bytes.
-    fn announce(&mut self, payload: u64) {
-        let bytes = payload.to_be_bytes();
-        match self.bytes[1] & !MASKED {
-            126 => self.bytes[2..4].copy_from_slice(&bytes[6..]),
-            127 => self.bytes[2..10].copy_from_slice(&bytes),
-            _ => self.bytes[1] = bytes[7],
-        }
-    }
-
-    /// The header of a frame that begins a binary message; `end` is [`FINAL`], or nothing.
-    fn of_message(payload: u64, end: u8) -> Head {
-        let mut head = Head::default();
-        head.push(end | BINARY);
-        head.push(127);
-        for byte in payload.to_be_bytes() {
-            head.push(byte);
-        }
-        head
-    }
 }
 
 impl<S> Reframed<S> {

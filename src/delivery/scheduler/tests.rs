@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::outcome::REDRIVE_ATTEMPTS_MAX;
 use super::*;
 use crate::model::StatusEvent;
-use crate::sinks::Rate;
+use crate::sinks::{By, Rate, Trouble, Undelivered};
 
 /// How long the far side takes for an answer.
 const SERVED: Duration = Duration::from_millis(10);

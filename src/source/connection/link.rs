@@ -1,14 +1,70 @@
 //! Whether the link lives, and whether the topics speak: what the deadlines of both lead to.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::{Connection, Probing, Stage};
+use super::{Connection, Stage};
 use crate::duration::InWords;
 use crate::source::broker::{ConfigurationWarning, Detection};
+use crate::source::clock;
 use crate::source::disconnect::DisconnectReason;
 use crate::source::sockjs_heartbeats::{Missing, Sign, SockJsHeartbeats};
+use crate::stomp::SessionError;
+
+/// A connection that was subscribed for so long has passed the message that ended those before.
+const PASSED: Duration = Duration::from_secs(30);
+
+/// Signs of life below STOMP, for servers that send no heart-beats (Spring's simple broker, unless
+/// told to).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Probing {
+    /// The transport has none.
+    Impossible,
+    /// It has: whether they are needed is not known before CONNECTED.
+    Possible,
+    /// The next question is due then.
+    Due(Instant),
+    /// They are needed, and there are none: whatever comes, on whatever level, is a sign of life.
+    Listening,
+}
 
 impl Connection<'_> {
+    /// A deadline has come. What has already arrived counts first: only then is the silence real.
+    pub(super) fn tick(&mut self) -> Result<(), DisconnectReason> {
+        self.receive_all()?;
+        if !self.may_read() {
+            self.unread(clock::now());
+        }
+        let now = clock::now();
+        if matches!(self.probing, Probing::Due(at) if at <= now) {
+            self.probing = Probing::Due(now + self.wanted.settings.probe_interval());
+            self.writer.probe();
+        }
+        self.watch_silences(now);
+        if self.subscribed_at.is_some_and(|at| now >= at + PASSED) {
+            self.status.undeliverable(None);
+        }
+        self.trust_quiet_topics(now)?;
+        if self.retry_due().is_some_and(|due| due <= now) {
+            self.count_topics()?;
+        }
+        if self.room_due().is_some_and(|due| due <= now) {
+            self.watch_room()?;
+        }
+        let ticked = self.session.tick(now);
+        self.peer_silent |= matches!(ticked, Err(SessionError::Silent { .. }));
+        let ended = ticked.map_err(|error| match error {
+            SessionError::Silent { silence } if self.probing == Probing::Listening => {
+                // As it is configured, and not to the microsecond.
+                DisconnectReason::Quiet(self.wanted.settings.silence.unwrap_or(silence))
+            }
+            error => self.by_session(&error),
+        });
+        // What came before the silence was read too.
+        let taken = self.take_events();
+        ended.and(taken)?;
+        self.watch_sockjs(now)
+    }
+
     /// Missing heart-beats, and how a dead link is noticed without the server's.
     pub(super) fn heartbeat_warnings(&self) -> impl Iterator<Item = ConfigurationWarning> {
         let off = self.wanted.settings.heartbeat.is_zero();

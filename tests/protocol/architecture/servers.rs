@@ -22,7 +22,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "whoever writes the configuration knows the server; no CONNECTED has come yet",
     ),
     (
-        "config/topics.rs",
+        "config/topics/subscribe.rs",
         "activemq",
         "a header of SUBSCRIBE that needs another key of the configuration",
     ),

@@ -180,7 +180,7 @@ fn table(schema: &Value, example: &str, section: &Section) -> String {
         let meaning = key["description"].as_str().unwrap_or_default();
         assert!(
             !meaning.is_empty(),
-            "{}: `{name}` has no doc comment in src/config/schema.rs",
+            "{}: `{name}` has no doc comment in src/config/schema",
             section.heading
         );
         let meaning = meaning.replace('|', "\\|");

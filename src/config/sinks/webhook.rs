@@ -7,12 +7,12 @@ use std::time::Duration;
 use serde_json::{Map, Value as Json};
 use url::Url;
 
-use super::context::{Context, is_header_name};
-use super::events::Events;
-use super::path::Path;
-use super::schema;
-use super::secret::Within;
-use super::units;
+use crate::config::context::{Context, is_header_name};
+use crate::config::events::Events;
+use crate::config::path::Path;
+use crate::config::schema;
+use crate::config::secret::Within;
+use crate::config::units;
 use crate::model::{CoverageEvent, Event, EventKind, StatusEvent};
 use crate::pipeline::Template;
 use crate::secret::{Lifetime, PLACEHOLDER, Secret, protect_header, protect_url, protect_url_path};

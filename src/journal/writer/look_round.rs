@@ -8,13 +8,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::beside::beside;
-use super::due::SAVE_INTERVAL;
-use super::group::Group;
-use super::lock::{Left, Mark};
-use super::retention::{FREE_BYTES_AGAIN, Worth};
-use super::writer::{OUT_OF_SPACE_INTERVAL, Writer};
-use super::{Error, dead_letters, disk};
+use super::{OUT_OF_SPACE_INTERVAL, Writer};
+use crate::journal::beside::beside;
+use crate::journal::due::SAVE_INTERVAL;
+use crate::journal::group::Group;
+use crate::journal::lock::{Left, Mark};
+use crate::journal::retention::{FREE_BYTES_AGAIN, Worth};
+use crate::journal::{Error, dead_letters, disk};
 
 /// From this size of the WAL on, the writer waits until no reader needs it. So a busy reader cannot
 /// make it grow without end.
@@ -138,7 +138,7 @@ impl Writer {
     }
 
     /// Measures what the journal occupies, and says so where it fills up or has room again.
-    pub(super) async fn measure(&mut self) -> Result<(), Error> {
+    pub(in crate::journal) async fn measure(&mut self) -> Result<(), Error> {
         let was_full = self.retention.full();
         let mut usage = disk::usage(&mut self.connection, &self.settings.path).await?;
         // Dead letters, last states and proofs have bounds of their own.
