@@ -18,3 +18,23 @@ fn pages_that_say_how_to_install_name_this_version() {
         }
     }
 }
+
+/// `cargo install --git` does not read `.cargo/config.toml`: the page has its settings.
+#[test]
+fn the_page_has_the_settings_that_the_repository_is_built_with() {
+    let settings = pages::read(".cargo/config.toml");
+    let page = pages::read("docs/install.md");
+    let settings: Vec<String> = settings
+        .lines()
+        .filter(|line| !line.starts_with(['#', '[']))
+        .filter_map(|line| line.split_once(" = "))
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    assert_eq!(settings.len(), 2, "{settings:?}");
+    for setting in settings {
+        assert!(
+            page.contains(&setting),
+            "docs/install.md does not have {setting}"
+        );
+    }
+}
