@@ -297,7 +297,20 @@ impl Reader {
         last_state_rows::one(&mut self.connection, key).await
     }
 
-    /// The dead letters of one sink after a position.
+    /// All that is listed for one sink after a position, also what a replay has brought there: a
+    /// replay leaves it out.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn listed_after(
+        &mut self,
+        sink: &str,
+        after: Position,
+    ) -> Result<BTreeSet<Position>, Error> {
+        dead_letters::listed_after(&mut self.connection, sink, after).await
+    }
+
+    /// The dead letters of one sink after a position, as the accounting counts them.
     ///
     /// # Errors
     /// The file cannot be read.

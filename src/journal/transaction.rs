@@ -195,11 +195,10 @@ impl Command {
                 sink,
                 position,
                 error,
-                only_if_room,
+                listing,
             } => {
                 let entry = (sink, *position);
-                let added =
-                    dead_letters::add(connection, settings, entry, error, *only_if_room).await?;
+                let added = dead_letters::add(connection, settings, entry, error, *listing).await?;
                 Ok(u64::from(added == Added::Listed))
             }
             Command::Judged { sink, digest } => disk::save_judged(connection, sink, digest).await,
