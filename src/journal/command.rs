@@ -97,10 +97,10 @@ pub(super) enum Command {
     Redrive { sink: Arc<str>, which: Which },
     /// Drop a sink's dead letters.
     Discard { sink: Arc<str>, which: Which },
-    /// An undecodable entry can be decoded now: deliver these to these sinks, in its place.
+    /// Undecodable entries can be decoded now: deliver these to these sinks, each in the place of
+    /// one.
     RedriveUndecodable {
-        position: Position,
-        parts: Vec<Position>,
+        entries: Vec<(Position, Vec<Position>)>,
         sinks: Vec<Arc<str>>,
     },
     /// These undecodable entries are settled: no list has them.

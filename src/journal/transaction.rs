@@ -208,11 +208,9 @@ impl Command {
             Command::Discard { sink, which } => {
                 dead_letters::discard(connection, sink, which).await
             }
-            Command::RedriveUndecodable {
-                position,
-                parts,
-                sinks,
-            } => redrive_undecodable(connection, *position, parts, sinks).await,
+            Command::RedriveUndecodable { entries, sinks } => {
+                redrive_undecodable(connection, entries, sinks).await
+            }
             Command::DiscardUndecodable { which } => {
                 disk::settle_undecodable(connection, which).await
             }
@@ -231,18 +229,19 @@ impl Command {
 
 async fn redrive_undecodable(
     connection: &mut SqliteConnection,
-    position: Position,
-    parts: &[Position],
+    entries: &[(Position, Vec<Position>)],
     sinks: &[Arc<str>],
 ) -> Result<u64, sqlx::Error> {
-    let settled = Which::Positions([&[position], parts].concat());
+    let parts = || entries.iter().flat_map(|(_, parts)| parts).copied();
+    let wholes = entries.iter().map(|(whole, _)| *whole);
+    let settled = Which::Positions(wholes.chain(parts()).collect());
     disk::settle_undecodable(connection, &settled).await?;
     for sink in sinks {
-        for part in parts {
-            dead_letters::redrive_undecodable(connection, sink, *part).await?;
+        for part in parts() {
+            dead_letters::redrive_undecodable(connection, sink, part).await?;
         }
     }
-    Ok(parts.len() as u64)
+    Ok(parts().count() as u64)
 }
 
 /// Removes everything that is kept for a sink; gives 1 where it was known.

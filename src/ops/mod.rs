@@ -11,7 +11,8 @@
 //! - `status`, `metrics`: what it answers; `reload`: how the last reload ended
 //! - `snapshot`: all that the page shows of one moment; `device_query`: what a history
 //!   is asked of devices; `page`: the pages, their stream and the API
-//! - `control`: what it accepts; `retry`: what of it is no matter of the journal
+//! - `control`: what it accepts; `retry`: what of it is no matter of the journal; `decode_again`,
+//!   `redecoded`: undecodable entries that can be decoded by now
 //! - `audit`, `findings`: whether the delivery accounting balances
 //! - `systemd`: what systemd hears of the daemon
 
@@ -30,6 +31,7 @@ mod lang;
 mod metrics;
 mod page;
 mod progress;
+pub mod redecoded;
 mod reload;
 mod retry;
 mod sampler;
