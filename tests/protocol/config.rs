@@ -928,6 +928,12 @@ fn each_mistake_is_told_with_its_place() {
             "sink `h` has no type",
         ),
         (
+            format!("{SOURCE}{TOPIC}[sinks.undecodable]\ntype = \"sqlite\"\n"),
+            "5:8",
+            "sinks.undecodable",
+            "`undecodable` cannot name a sink: so the undecodable entries are listed",
+        ),
+        (
             format!("{SOURCE}{TOPIC}{SINK}path = \"journal.db\"\n"),
             "7:1",
             "sinks.h.path",
