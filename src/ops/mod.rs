@@ -4,7 +4,8 @@
 //! In reading order:
 //!
 //! - `view`, `sinks`, `setup`: what there is to look at; `samples`, `sampler`: what is counted over time
-//! - `verdict`: how the daemon is, in one sentence and what to do; `lang`: the two languages
+//! - `verdict`: how the daemon is, in one sentence and what to do; `lang`: the two languages; `links`:
+//!   the paths of things that have a page
 //! - `settings`, `http`: the listener and its routes
 //! - `guard`, `cookie`: who may ask for what
 //! - `connections`, `connection`, `activity`: its connections, how many and for how long
@@ -28,6 +29,7 @@ mod findings;
 mod guard;
 mod http;
 mod lang;
+mod links;
 mod metrics;
 mod page;
 mod progress;

@@ -10,6 +10,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
+use super::links::device_path;
 use super::samples::Rate;
 use super::setup::{Setup, TopicSetup};
 use super::view::View;
@@ -289,6 +290,8 @@ pub(super) struct ChangeNow {
     pub(super) stream: String,
     pub(super) client_id: String,
     pub(super) device_id: String,
+    /// The path of its page.
+    pub(super) path: String,
     /// What it is called.
     pub(super) name: Option<String>,
     pub(super) from: StateNow,
@@ -681,6 +684,7 @@ fn changes(view: &View) -> Vec<ChangeNow> {
         from: state(view, &it.stream, &it.from, 1),
         to: state(view, &it.stream, &it.to, 1),
         name: name_of(view, [&it.stream, &it.client_id, &it.device_id], None),
+        path: device_path(&it.stream, &it.client_id, &it.device_id),
         stream: it.stream.to_string(),
         client_id: redacted(&it.client_id),
         device_id: redacted(&it.device_id),

@@ -10,7 +10,6 @@ use utoipa::ToSchema;
 
 use super::asker::Asker;
 use super::frame::Frame;
-use super::links::device_path;
 use super::map::Map;
 use super::regions::mark;
 use super::{failure, history, shapes};
@@ -18,6 +17,7 @@ use crate::journal;
 use crate::model::Severity;
 use crate::ops::device_query::{self, DEVICES_MAX, Device, Filter, Key, StateSum, Sum};
 use crate::ops::lang::{Lang, grouped};
+use crate::ops::links::device_path;
 use crate::ops::snapshot::{self, StateNow, states_now};
 use crate::ops::view::View;
 use crate::sinks::Look;

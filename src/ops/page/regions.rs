@@ -232,10 +232,6 @@ impl Region<'_> {
         }
     }
 
-    fn device_path(&self, change: &crate::ops::snapshot::ChangeNow) -> String {
-        super::links::device_path(&change.stream, &change.client_id, &change.device_id)
-    }
-
     fn sink_state(&self, sink: &SinkNow) -> (&'static str, &'static str) {
         let (mark, en, zh) = match sink.state {
             "up" => ("ok", "up", "正常"),
