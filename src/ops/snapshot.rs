@@ -533,7 +533,7 @@ fn journal(view: &View, setup: &Setup) -> JournalNow {
         kept_bytes: status.bytes - pending_bytes,
         held_by: held_by.map(|sink| sink.name.to_string()),
         full: view.is_journal_full(),
-        full_in_seconds: view.samples.full_in().as_ref().map(Duration::as_secs),
+        full_in_seconds: view.journal_full_in().as_ref().map(Duration::as_secs),
         pauses_when_full: setup.pauses_when_full,
         undecodable: view.samples.on_disk().undecodable,
         received: intake.received,

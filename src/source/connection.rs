@@ -349,6 +349,7 @@ impl<'a> Connection<'a> {
                     DisconnectReason::Lost(_)
                     | DisconnectReason::Busy { .. }
                     | DisconnectReason::Refused(_)
+                    | DisconnectReason::SignInRefused(_)
                     | DisconnectReason::TopicRefused(_)
                     | DisconnectReason::Quiet(_)
                         if stop.is_cancelled() =>
@@ -373,7 +374,9 @@ impl<'a> Connection<'a> {
         let cause = match ended {
             DisconnectReason::Stopped => CoverageCause::DaemonStopped,
             DisconnectReason::Reloaded => CoverageCause::Unsubscribed,
-            DisconnectReason::Refused(_) => CoverageCause::Refused,
+            DisconnectReason::Refused(_) | DisconnectReason::SignInRefused(_) => {
+                CoverageCause::Refused
+            }
             DisconnectReason::Lost(_)
             | DisconnectReason::Busy { .. }
             | DisconnectReason::TopicRefused(_) => CoverageCause::ConnectionLost,

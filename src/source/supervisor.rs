@@ -25,7 +25,7 @@ use super::resync::Resyncs;
 use super::settings::Settings;
 use super::signin::{Address, Credentials, SigninError, SigninLimit};
 use super::sockjs_heartbeats::SockJsPeriod;
-use super::status::{LinkState, Status};
+use super::status::{LinkState, Refuser, Status};
 use crate::duration::InWords;
 use crate::journal::{self, Log};
 use crate::paced::Interval;
@@ -195,7 +195,9 @@ impl Source {
                         None => self.backoff.first(fastrand::f64()),
                     })
                 }
-                DisconnectReason::Refused(_) | DisconnectReason::TopicRefused(_) => {
+                DisconnectReason::Refused(_)
+                | DisconnectReason::SignInRefused(_)
+                | DisconnectReason::TopicRefused(_) => {
                     self.bounded(|backoff| backoff.next_refused(fastrand::f64()))
                 }
                 DisconnectReason::Lost(_) if live.is_some() => {
@@ -207,7 +209,7 @@ impl Source {
                 }
             };
             let error = ended.to_string();
-            status.failed(&error);
+            status.failed(&error, ended.refuser());
             let wait = match (wait, ended) {
                 (_, DisconnectReason::Journal(error)) => return Err(error.into()),
                 (None, _) => {
@@ -478,7 +480,7 @@ async fn sign_in(
     if let Some(wait) = wait {
         let reason = wait.to_string();
         warn!(reason, "sign-in waits");
-        status.failed(&reason);
+        status.failed(&reason, Some(Refuser::SignIn));
         status.waits_to_sign_in();
         tokio::time::sleep(wait.0).await;
         status.sign_in_waits(None);
