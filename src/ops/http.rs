@@ -317,8 +317,9 @@ async fn control(
         })
         .into_response(),
         Err(Refusal::Senseless(why)) => problem(StatusCode::CONFLICT, &said(&why, lang)),
-        Err(refusal @ Refusal::Journal(_)) => {
-            problem(StatusCode::INTERNAL_SERVER_ERROR, &refusal.to_string())
+        Err(Refusal::Journal(error)) => {
+            let error = format!("{:#}", anyhow::Error::from(error));
+            problem(StatusCode::INTERNAL_SERVER_ERROR, &said(&error, lang))
         }
     }
 }

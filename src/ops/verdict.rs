@@ -828,6 +828,42 @@ mod tests {
     }
 
     #[test]
+    fn a_rejected_reload_is_said_in_the_language_of_the_reader() {
+        let problem = |key: &str, message: &str| format!("/c/config.toml:3:5: {key}: {message}");
+        let problems = vec![
+            problem("source.urll", "unknown key `urll`, did you mean `url`?"),
+            problem("topics.t.ack", "expected a text, found true"),
+            problem("x", "what nobody knows"),
+        ];
+        let at = Timestamp::UNIX_EPOCH;
+        let verdict = verdict(vec![Fact::ReloadRejected(RejectedReload { at, problems })]);
+        let said = |lang| verdict.said(lang).todo.remove(0).what;
+        assert!(said(Lang::En).contains("source.urll: unknown key `urll`"));
+        assert_eq!(
+            said(Lang::Zh),
+            "“/c/config.toml:3:5：source.urll：未知的键 `urll`，是否想写 `url`？；\
+             /c/config.toml:3:5：topics.t.ack：应为文本，实际为 true；\
+             /c/config.toml:3:5: x: what nobody knows”"
+        );
+    }
+
+    #[test]
+    fn a_refusal_is_no_start() {
+        let mut refused = unconnected(false);
+        if let Fact::Unconnected { refused_by, .. } = &mut refused {
+            *refused_by = Some(Refuser::SignIn);
+        }
+        check(
+            vec![refused],
+            Level::Critical,
+            false,
+            "Not connected to platform.example.com:9004 for 1 min: the sign-in is refused. Nothing \
+             that was received is lost.",
+            "与 platform.example.com:9004 断开已 1 分：登录被拒绝。已收到的数据没有丢失。",
+        );
+    }
+
+    #[test]
     fn of_many_topics_the_first_few_are_named() {
         let topics = vec![
             Unheard {
