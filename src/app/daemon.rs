@@ -1,6 +1,7 @@
 //! The daemon: it builds the parts, owns the task tree, and stops it in order.
 
 mod begun;
+mod reading;
 mod reload;
 mod signals;
 
@@ -18,6 +19,7 @@ use tracing::{error, info, warn};
 
 use self::begun::{Begun, leave};
 pub use self::begun::{is_bad_configuration, try_build};
+use self::reading::Reading;
 use self::reload::ReloadCause;
 pub use self::signals::Signals;
 use super::expected::Expected;
@@ -56,6 +58,7 @@ pub struct App {
     read: Option<String>,
     /// The text of the configuration in force.
     in_force: Option<String>,
+    reading: Reading,
     troubles: Troubles,
     tasks: Tasks,
     expected: Expected,
@@ -120,7 +123,7 @@ impl App {
             warn_of_untuned_build(&mut writer)
                 .await
                 .with_context(opening)?;
-            Begun::new(&plan, &troubles).await
+            Begun::new(&plan, &troubles.notify()).await
         };
         let Begun {
             listener,
@@ -170,6 +173,7 @@ impl App {
             plan,
             in_force: read.clone(),
             read,
+            reading: Reading::default(),
             troubles,
             tasks,
             expected: Expected::default(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -12,7 +13,6 @@ use tracing::{info, warn};
 
 use super::delivery_runtime::DeliveryRuntime;
 use super::expected::Expected;
-use super::troubles::Troubles;
 use crate::delivery::{self, Statuses};
 use crate::journal::{Journal, Start};
 use crate::ops::{self, SinkView};
@@ -55,7 +55,7 @@ pub(super) struct BuiltSink {
 
 impl BuiltSink {
     /// Builds a sink, which connects to nothing yet. New events come every `commit_interval` under
-    /// load; its troubles are those.
+    /// load; whoever waits for `troubles` hears of its own. May read files.
     ///
     /// # Errors
     /// Its settings cannot be used.
@@ -63,9 +63,9 @@ impl BuiltSink {
         delivery: &delivery::Settings,
         settings: &sinks::Settings,
         commit_interval: &Interval,
-        troubles: &Troubles,
+        troubles: &Arc<Notify>,
     ) -> anyhow::Result<BuiltSink> {
-        let health = Health::notifying(troubles.notify());
+        let health = Health::notifying(Arc::clone(troubles));
         let built = sinks::build(settings.clone(), commit_interval)
             .with_context(|| format!("sink {}", delivery.name))?;
         Ok(BuiltSink {

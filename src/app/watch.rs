@@ -1,12 +1,14 @@
 //! Watches the folder of the configuration, and says when something has happened in it. Which file
 //! it was is not looked at: editors rename, and Kubernetes swaps a link to a folder beside it.
 
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use notify::event::{EventKind, ModifyKind};
-use notify::{Event, RecursiveMode, Watcher};
+use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -32,31 +34,28 @@ pub(super) async fn watch(config: PathBuf, changes: mpsc::Sender<()>, stop: Canc
         // Where one waits to be seen, it stands for this one too.
         let _ = happened.try_send(());
     };
-    let mut watcher = match notify::recommended_watcher(seen) {
+    let watcher = match notify::recommended_watcher(seen) {
         Ok(watcher) => watcher,
         Err(error) => {
             warn!(%error, "configuration not watched: reload it by SIGHUP");
             return stop.cancelled().await;
         }
     };
-    let mut watched: Vec<PathBuf> = Vec::new();
+    let mut watched = Watched {
+        watcher,
+        folders: Vec::new(),
+    };
     loop {
-        // A link may lead elsewhere by now.
-        let folders = folders(&config);
-        for folder in folders.iter().filter(|folder| !watched.contains(folder)) {
-            match watcher.watch(folder, RecursiveMode::NonRecursive) {
-                Ok(()) => debug!(folder = %folder.display(), "watching"),
-                Err(error) => {
-                    warn!(folder = %folder.display(), %error, "folder not watched: reload by \
-                     SIGHUP")
-                }
-            }
-        }
-        for folder in watched.iter().filter(|folder| !folders.contains(folder)) {
-            // It may be gone, and its watch with it.
-            let _ = watcher.unwatch(folder);
-        }
-        watched = folders;
+        let config = config.clone();
+        // On a network file system a look may not end.
+        let look = spawn_blocking(move || watched.follow(&config));
+        watched = tokio::select! {
+            () = stop.cancelled() => return,
+            looked = look => match looked {
+                Ok(watched) => watched,
+                Err(failed) => resume_unwind(failed.into_panic()),
+            },
+        };
         // Where one waits to be read, it stands for this one too.
         let _ = changes.try_send(());
         tokio::select! {
@@ -72,6 +71,33 @@ pub(super) async fn watch(config: PathBuf, changes: mpsc::Sender<()>, stop: Canc
                 Some(()) = happenings.recv() => {}
             }
         }
+    }
+}
+
+/// The folders that are watched.
+struct Watched {
+    watcher: RecommendedWatcher,
+    folders: Vec<PathBuf>,
+}
+
+impl Watched {
+    /// A link may lead elsewhere by now.
+    fn follow(mut self, config: &Path) -> Watched {
+        let folders = folders(config);
+        for folder in folders.iter().filter(|it| !self.folders.contains(it)) {
+            match self.watcher.watch(folder, RecursiveMode::NonRecursive) {
+                Ok(()) => debug!(folder = %folder.display(), "watching"),
+                Err(error) => {
+                    warn!(folder = %folder.display(), %error, "folder not watched: reload by \
+                     SIGHUP")
+                }
+            }
+        }
+        for folder in self.folders.iter().filter(|it| !folders.contains(it)) {
+            // It may be gone, and its watch with it.
+            let _ = self.watcher.unwatch(folder);
+        }
+        Watched { folders, ..self }
     }
 }
 

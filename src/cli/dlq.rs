@@ -9,12 +9,13 @@ use serde::Serialize;
 
 use super::dlq_list::{ListArgs, Listed, list, local_time};
 use super::print::{self, harmless, one_line, say, tell};
-use super::target::{Target, account};
+use super::target::{Operator, Target, account};
 use super::why::Readings;
 use crate::journal::{Reader, Which};
 use crate::model::Position;
 use crate::ops::control::AdminCommand;
 use crate::ops::decode_again::parts;
+use crate::ops::redecoded::{Batch, Redecoded};
 
 #[derive(Debug, Args)]
 pub(super) struct DlqArgs {
@@ -256,43 +257,74 @@ impl Chosen {
         let which = self.which(&self.names)?;
         let reading = self.target.reading()?;
         let decoders = reading.decoders().map_err(|wrong| anyhow!("{wrong}"))?;
-        let mut reader = self.target.reader().await?;
-        let mut undecodable = listed(&mut reader, None).await?;
-        undecodable.retain(|listed| is_of(&which, listed.position));
-        let mut entries = 0;
-        let mut failed = false;
-        for Listed { position, .. } in undecodable {
-            let Some(entry) = reader.entry(position).await? else {
-                continue;
-            };
-            match decoders
-                .get(&entry.topic)
-                .map(|decoder| parts(decoder, &entry.body))
-            {
-                Some(Ok(parts)) => {
-                    self.target
-                        .carry_out(&AdminCommand::RedriveUndecodable { position, parts })
-                        .await?;
-                    entries += 1;
-                }
-                Some(Err(reason)) => {
-                    tell!(
-                        "entry {position} cannot be decoded with this configuration either: {}",
-                        one_line(&reason)
-                    );
-                    failed = true;
-                }
-                None => {
-                    tell!(
-                        "entry {position}: the configuration has no topic {}",
-                        entry.topic
-                    );
-                    failed = true;
+        let redrive = async |operator: Operator<'_>| {
+            let mut reader = self.target.reader().await?;
+            let mut undecodable = listed(&mut reader, None).await?;
+            undecodable.retain(|listed| is_of(&which, listed.position));
+            let (mut batch, mut redriven) = (Batch::default(), Redriven::default());
+            for Listed { position, .. } in undecodable {
+                let Some(entry) = reader.entry(position).await? else {
+                    continue;
+                };
+                let decoder = decoders.get(&entry.topic);
+                match decoder.map(|decoder| parts(decoder, &entry.body)) {
+                    Some(Ok(parts)) => {
+                        if let Some(full) = batch.add(Redecoded { position, parts }) {
+                            redriven.add(&operator, full).await?;
+                        }
+                    }
+                    Some(Err(reason)) => {
+                        tell!(
+                            "entry {position} cannot be decoded with this configuration either: {}",
+                            one_line(&reason)
+                        );
+                        redriven.left += 1;
+                    }
+                    None => {
+                        tell!(
+                            "entry {position}: the configuration has no topic {}",
+                            entry.topic
+                        );
+                        redriven.left += 1;
+                    }
                 }
             }
-        }
+            if let Some(rest) = batch.take() {
+                redriven.add(&operator, rest).await?;
+            }
+            if redriven.entries > 0 {
+                operator.tell_when();
+            }
+            anyhow::Ok(redriven)
+        };
+        let Redriven { entries, left } = self.target.operate(redrive).await?;
         let code = self.say(entries, "queued for delivery to every sink that wants them")?;
-        Ok(if failed { ExitCode::FAILURE } else { code })
+        Ok(match left {
+            0 => code,
+            _ => ExitCode::FAILURE,
+        })
+    }
+}
+
+/// Undecodable entries, as far as they were looked at.
+#[derive(Debug, Default)]
+struct Redriven {
+    /// They are on their way.
+    entries: u64,
+    /// They stay where they are.
+    left: u64,
+}
+
+impl Redriven {
+    async fn add(&mut self, operator: &Operator<'_>, batch: Vec<Redecoded>) -> anyhow::Result<()> {
+        let command = AdminCommand::RedriveUndecodable { entries: batch };
+        let reply = operator.carry_out(&command).await?;
+        self.entries += reply.entries;
+        self.left += reply.left;
+        if let Some(why) = &reply.why {
+            tell!("{} not redriven: {}", counted(reply.left), one_line(why));
+        }
+        Ok(())
     }
 }
 

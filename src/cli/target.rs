@@ -239,25 +239,60 @@ impl Target {
         }
     }
 
+    /// Carries out many commands: through the daemon if one runs, else on the journal itself, which
+    /// is opened once.
+    ///
+    /// # Errors
+    /// That of `work`, or the journal cannot be opened.
+    pub(super) async fn operate<T>(
+        &self,
+        work: impl AsyncFnOnce(Operator<'_>) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let journal = self.existing()?;
+        if !matches!(Access::read(&journal), Ok(None)) {
+            return work(Operator::Asking(self)).await;
+        }
+        let work = async |journal: &Journal| work(Operator::Owning(journal)).await;
+        self.with_journal(journal, None, work).await
+    }
+
     async fn on_the_journal(&self, path: PathBuf, command: &AdminCommand) -> anyhow::Result<Reply> {
+        let forgotten = match command {
+            AdminCommand::Forget { .. } => Some(Forgotten::Sink),
+            AdminCommand::ForgetDevices { .. } => Some(Forgotten::Devices),
+            _ => None,
+        };
+        let work = async |journal: &Journal| {
+            let reply = execute(journal, command.clone()).await?;
+            if matches!(
+                command,
+                AdminCommand::Redrive { .. } | AdminCommand::Replay { .. }
+            ) {
+                Operator::Owning(journal).tell_when();
+            }
+            Ok(reply)
+        };
+        self.with_journal(path, forgotten, work).await
+    }
+
+    /// Opens the journal, which no daemon has, for as long as `work` takes.
+    async fn with_journal<T>(
+        &self,
+        path: PathBuf,
+        forgotten: Option<Forgotten>,
+        work: impl AsyncFnOnce(&Journal) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
         let plan = self.journal.is_none().then(|| self.plan());
         // A sink that is to be forgotten must not be in the configuration.
         let plan = match plan {
-            Some(Err(problems))
-                if matches!(
-                    command,
-                    AdminCommand::Forget { .. } | AdminCommand::ForgetDevices { .. }
-                ) =>
-            {
-                return Err(problems);
-            }
+            Some(Err(problems)) if forgotten.is_some() => return Err(problems),
             plan => plan.and_then(Result::ok),
         };
         let settings = match &plan {
             Some(plan) => plan.journal.clone(),
             None => without_bounds(path),
         };
-        let forgets = matches!(command, AdminCommand::ForgetDevices { .. });
+        let forgets = forgotten == Some(Forgotten::Devices);
         let (journal, mut writer) = match Journal::open(&settings).await {
             Err(journal::Error::InUse { path }) => bail!(
                 "a stomp-bridge uses {}, but does not answer: name its address with --http, or wait until it has started",
@@ -291,28 +326,16 @@ impl Target {
             if let Some(sinks) = sinks {
                 journal.cursors.register_sinks(&sinks).await?;
             }
-            let reply = execute(&journal, command.clone()).await?;
-            if matches!(
-                command,
-                AdminCommand::Redrive { .. }
-                    | AdminCommand::RedriveUndecodable { .. }
-                    | AdminCommand::Replay { .. }
-            ) {
-                tell!(
-                    "no stomp-bridge runs on this journal: the entries are delivered after the \
-                     next start"
-                );
-            }
-            anyhow::Ok(reply)
+            work(&journal).await
         };
         let work = async {
-            let reply = work.await;
+            let done = work.await;
             stop.cancel();
-            reply
+            done
         };
-        let (written, reply) = tokio::join!(writer.run(stop.clone()), work);
+        let (written, done) = tokio::join!(writer.run(stop.clone()), work);
         written?;
-        reply
+        done
     }
 
     /// Gives the journal a new id; see [`journal::reset_id`].
@@ -453,6 +476,44 @@ impl Target {
             journal,
             listen: listen.and_then(|place| place.listen),
         })
+    }
+}
+
+/// What is forgotten for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Forgotten {
+    Sink,
+    Devices,
+}
+
+/// Who carries out many commands.
+pub(super) enum Operator<'a> {
+    /// The daemon of a target.
+    Asking(&'a Target),
+    /// This process, on a journal that no daemon has.
+    Owning(&'a Journal),
+}
+
+impl Operator<'_> {
+    /// Carries out one of them. Durable on return.
+    ///
+    /// # Errors
+    /// It was refused, or the daemon cannot be reached.
+    pub(super) async fn carry_out(&self, command: &AdminCommand) -> anyhow::Result<Reply> {
+        match self {
+            Operator::Asking(target) => target.carry_out(command).await,
+            Operator::Owning(journal) => Ok(execute(journal, command.clone()).await?),
+        }
+    }
+
+    /// Says when what is to be delivered again is, unless it is at once.
+    pub(super) fn tell_when(&self) {
+        if let Operator::Owning(_) = self {
+            tell!(
+                "no stomp-bridge runs on this journal: the entries are delivered after the next \
+                 start"
+            );
+        }
     }
 }
 

@@ -30,6 +30,9 @@ use crate::sinks::Settings;
 /// A server delivers again what was not acknowledged when a connection ended, such as over night.
 const EVENT_KEYS_MIN: Duration = Duration::from_secs(86_400);
 
+/// By this the page, its API and `dlq` name the entries that belong to no sink.
+const UNDECODABLE: &str = "undecodable";
+
 /// The shortest first wait of a sink: below it trouble is a flood.
 const RETRY_MIN: Duration = Duration::from_millis(10);
 
@@ -111,6 +114,12 @@ fn sink(
             path,
             format!("`{name}` cannot name a sink"),
             "letters, digits, `-` and `_`",
+        );
+    } else if &**name == UNDECODABLE {
+        check.report.key_error(
+            path,
+            format!("`{name}` cannot name a sink: so the undecodable entries are listed"),
+            "give the sink another name",
         );
     }
     let type_path = path.join("type");

@@ -596,7 +596,18 @@ impl Engine {
         // The journal answers once its disk has room.
         self.report.turns_by(None);
         if let Some((position, error)) = &finished.rejected {
-            self.report.dead_lettered(*position, error);
+            let cursors = &self.log.journal.cursors;
+            let is_listed = match finished.reason {
+                Reason::Log | Reason::Redrive => true,
+                Reason::Replay => {
+                    let sink = &self.log.sink;
+                    cursors.replay_rejected(sink, *position, error).await?
+                }
+            };
+            match is_listed {
+                true => self.report.dead_lettered(*position, error),
+                false => self.report.unlisted(*position, error),
+            }
         }
         if finished.reason != Reason::Log {
             self.report.redelivered(finished.delivered.len());

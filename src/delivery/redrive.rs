@@ -170,10 +170,8 @@ impl Redrive {
                  journal.max_bytes, or replay a smaller slice at once"
             );
         }
-        let dead_letters = log
-            .reader
-            .dead_letters_after(&log.sink, replay.done)
-            .await?;
+        // They are redriven, or dropped.
+        let dead_letters = log.reader.listed_after(&log.sink, replay.done).await?;
         entries.retain(|entry| {
             !dead_letters.contains(&entry.position) && replay.wants(entry.received_at)
         });

@@ -36,6 +36,7 @@ pub(super) struct Report {
     dead_letters: DeadLetterLog,
     lane: LogThrottle,
     held: LogThrottle,
+    unlisted: LogThrottle,
     /// The log says already that the dead letters have no room.
     dlq_full: bool,
     all_filtered: AllFiltered,
@@ -53,6 +54,7 @@ impl Report {
             dead_letters: DeadLetterLog::default(),
             lane: LogThrottle::default(),
             held: LogThrottle::default(),
+            unlisted: LogThrottle::default(),
             dlq_full: false,
             all_filtered: AllFiltered::default(),
         }
@@ -235,6 +237,17 @@ impl Report {
         self.health.dead_lettered(error);
         if self.dead_letters.should_name(position, error, now) {
             warn!(%sink, position = position.0, error, "event dead-lettered for this sink alone; the others get it");
+        }
+    }
+
+    /// A replay has brought what the sink rejects, and its dead letters have no room for it.
+    pub(super) fn unlisted(&mut self, position: Position, error: &str) {
+        if self.unlisted.should_log(error, Instant::now()) {
+            warn!(
+                sink = %self.sink, position = position.0, error,
+                "event rejected in a replay, and listed nowhere: the dead letters have no room; redrive or \
+                 drop some, then replay it again"
+            );
         }
     }
 

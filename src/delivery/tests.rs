@@ -1229,17 +1229,56 @@ async fn replay_gives_the_slice_again_and_only_that() {
         .unwrap();
     rig.until_settled().await;
     assert_eq!(rig.fake.far().again, [4, 5]);
-    // Refused in a replay: it was delivered once, so it is passed over.
+    rig.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_rejected_in_a_replay_is_listed_and_counted_once() {
+    let mut rig = Rig::new(far(&[3], Refuses::Whole)).await;
+    rig.append(["ok", "filtered", "ok", "ok", "ok", "ok"]).await;
+    rig.start();
+    rig.until_done().await;
+    let replay = Replay {
+        done: Position(1),
+        through: Position(5),
+        since: None,
+        until: None,
+        device_id: None,
+    };
     rig.fake.far().bad = [4].into();
-    rig.fake.far().again.clear();
-    rig.journal
-        .admin
-        .begin_replay("site", replay)
-        .await
-        .unwrap();
+    let admin = rig.journal.admin.clone();
+    admin.begin_replay("site", replay.clone()).await.unwrap();
     rig.until_settled().await;
-    assert_eq!(rig.fake.far().again, [4, 5, 4, 5]);
-    assert_eq!(rig.dead_letters().await.len(), 1);
+    let listed = rig.dead_letters().await;
+    assert_eq!(listed.keys().collect::<Vec<_>>(), [&3, &4]);
+    assert_eq!(listed[&4], "rejected in a replay: refused 4");
+    // As every dead letter it is left to a redrive from now on.
+    rig.fake.far().bad.clear();
+    rig.fake.far().again.clear();
+    admin.begin_replay("site", replay).await.unwrap();
+    rig.until_settled().await;
+    assert_eq!(rig.fake.far().again, [5]);
+    // The log that brings it once more, since the sink has lost it, counts it.
+    rig.fake.far().bad = [4].into();
+    rig.fake.far().own = Some(Some(Position(3)));
+    rig.fake.far().confirmed.clear();
+    rig.stop().await;
+    rig.start();
+    rig.until("what is behind it comes again", |rig| {
+        rig.fake.far().confirmed.contains(&6)
+    })
+    .await;
+    rig.until_done().await;
+    assert_eq!(rig.dead_letters().await[&4], "refused 4");
+    rig.fake.far().bad.clear();
+    let redriven = admin.redrive("site", positions(&[4]));
+    assert_eq!(redriven.await.unwrap(), 1);
+    rig.until_settled().await;
+    assert_eq!(
+        rig.dead_letters().await.into_keys().collect::<Vec<_>>(),
+        [3]
+    );
+    // It checks the accounting.
     rig.stop().await;
 }
 
@@ -1264,7 +1303,7 @@ async fn redriven_undecodable_entry_goes_to_the_sinks_that_exist() {
     assert_eq!(reader.undecodable_count().await.unwrap(), 2);
     rig.journal
         .admin
-        .redrive_undecodable(Position(1), vec![Position(1)])
+        .redrive_undecodable(vec![(Position(1), vec![Position(1)])])
         .await
         .unwrap();
     rig.until_settled().await;

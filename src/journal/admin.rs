@@ -74,28 +74,23 @@ impl Admin {
             .await
     }
 
-    /// Delivers an undecodable entry that can be decoded now to every sink of the configuration.
-    /// `parts` are the positions of its statuses: its own if it is one status, else those that
+    /// Delivers undecodable entries that can be decoded now to every sink of the configuration. Each
+    /// is given with the positions of its statuses: its own if it is one status, else those that
     /// [`Admin::append_parts`] gave. Durable on return.
     ///
     /// # Errors
     /// [`Error::Closed`].
     pub async fn redrive_undecodable(
         &self,
-        position: Position,
-        parts: Vec<Position>,
+        entries: Vec<(Position, Vec<Position>)>,
     ) -> Result<u64, Error> {
         let sinks = self.state.configured();
         self.commands
-            .send(Command::RedriveUndecodable {
-                position,
-                parts,
-                sinks,
-            })
+            .send(Command::RedriveUndecodable { entries, sinks })
             .await
     }
 
-    /// Appends the statuses of an undecodable entry as undecodable entries of their own, for
+    /// Appends the statuses of undecodable entries as undecodable entries of their own, for
     /// [`Admin::redrive_undecodable`]. Gives their positions.
     ///
     /// # Errors

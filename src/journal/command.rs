@@ -52,6 +52,17 @@ pub enum Settled {
     Refused(String),
 }
 
+/// What has brought an entry that is dead-lettered, and whether that can wait for room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Listing {
+    /// The log; room was kept for it.
+    Log,
+    /// The log, only if there is room.
+    LogIfRoom,
+    /// A replay, only if there is room. The accounting has counted the entry before.
+    ReplayIfRoom,
+}
+
 /// A device whose last state is forgotten.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ForgottenDevice {
@@ -68,13 +79,13 @@ pub struct ForgottenDevice {
 pub(super) enum Command {
     /// Cursors as they stand.
     Flush,
-    /// Dead-letter an entry for a sink. Changes nothing if it is listed already; gives 0 if
-    /// `only_if_room` is set and there is no room.
+    /// Dead-letter an entry for a sink. Changes nothing if it is listed already; gives 0 if there is
+    /// no room, and it is to be listed only then.
     DeadLetter {
         sink: Arc<str>,
         position: Position,
         error: Box<str>,
-        only_if_room: bool,
+        listing: Listing,
     },
     /// This journal is a stale copy.
     Fence,
@@ -86,10 +97,10 @@ pub(super) enum Command {
     Redrive { sink: Arc<str>, which: Which },
     /// Drop a sink's dead letters.
     Discard { sink: Arc<str>, which: Which },
-    /// An undecodable entry can be decoded now: deliver these to these sinks, in its place.
+    /// Undecodable entries can be decoded now: deliver these to these sinks, each in the place of
+    /// one.
     RedriveUndecodable {
-        position: Position,
-        parts: Vec<Position>,
+        entries: Vec<(Position, Vec<Position>)>,
         sinks: Vec<Arc<str>>,
     },
     /// These undecodable entries are settled: no list has them.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::accounting::{Accounting, Passed};
-use super::command::{Command, Replay, Settled};
+use super::command::{Command, Listing, Replay, Settled};
 use super::command_sender::CommandSender;
 use super::state::State;
 use super::{DeliveryProof, Error, Start, dead_letters};
@@ -120,7 +120,7 @@ impl Cursors {
         position: Position,
         error: &str,
     ) -> Result<(), Error> {
-        let listed = self.list_dead_letter(sink, position, error, false);
+        let listed = self.list_dead_letter(sink, position, error, Listing::Log);
         listed.await.map(drop)
     }
 
@@ -135,7 +135,24 @@ impl Cursors {
         position: Position,
         error: &str,
     ) -> Result<bool, Error> {
-        self.list_dead_letter(sink, position, error, true).await
+        self.list_dead_letter(sink, position, error, Listing::LogIfRoom)
+            .await
+    }
+
+    /// The same of an entry that the sink has rejected in a replay: the accounting does not count
+    /// it a second time.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn replay_rejected(
+        &self,
+        sink: &str,
+        position: Position,
+        error: &str,
+    ) -> Result<bool, Error> {
+        let error = format!("rejected in a replay: {error}");
+        self.list_dead_letter(sink, position, &error, Listing::ReplayIfRoom)
+            .await
     }
 
     async fn list_dead_letter(
@@ -143,14 +160,14 @@ impl Cursors {
         sink: &str,
         position: Position,
         error: &str,
-        only_if_room: bool,
+        listing: Listing,
     ) -> Result<bool, Error> {
         let (sink, error) = (sink.into(), redact(error).into());
         let listed = self.commands.send(Command::DeadLetter {
             sink,
             position,
             error,
-            only_if_room,
+            listing,
         });
         Ok(listed.await? > 0)
     }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Sqlite};
 
-use super::command::{Settled, Which};
+use super::command::{Listing, Settled, Which};
 use super::error::failed;
 use super::row::json;
 use super::{DlqWhenFull, Error, Settings};
@@ -52,31 +52,33 @@ pub(super) fn room_for(body_bytes: usize) -> u64 {
     (body_bytes + ERROR_BYTES_MAX + ROW_BYTES) as u64
 }
 
-/// Copies an entry to the dead letters of a sink; a second call for the same entry changes nothing.
-/// With `only_if_room`, a full sink that pauses gets nothing.
+/// Copies an entry to the dead letters of a sink; a second call for the same entry changes nothing,
+/// but that the log has it counted. Where there is to be room, a full sink that pauses gets nothing.
 pub(super) async fn add(
     connection: &mut SqliteConnection,
     settings: &Settings,
     (sink, position): (&Arc<str>, Position),
     error: &str,
-    only_if_room: bool,
+    listing: Listing,
 ) -> Result<Added, Error> {
     let adding = || failed("dead-letter an entry");
     let error = cut(error);
     let pauses = settings.dlq_when_full == DlqWhenFull::Pause;
-    if only_if_room && pauses && !has_room(connection, settings, (sink, position)).await? {
+    let wants_room = listing != Listing::Log;
+    if wants_room && pauses && !has_room(connection, settings, (sink, position)).await? {
         return Ok(Added::NoRoom);
     }
     const COPY: &str = "INSERT INTO dead_letter (sink, position, kind, topic, received_at, body, \
-         previous, error, at, bytes) \
+         previous, error, at, bytes, intake) \
          SELECT ?1, position, kind, topic, received_at, body, previous, ?3, ?4, \
-         octet_length(body) + octet_length(?3) + ?5 FROM entry WHERE position = ?2 \
-         ON CONFLICT DO NOTHING";
+         octet_length(body) + octet_length(?3) + ?5, ?6 FROM entry WHERE position = ?2 \
+         ON CONFLICT (sink, position) DO UPDATE SET intake = 0, error = excluded.error, \
+         at = excluded.at, bytes = excluded.bytes WHERE intake = 1 AND excluded.intake = 0";
     // Evicted meanwhile: there is nothing left to keep, but the accounting counts it.
     const GONE: &str = "INSERT INTO dead_letter (sink, position, kind, topic, received_at, body, \
-         error, at, bytes) \
+         error, at, bytes, intake) \
          VALUES (?1, ?2, 'undecodable', '', ?4, x'', ?3 || ' (its entry was evicted)', ?4, \
-         octet_length(?3) + ?5) ON CONFLICT DO NOTHING";
+         octet_length(?3) + ?5, ?6) ON CONFLICT DO NOTHING";
     for text in [COPY, GONE] {
         let written = sqlx::query(text)
             .bind(Arc::clone(sink))
@@ -84,6 +86,7 @@ pub(super) async fn add(
             .bind(error)
             .bind(Timestamp::now().as_microsecond())
             .bind(ROW_BYTES as i64)
+            .bind(i64::from(listing == Listing::ReplayIfRoom))
             .execute(&mut *connection)
             .await
             .map_err(adding())?;

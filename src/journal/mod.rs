@@ -15,7 +15,7 @@
 //! | `journal` | the journal: its uuid (32 hex digits), which with a position is an event's origin, the newest position where its entry may be gone, and the position that `last_state` has reached |
 //! | `entry` | one entry: `position`, `kind` ([`EntryKind`](crate::model::EntryKind)), `topic`, `received_at`, `body` as it came; of a status `previous` (the last state known, where it gives another as its old one) and `repeat`; of an undecodable entry `reason` and `settled` (somebody has dealt with it) |
 //! | `cursor` | a known sink: the position up to which it is done, and its accounting ([`Accounting`]) |
-//! | `dead_letter` | a copy of an entry that one sink will not get, and why; `redrive`: an operator wants it delivered after all; `intake`: it is one that was undecodable |
+//! | `dead_letter` | a copy of an entry that one sink will not get, and why; `redrive`: an operator wants it delivered after all; `intake`: the accounting does not count it, since it was undecodable, or was rejected in a replay |
 //! | `dlq` | how many dead letters a sink has, and their bytes, kept by triggers |
 //! | `judged` | a sink whose `when` has held for a status, or for none of the first; by the digest of that `when` |
 //! | `replay` | a slice that one sink gets again, and how far that has come |

@@ -197,11 +197,10 @@ impl Command {
                 sink,
                 position,
                 error,
-                only_if_room,
+                listing,
             } => {
                 let entry = (sink, *position);
-                let added =
-                    dead_letters::add(connection, settings, entry, error, *only_if_room).await?;
+                let added = dead_letters::add(connection, settings, entry, error, *listing).await?;
                 Ok(u64::from(added == Added::Listed))
             }
             Command::Judged { sink, digest } => disk::save_judged(connection, sink, digest).await,
@@ -211,11 +210,9 @@ impl Command {
             Command::Discard { sink, which } => {
                 dead_letters::discard(connection, sink, which).await
             }
-            Command::RedriveUndecodable {
-                position,
-                parts,
-                sinks,
-            } => redrive_undecodable(connection, *position, parts, sinks).await,
+            Command::RedriveUndecodable { entries, sinks } => {
+                redrive_undecodable(connection, entries, sinks).await
+            }
             Command::DiscardUndecodable { which } => {
                 entry_rows::settle_undecodable(connection, which).await
             }
@@ -234,18 +231,19 @@ impl Command {
 
 async fn redrive_undecodable(
     connection: &mut SqliteConnection,
-    position: Position,
-    parts: &[Position],
+    entries: &[(Position, Vec<Position>)],
     sinks: &[Arc<str>],
 ) -> Result<u64, sqlx::Error> {
-    let settled = Which::Positions([&[position], parts].concat());
+    let parts = || entries.iter().flat_map(|(_, parts)| parts).copied();
+    let wholes = entries.iter().map(|(whole, _)| *whole);
+    let settled = Which::Positions(wholes.chain(parts()).collect());
     entry_rows::settle_undecodable(connection, &settled).await?;
     for sink in sinks {
-        for part in parts {
-            dead_letters::redrive_undecodable(connection, sink, *part).await?;
+        for part in parts() {
+            dead_letters::redrive_undecodable(connection, sink, part).await?;
         }
     }
-    Ok(parts.len() as u64)
+    Ok(parts().count() as u64)
 }
 
 /// Removes everything that is kept for a sink; gives 1 where it was known.

@@ -8,19 +8,16 @@
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::journal::{
-    self, EntryContent, ForgottenDevice, Journal, NewContent, NewEntry, Replay, Which,
-};
+use super::redecoded::{self, Outcome, Redecoded};
+use crate::journal::{self, ForgottenDevice, Journal, Replay, Which};
 use crate::model::Position;
 use crate::secret::{Lifetime, protect};
 
@@ -42,12 +39,12 @@ pub enum AdminCommand {
         /// Which entries.
         which: Which,
     },
-    /// Deliver an undecodable entry to every sink, since it can be decoded by now.
+    /// Deliver undecodable entries to every sink, since they can be decoded by now. One that is a
+    /// single status stays where it is. The statuses of any other are appended, so that each has its
+    /// own position and so its own id.
     RedriveUndecodable {
-        /// The entry.
-        position: Position,
-        /// Its statuses, in order.
-        parts: Vec<Part>,
+        /// Which entries.
+        entries: Vec<Redecoded>,
     },
     /// Decode undecodable entries again, as the running daemon is configured, and deliver those that
     /// can be decoded by now to every sink.
@@ -90,30 +87,6 @@ pub enum AdminCommand {
     RetrySource,
 }
 
-/// One status of an undecodable entry, as it can be decoded by now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Part {
-    /// It stands there in the entry's body, in bytes.
-    Range(Range<usize>),
-    /// The body has it in another form: in another charset, compressed or within a JSON text.
-    Text(String),
-}
-
-impl Part {
-    /// Its bytes; `None`: the body has no such part.
-    fn of(&self, body: &Bytes) -> Option<Bytes> {
-        let part = match self {
-            Part::Range(range) => {
-                let is_within = range.start <= range.end && range.end <= body.len();
-                is_within.then(|| body.slice(range.clone()))?
-            }
-            Part::Text(text) => Bytes::copy_from_slice(text.as_bytes()),
-        };
-        (!part.is_empty()).then_some(part)
-    }
-}
-
 /// What became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reply {
@@ -127,7 +100,8 @@ pub struct Reply {
     /// Of `RetrySource`: there is no wait to end, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub needless: Option<String>,
-    /// Of `DecodeAgain`: how many entries stay undecodable, as far as they were looked at.
+    /// Of `DecodeAgain` and `RedriveUndecodable`: how many entries stay undecodable, as far as they
+    /// were looked at.
     #[serde(default, skip_serializing_if = "is_none")]
     pub left: u64,
     /// Why the first of those does.
@@ -175,8 +149,8 @@ pub async fn execute(journal: &Journal, command: AdminCommand) -> Result<Reply, 
         AdminCommand::Drop { sink, which } => {
             journal.admin.discard(known(journal, &sink)?, which).await?
         }
-        AdminCommand::RedriveUndecodable { position, parts } => {
-            redrive_undecodable(journal, position, parts).await?
+        AdminCommand::RedriveUndecodable { entries } => {
+            return redrive_undecodable(journal, entries).await;
         }
         AdminCommand::DropUndecodable { which } => journal.admin.discard_undecodable(which).await?,
         AdminCommand::Replay {
@@ -247,78 +221,26 @@ fn known<'a>(journal: &Journal, sink: &'a str) -> Result<&'a str, Refusal> {
     )))
 }
 
+async fn redrive_undecodable(journal: &Journal, entries: Vec<Redecoded>) -> Result<Reply, Refusal> {
+    let Outcome { entries, refused } = redecoded::redrive(journal, entries).await?;
+    let left = refused.len() as u64;
+    let why = refused.into_iter().next().map(|(_, why)| why);
+    match (entries, why) {
+        (0, Some(why)) => Err(Refusal::Senseless(why)),
+        (entries, why) => Ok(Reply {
+            left,
+            why,
+            ..Reply::of(entries)
+        }),
+    }
+}
+
 /// What there is to say of a sink that is none of these.
 pub fn unknown<'a>(sink: &str, known: impl Iterator<Item = &'a str>) -> String {
     format!(
         "the journal knows no sink {sink}: it knows {}",
         known.collect::<Vec<_>>().join(", ")
     )
-}
-
-/// An entry that is one status stays where it is. The statuses of any other are appended, so that
-/// each has its own position and so its own id.
-async fn redrive_undecodable(
-    journal: &Journal,
-    position: Position,
-    parts: Vec<Part>,
-) -> Result<u64, Refusal> {
-    if !journal
-        .log
-        .status()
-        .sinks
-        .iter()
-        .any(|sink| sink.configured)
-    {
-        return Err(Refusal::Senseless(
-            "there is no sink that it could be delivered to".to_owned(),
-        ));
-    }
-    let entry = journal.log.reader().await?.entry(position).await?;
-    let Some(entry) =
-        entry.filter(|entry| matches!(entry.content, EntryContent::Undecodable { .. }))
-    else {
-        return Err(Refusal::Senseless(format!(
-            "there is no undecodable entry {position}"
-        )));
-    };
-    let bodies: Option<Vec<Bytes>> = parts.iter().map(|part| part.of(&entry.body)).collect();
-    let Some(bodies) = bodies.filter(|bodies| !bodies.is_empty()) else {
-        return Err(Refusal::Senseless(format!(
-            "these are no parts of entry {position}"
-        )));
-    };
-    for sink in journal.log.status().sinks {
-        let bytes: usize = bodies.iter().map(Bytes::len).sum();
-        let each = bytes.div_ceil(bodies.len());
-        let room = journal.cursors.has_dlq_room(&sink.name, bodies.len(), each);
-        if sink.configured && !room {
-            return Err(Refusal::Senseless(format!(
-                "the dead letters of {} have no room for entry {position}: redrive or drop some of \
-                 them, or raise journal.dlq_max_bytes",
-                sink.name
-            )));
-        }
-    }
-    let positions = if parts == [Part::Range(0..entry.body.len())] {
-        vec![position]
-    } else {
-        let part = |body: Bytes| NewEntry {
-            topic: entry.topic.clone(),
-            received_at: entry.received_at,
-            body,
-            content: NewContent::Undecodable {
-                reason: format!("a status of entry {position}, which was undecodable").into(),
-            },
-        };
-        journal
-            .admin
-            .append_parts(bodies.into_iter().map(part).collect())
-            .await?
-    };
-    Ok(journal
-        .admin
-        .redrive_undecodable(position, positions)
-        .await?)
 }
 
 /// The content of the file beside the journal.

@@ -7,7 +7,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::control::{AdminCommand, Part, Refusal, Reply, execute};
+use super::control::{Refusal, Reply};
+use super::redecoded::{self, Batch, Part, Redecoded};
 use super::view::View;
 use crate::journal::{Entry, Reader, Which};
 use crate::model::Position;
@@ -50,6 +51,32 @@ pub fn parts(decoder: &Decoder, body: &[u8]) -> Result<Vec<Part>, String> {
     Ok(parts)
 }
 
+/// What became of the entries that were looked at.
+#[derive(Debug, Default)]
+struct Tally {
+    entries: u64,
+    left: u64,
+    /// Why the first of those stays.
+    why: Option<String>,
+}
+
+impl Tally {
+    fn stays(&mut self, position: Position, why: &str) {
+        self.left += 1;
+        self.why
+            .get_or_insert_with(|| format!("entry {position}: {why}"));
+    }
+
+    async fn redrive(&mut self, view: &View, batch: Vec<Redecoded>) -> Result<(), Refusal> {
+        let outcome = redecoded::redrive(&view.journal, batch).await?;
+        self.entries += outcome.entries;
+        for (position, why) in outcome.refused {
+            self.stays(position, &why);
+        }
+        Ok(())
+    }
+}
+
 /// Decodes these entries.
 ///
 /// # Errors
@@ -58,7 +85,7 @@ pub(super) async fn decode_again(view: &View, which: Which) -> Result<Reply, Ref
     let mut reader = view.journal.log.reader().await?;
     // The parts of an entry are appended: they are not asked for.
     let head = view.journal.log.status().head;
-    let (mut entries, mut left, mut why) = (0, 0, None);
+    let (mut tally, mut batch) = (Tally::default(), Batch::default());
     let until = Instant::now() + TIME_MAX;
     let mut after = Position::START;
     'pages: loop {
@@ -77,17 +104,18 @@ pub(super) async fn decode_again(view: &View, which: Which) -> Result<Reply, Ref
                 continue;
             }
             if Instant::now() >= until {
-                left += 1;
-                why.get_or_insert("there was no time for more: try again".to_owned());
+                tally.left += 1;
+                let why = || "there was no time for more: try again".to_owned();
+                tally.why.get_or_insert_with(why);
                 break 'pages;
             }
-            match one(view, &mut reader, position).await {
-                Ok(()) => entries += 1,
-                Err(Refusal::Senseless(reason)) => {
-                    left += 1;
-                    why.get_or_insert(format!("entry {position}: {reason}"));
+            match decoded(view, &mut reader, position).await? {
+                Ok(entry) => {
+                    if let Some(full) = batch.add(entry) {
+                        tally.redrive(view, full).await?;
+                    }
                 }
-                Err(failed) => return Err(failed),
+                Err(why) => tally.stays(position, &why),
             }
             tokio::task::yield_now().await;
         }
@@ -95,6 +123,10 @@ pub(super) async fn decode_again(view: &View, which: Which) -> Result<Reply, Ref
             break;
         }
     }
+    if let Some(rest) = batch.take() {
+        tally.redrive(view, rest).await?;
+    }
+    let Tally { entries, left, why } = tally;
     let why = why.map(|why| redact(&why).into_owned());
     match (entries, why) {
         (0, Some(why)) => Err(Refusal::Senseless(why)),
@@ -109,23 +141,22 @@ pub(super) async fn decode_again(view: &View, which: Which) -> Result<Reply, Ref
     }
 }
 
-async fn one(view: &View, reader: &mut Reader, position: Position) -> Result<(), Refusal> {
+/// An entry as it can be decoded by now; the inner error: why it cannot.
+async fn decoded(
+    view: &View,
+    reader: &mut Reader,
+    position: Position,
+) -> Result<Result<Redecoded, String>, Refusal> {
     let Some(Entry { topic, body, .. }) = reader.entry(position).await? else {
-        return Err(Refusal::Senseless("it is no longer there".to_owned()));
+        return Ok(Err("it is no longer there".to_owned()));
     };
     let decoders = view.decoders.current();
     let Some(decoder) = decoders.get(&topic) else {
-        let error =
-            format!("topic {topic} is no longer in the configuration: add it to decode this");
-        return Err(Refusal::Senseless(error));
+        return Ok(Err(format!(
+            "topic {topic} is no longer in the configuration: add it to decode this"
+        )));
     };
-    let parts = parts(decoder, &body).map_err(Refusal::Senseless)?;
-    execute(
-        &view.journal,
-        AdminCommand::RedriveUndecodable { position, parts },
-    )
-    .await
-    .map(drop)
+    Ok(parts(decoder, &body).map(|parts| Redecoded { position, parts }))
 }
 
 #[cfg(test)]

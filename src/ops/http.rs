@@ -317,8 +317,9 @@ async fn control(
         })
         .into_response(),
         Err(Refusal::Senseless(why)) => problem(StatusCode::CONFLICT, &said(&why, lang)),
-        Err(refusal @ Refusal::Journal(_)) => {
-            problem(StatusCode::INTERNAL_SERVER_ERROR, &refusal.to_string())
+        Err(Refusal::Journal(error)) => {
+            let error = format!("{:#}", anyhow::Error::from(error));
+            problem(StatusCode::INTERNAL_SERVER_ERROR, &said(&error, lang))
         }
     }
 }
@@ -379,10 +380,10 @@ async fn read(turns: &Semaphore, body: Body) -> Result<(SemaphorePermit<'_>, Vec
 /// For the log: a thousand positions are none of its business, nor what statuses say.
 fn summary(command: &AdminCommand) -> String {
     let text = match command {
-        AdminCommand::RedriveUndecodable { position, parts } => serde_json::json!({
+        AdminCommand::RedriveUndecodable { entries } => serde_json::json!({
             "command": "redrive_undecodable",
-            "position": position,
-            "parts": parts.len(),
+            "entries": entries.len(),
+            "first": entries.first().map(|entry| entry.position),
         })
         .to_string(),
         other => serde_json::to_string(other).unwrap_or_default(),
@@ -447,6 +448,8 @@ mod tests {
     use futures_util::stream;
 
     use super::*;
+    use crate::model::Position;
+    use crate::ops::redecoded::{Part, Redecoded};
 
     #[test]
     fn names_of_ours_stay_and_all_else_is_without_secrets() {
@@ -476,11 +479,14 @@ mod tests {
 
     #[test]
     fn the_log_has_no_status_of_a_redrive() {
-        let command = AdminCommand::RedriveUndecodable {
-            position: crate::model::Position(7),
-            parts: vec![crate::ops::control::Part::Text("an address".to_owned())],
+        let entry = Redecoded {
+            position: Position(7),
+            parts: vec![Part::Text("an address".to_owned())],
         };
-        let expected = r#"{"command":"redrive_undecodable","parts":1,"position":7}"#;
+        let command = AdminCommand::RedriveUndecodable {
+            entries: vec![entry],
+        };
+        let expected = r#"{"command":"redrive_undecodable","entries":1,"first":7}"#;
         assert_eq!(summary(&command), expected);
     }
 

@@ -10,6 +10,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
+use super::links::device_path;
 use super::samples::Rate;
 use super::setup::{Setup, TopicSetup};
 use super::view::View;
@@ -289,6 +290,8 @@ pub(super) struct ChangeNow {
     pub(super) stream: String,
     pub(super) client_id: String,
     pub(super) device_id: String,
+    /// The path of its page.
+    pub(super) path: String,
     /// What it is called.
     pub(super) name: Option<String>,
     pub(super) from: StateNow,
@@ -530,7 +533,7 @@ fn journal(view: &View, setup: &Setup) -> JournalNow {
         kept_bytes: status.bytes - pending_bytes,
         held_by: held_by.map(|sink| sink.name.to_string()),
         full: view.is_journal_full(),
-        full_in_seconds: view.samples.full_in().as_ref().map(Duration::as_secs),
+        full_in_seconds: view.journal_full_in().as_ref().map(Duration::as_secs),
         pauses_when_full: setup.pauses_when_full,
         undecodable: view.samples.on_disk().undecodable,
         received: intake.received,
@@ -681,6 +684,7 @@ fn changes(view: &View) -> Vec<ChangeNow> {
         from: state(view, &it.stream, &it.from, 1),
         to: state(view, &it.stream, &it.to, 1),
         name: name_of(view, [&it.stream, &it.client_id, &it.device_id], None),
+        path: device_path(&it.stream, &it.client_id, &it.device_id),
         stream: it.stream.to_string(),
         client_id: redacted(&it.client_id),
         device_id: redacted(&it.device_id),

@@ -8,8 +8,11 @@ use std::sync::LazyLock;
 use super::lang::Lang;
 use crate::bilingual::{Bilingual, both};
 
-/// The words of the program, English and Chinese.
-const PHRASES: &str = include_str!("trouble/phrases.txt");
+/// The words of the program, English and Chinese; the special ones first.
+const PHRASES: &str = concat!(
+    include_str!("trouble/configuration.txt"),
+    include_str!("trouble/phrases.txt"),
+);
 
 /// So long is an error of which the parts are looked for; a longer one stays as it is.
 const ERROR_BYTES_MAX: usize = 4096;

@@ -6,24 +6,19 @@ mod words;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::lang::Lang;
 use super::reload::RejectedReload;
-use super::sinks::SinkView;
-use super::view::View;
+use super::view::{Behind, View};
 use crate::bilingual::Bilingual;
 use crate::secret::redact;
-use crate::source::{Link, LinkState};
+use crate::source::{Link, LinkState, Refuser};
 
 /// More topics with the same trouble are counted.
 const TOPICS_SHOWN_MAX: usize = 5;
-
-/// A sink that is up is behind once an entry has waited longer for it: one that gathers a batch, or
-/// that a moment's load has held, is not.
-const BEHIND_MIN: SignedDuration = SignedDuration::from_secs(60);
 
 /// Failures in a row before the first connection that are still a start.
 const START_FAILURES_MAX: u32 = 2;
@@ -89,14 +84,6 @@ pub(super) struct Down {
     pub(super) pending: u64,
 }
 
-/// A sink that is up, and for which events wait.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Behind {
-    pub(super) name: Arc<str>,
-    pub(super) since: Timestamp,
-    pub(super) pending: u64,
-}
-
 /// A topic that is not heard, or says nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Unheard {
@@ -105,6 +92,14 @@ pub(super) struct Unheard {
     /// The server's words, where it refuses the topic.
     pub(super) error: String,
     pub(super) last_message: Option<Timestamp>,
+}
+
+/// A topic whose last snapshot has failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NoSnapshot {
+    pub(super) name: Arc<str>,
+    pub(super) error: String,
+    pub(super) last_success: Option<Timestamp>,
 }
 
 /// Something that is not as it should be, or not yet.
@@ -133,6 +128,7 @@ pub(super) enum Fact {
         first: bool,
         since: Timestamp,
         trouble: Option<String>,
+        refused_by: Option<Refuser>,
         failures: u32,
         next_attempt: Option<Timestamp>,
         no_sign_in_before: Option<Timestamp>,
@@ -160,6 +156,11 @@ pub(super) enum Fact {
         topics: Vec<Unheard>,
         count: usize,
         of: usize,
+    },
+    /// The snapshots of these topics fail.
+    SnapshotsFailing {
+        topics: Vec<NoSnapshot>,
+        count: usize,
     },
     DeadLetters {
         sinks: Vec<(Arc<str>, u64)>,
@@ -198,6 +199,7 @@ impl Fact {
             Fact::Subscribing { .. } => "subscribing",
             Fact::LinkSilent { .. } => "link_silent",
             Fact::Silent { .. } => "topics_silent",
+            Fact::SnapshotsFailing { .. } => "snapshots_failing",
             Fact::DeadLetters { .. } => "dead_letters",
             Fact::Undecodable { .. } => "undecodable",
             Fact::ReloadRejected(_) => "reload_rejected",
@@ -231,6 +233,7 @@ impl Fact {
             | Fact::SinksBehind(_)
             | Fact::LinkSilent { .. }
             | Fact::Silent { .. }
+            | Fact::SnapshotsFailing { .. }
             | Fact::DeadLetters { .. }
             | Fact::Undecodable { .. }
             | Fact::ReloadRejected(_)
@@ -302,7 +305,7 @@ impl View {
         let mut facts = facts(self);
         // Facts of one level stay in their order, which is that of the table in `facts`.
         facts.sort_by_key(|fact| std::cmp::Reverse(fact.level()));
-        let full_in = self.samples.full_in();
+        let full_in = self.journal_full_in();
         Verdict {
             facts,
             at: Timestamp::now(),
@@ -404,6 +407,7 @@ fn facts(view: &View) -> Vec<Fact> {
         facts.push(Fact::Subscribing { since: link.since });
     }
     facts.extend(silent(view, &link));
+    facts.extend(snapshots_failing(view));
     facts.extend(dead_letters(view));
     let entries = view.samples.on_disk().undecodable;
     if entries > 0 {
@@ -431,9 +435,14 @@ fn unconnected(view: &View, link: &Link) -> Option<Fact> {
     Some(Fact::Unconnected {
         server: view.setup.current().server.clone(),
         stopped,
-        first: !stopped && connections == 0 && link.failures <= START_FAILURES_MAX,
+        // A refusal is no start: it stays until somebody corrects something.
+        first: !stopped
+            && connections == 0
+            && link.failures <= START_FAILURES_MAX
+            && link.refused_by.is_none(),
         since: link.since,
         trouble: link.trouble.clone(),
+        refused_by: link.refused_by,
         failures: link.failures,
         next_attempt: link.next_attempt,
         no_sign_in_before: link.no_sign_in_before,
@@ -478,6 +487,20 @@ fn silent(view: &View, link: &Link) -> Option<Fact> {
     (count > 0).then_some(Fact::Silent { topics, count, of })
 }
 
+fn snapshots_failing(view: &View) -> Option<Fact> {
+    let failing = view.source.resyncs().into_iter().filter_map(|(name, it)| {
+        Some(NoSnapshot {
+            name,
+            error: it.trouble?,
+            last_success: it.last_success,
+        })
+    });
+    let mut topics: Vec<NoSnapshot> = failing.collect();
+    let count = topics.len();
+    topics.truncate(TOPICS_SHOWN_MAX);
+    (count > 0).then_some(Fact::SnapshotsFailing { topics, count })
+}
+
 /// The disabled first, then the paused, and those that have not been tried last.
 fn sinks_down(view: &View) -> Vec<Fact> {
     let status = view.journal.log.status();
@@ -517,19 +540,9 @@ fn sinks_down(view: &View) -> Vec<Fact> {
 
 /// A sink that is up may be slower than what comes, or held by one device.
 fn sinks_behind(view: &View) -> Option<Fact> {
-    let status = view.journal.log.status();
-    let (all, now) = (view.sinks.all(), Timestamp::now());
-    let behind = status.sinks.iter().filter_map(|sink| {
-        let is_up = |it: &&SinkView| it.name == sink.name && it.health.report().up;
-        all.iter().find(is_up)?;
-        let since = view.journal.log.waits_since(sink.cursor)?;
-        (now.duration_since(since) > BEHIND_MIN).then(|| Behind {
-            name: Arc::clone(&sink.name),
-            since,
-            pending: sink.pending(status.head),
-        })
-    });
-    let behind: Vec<Behind> = behind.collect();
+    let all = view.sinks.all();
+    let up = all.iter().filter(|sink| sink.health.report().up);
+    let behind: Vec<Behind> = up.filter_map(|sink| view.behind(&sink.name)).collect();
     (!behind.is_empty()).then_some(Fact::SinksBehind(behind))
 }
 
@@ -572,6 +585,7 @@ mod tests {
             first,
             since: Timestamp::UNIX_EPOCH,
             trouble: Some("connection refused".to_owned()),
+            refused_by: None,
             failures: 3,
             next_attempt: None,
             no_sign_in_before: None,
@@ -707,6 +721,14 @@ mod tests {
                 count: 1,
                 of: 9,
             },
+            Fact::SnapshotsFailing {
+                topics: vec![NoSnapshot {
+                    name: "map-1".into(),
+                    error: "http://h answered 403 (no)".to_owned(),
+                    last_success: Some(at),
+                }],
+                count: 7,
+            },
             Fact::DeadLetters {
                 sinks: vec![("a".into(), 2)],
                 count: 2,
@@ -738,7 +760,7 @@ mod tests {
                 assert_ne!(en.advice, zh.advice, "{en:?}");
             }
         }
-        assert_eq!(keys.len(), 19, "{keys:?}");
+        assert_eq!(keys.len(), 20, "{keys:?}");
     }
 
     #[test]
@@ -802,6 +824,42 @@ mod tests {
                 "Free some space on the journal's disk: reception goes on by itself.",
             ],
             "请在持久日志所在的磁盘上腾出空间，之后自动恢复接收。",
+        );
+    }
+
+    #[test]
+    fn a_rejected_reload_is_said_in_the_language_of_the_reader() {
+        let problem = |key: &str, message: &str| format!("/c/config.toml:3:5: {key}: {message}");
+        let problems = vec![
+            problem("source.urll", "unknown key `urll`, did you mean `url`?"),
+            problem("topics.t.ack", "expected a text, found true"),
+            problem("x", "what nobody knows"),
+        ];
+        let at = Timestamp::UNIX_EPOCH;
+        let verdict = verdict(vec![Fact::ReloadRejected(RejectedReload { at, problems })]);
+        let said = |lang| verdict.said(lang).todo.remove(0).what;
+        assert!(said(Lang::En).contains("source.urll: unknown key `urll`"));
+        assert_eq!(
+            said(Lang::Zh),
+            "“/c/config.toml:3:5：source.urll：未知的键 `urll`，是否想写 `url`？；\
+             /c/config.toml:3:5：topics.t.ack：应为文本，实际为 true；\
+             /c/config.toml:3:5: x: what nobody knows”"
+        );
+    }
+
+    #[test]
+    fn a_refusal_is_no_start() {
+        let mut refused = unconnected(false);
+        if let Fact::Unconnected { refused_by, .. } = &mut refused {
+            *refused_by = Some(Refuser::SignIn);
+        }
+        check(
+            vec![refused],
+            Level::Critical,
+            false,
+            "Not connected to platform.example.com:9004 for 1 min: the sign-in is refused. Nothing \
+             that was received is lost.",
+            "与 platform.example.com:9004 断开已 1 分：登录被拒绝。已收到的数据没有丢失。",
         );
     }
 

@@ -1,8 +1,11 @@
 //! Everything that an operator may look at, in one place.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::findings::Findings;
 use super::reload::Reloads;
@@ -13,6 +16,10 @@ use super::turns::Turns;
 use crate::journal::Journal;
 use crate::pipeline::Decoders;
 use crate::source;
+
+/// A sink is behind once an entry has waited longer for it: one that gathers a batch, or that a
+/// moment's load has held, is not.
+const BEHIND_MIN: SignedDuration = SignedDuration::from_secs(60);
 
 /// Everything that an operator may look at.
 #[derive(Debug, Clone)]
@@ -54,7 +61,34 @@ pub struct Bounds {
     pub devices: u64,
 }
 
+/// A sink for which events have waited for long.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(super) struct Behind {
+    pub(super) name: String,
+    #[schema(value_type = String)]
+    pub(super) since: Timestamp,
+    pub(super) pending: u64,
+}
+
 impl View {
+    /// How long until the journal is full, where a sink that waits fills it; `None`, too, where it is.
+    pub(super) fn journal_full_in(&self) -> Option<Duration> {
+        let full_in = self.samples.full_in();
+        full_in.filter(|_| !self.is_journal_full())
+    }
+
+    /// What waits for a sink, where it has waited for long.
+    pub(super) fn behind(&self, name: &str) -> Option<Behind> {
+        let status = self.journal.log.status();
+        let sink = status.sinks.iter().find(|sink| &*sink.name == name)?;
+        let since = self.journal.log.waits_since(sink.cursor)?;
+        (Timestamp::now().duration_since(since) > BEHIND_MIN).then(|| Behind {
+            name: sink.name.to_string(),
+            since,
+            pending: sink.pending(status.head),
+        })
+    }
+
     /// Whether the journal accepts nothing, or has no room for what topics may bring, so that they
     /// wait at the server.
     pub(super) fn is_journal_full(&self) -> bool {

@@ -217,6 +217,7 @@ impl<'a> Connection<'a> {
                     DisconnectReason::Lost(_)
                     | DisconnectReason::Busy { .. }
                     | DisconnectReason::Refused(_)
+                    | DisconnectReason::SignInRefused(_)
                     | DisconnectReason::TopicRefused(_)
                     | DisconnectReason::Quiet(_)
                         if stop.is_cancelled() =>

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::broker;
 use super::signin::{Credentials, SigninError};
+use super::status::Refuser;
 use crate::duration::InWords;
 use crate::journal;
 use crate::stomp::SessionError;
@@ -21,6 +22,9 @@ pub(super) enum DisconnectReason {
     /// The server does not want us as we are configured: retried slowly.
     #[error("{0}")]
     Refused(String),
+    /// The sign-in does not want us: retried as slowly.
+    #[error("{0}")]
+    SignInRefused(String),
     /// The server does not want one of our topics: the next connection leaves it out.
     #[error("{0}")]
     TopicRefused(String),
@@ -72,12 +76,12 @@ impl From<SigninError> for DisconnectReason {
         let text = error.to_string();
         match error {
             SigninError::Refused(_) | SigninError::RefusedUnasked(_) => {
-                DisconnectReason::Refused(text)
+                DisconnectReason::SignInRefused(text)
             }
             SigninError::Trouble(_) => DisconnectReason::Lost(text),
             SigninError::Busy { after, .. } => DisconnectReason::Busy { text, after },
             SigninError::Dial(error) => match DisconnectReason::from(error) {
-                DisconnectReason::Refused(_) => DisconnectReason::Refused(text),
+                DisconnectReason::Refused(_) => DisconnectReason::SignInRefused(text),
                 DisconnectReason::Busy { after, .. } => DisconnectReason::Busy { text, after },
                 _ => DisconnectReason::Lost(text),
             },
@@ -86,10 +90,22 @@ impl From<SigninError> for DisconnectReason {
 }
 
 impl DisconnectReason {
+    /// Who does not want us as we are configured, where that is why.
+    pub(super) fn refuser(&self) -> Option<Refuser> {
+        match self {
+            DisconnectReason::Refused(_) => Some(Refuser::Server),
+            DisconnectReason::SignInRefused(_) => Some(Refuser::SignIn),
+            _ => None,
+        }
+    }
+
     /// Without what a server has repeated of the sign-in's values.
     pub(super) fn redacted(self, credentials: &Credentials) -> DisconnectReason {
         match self {
             DisconnectReason::Refused(text) => DisconnectReason::Refused(credentials.redact(&text)),
+            DisconnectReason::SignInRefused(text) => {
+                DisconnectReason::SignInRefused(credentials.redact(&text))
+            }
             DisconnectReason::TopicRefused(text) => {
                 DisconnectReason::TopicRefused(credentials.redact(&text))
             }

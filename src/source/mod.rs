@@ -89,7 +89,7 @@ pub use signin::{
     Address, AnswerPart, BodyTemplate, Credentials, Extract, JsonTemplate, Part, Signin,
     SigninError, SigninTemplate, Step, StepMethod,
 };
-pub use status::{Counters, Link, LinkState, Profile, Status};
+pub use status::{Counters, Link, LinkState, Profile, Refuser, Status};
 pub use supervisor::{Source, SourceError};
 pub use topic::Topic;
 pub use topic_status::TopicStatus;

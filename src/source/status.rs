@@ -12,7 +12,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
-pub use link::{Link, LinkState};
+pub use link::{Link, LinkState, Refuser};
 
 use super::agreed::Agreed;
 use super::broker::{Broker, ConfigurationWarning};

@@ -190,7 +190,9 @@ impl Source {
                         None => self.backoff.first(fastrand::f64()),
                     })
                 }
-                DisconnectReason::Refused(_) | DisconnectReason::TopicRefused(_) => {
+                DisconnectReason::Refused(_)
+                | DisconnectReason::SignInRefused(_)
+                | DisconnectReason::TopicRefused(_) => {
                     self.bounded(|backoff| backoff.next_refused(fastrand::f64()))
                 }
                 DisconnectReason::Lost(_) if live.is_some() => {
@@ -202,7 +204,7 @@ impl Source {
                 }
             };
             let error = ended.to_string();
-            status.failed(&error);
+            status.failed(&error, ended.refuser());
             let wait = match (wait, ended) {
                 (_, DisconnectReason::Journal(error)) => return Err(error.into()),
                 (None, _) => {

@@ -294,6 +294,8 @@ async fn a_refused_sign_in_is_told_by_name_and_tried_again_slowly() {
             status.contains("\"last_error\":\"sign-in refused: "),
             "{status}"
         );
+        // It is no start that goes on.
+        assert!(status.contains(": the sign-in is refused"), "{status}");
         assert_discreet(&status);
         assert!(get(&http, "/readyz").await.starts_with("HTTP/1.1 503"));
         assert!(portal.unread().is_none(), "nothing else was asked");

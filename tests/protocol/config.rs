@@ -12,7 +12,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use stomp_bridge::config::{Environment, Level, Plan, Problems, load_in, parse};
+use crate::phrases;
+use stomp_bridge::config::{Environment, Level, Plan, Problem, Problems, load_in, parse};
 use stomp_bridge::journal::WhenFull;
 use stomp_bridge::model::{Event, EventKind, Omit, Severity, StatusEvent};
 use stomp_bridge::pipeline::{Conditions, Field};
@@ -56,11 +57,18 @@ fn environment(variables: &[(&str, &str)]) -> Environment {
 }
 
 fn read(text: &str, variables: &[(&str, &str)]) -> Result<Plan, Problems> {
-    parse(
+    let plan = parse(
         Path::new("/etc/stomp-bridge/config.toml"),
         text.to_owned(),
         &environment(variables),
-    )
+    );
+    let problems = plan.as_ref().err().into_iter().flat_map(|it| &it.0);
+    let errors = problems.filter(|problem| problem.level == Level::Error);
+    for Problem { message, .. } in errors {
+        let is_known = phrases::is_known(message);
+        assert!(is_known, "the page cannot say it in Chinese: {message}");
+    }
+    plan
 }
 
 fn good(text: &str, variables: &[(&str, &str)]) -> Plan {
@@ -926,6 +934,12 @@ fn each_mistake_is_told_with_its_place() {
             "5:8",
             "sinks.h.type",
             "sink `h` has no type",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}[sinks.undecodable]\ntype = \"sqlite\"\n"),
+            "5:8",
+            "sinks.undecodable",
+            "`undecodable` cannot name a sink: so the undecodable entries are listed",
         ),
         (
             format!("{SOURCE}{TOPIC}{SINK}path = \"journal.db\"\n"),

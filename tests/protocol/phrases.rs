@@ -1,8 +1,9 @@
-//! `src/ops/trouble/phrases.txt`, by which the page says errors in Chinese and tells an error from
+//! The files in `src/ops/trouble`, by which the page says errors in Chinese and tells an error from
 //! what to do about it: the program says each phrase, and each advice of the program is a phrase.
 
 use std::fmt::Write as _;
 use std::fs;
+use std::sync::LazyLock;
 
 use crate::architecture::production;
 use crate::operations::texts;
@@ -10,6 +11,9 @@ use crate::pages;
 use crate::vocabulary::lexed;
 
 const PHRASES: &str = "src/ops/trouble/phrases.txt";
+
+/// Of a configuration's problems.
+const CONFIGURATION: &str = "src/ops/trouble/configuration.txt";
 
 /// What may stand in a text of the program in place of a hole of a phrase.
 const HOLE: char = '\u{1}';
@@ -27,11 +31,12 @@ const SPEAKERS: &[(&str, &str, &str)] = &[
     ("src/tls/explained.rs", "advice", "advice"),
     ("src/tls/untrusted.rs", "advice", "advice"),
     ("src/source/signin/step.rs", "advice", "advice"),
+    ("src/source/resync/ask.rs", "advice", "advice"),
 ];
 
 /// A phrase in English, its holes as [`HOLE`], and its section.
 fn phrases() -> Vec<(String, String)> {
-    let text = pages::read(PHRASES);
+    let text = [CONFIGURATION, PHRASES].map(pages::read).concat();
     let mut section = String::new();
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     let mut lines = lines.filter(|line| !line.is_empty());
@@ -48,8 +53,44 @@ fn phrases() -> Vec<(String, String)> {
         });
         phrases.push((en, section.clone()));
     }
-    assert!(phrases.len() > 200, "{} phrases", phrases.len());
+    assert!(phrases.len() > 400, "{} phrases", phrases.len());
     phrases
+}
+
+/// Whether an error has words that the page says in Chinese: by itself, or an error within it.
+pub(crate) fn is_known(error: &str) -> bool {
+    static ERRORS: LazyLock<Vec<String>> = LazyLock::new(|| {
+        let errors = phrases().into_iter().filter(|(_, of)| of == "errors");
+        errors.map(|(phrase, _)| phrase).collect()
+    });
+    let without_advice = || {
+        error
+            .rsplit_once("; ")
+            .is_some_and(|(what, _)| is_known(what))
+    };
+    let is_within = || {
+        error
+            .split_once(": ")
+            .is_some_and(|(_, rest)| is_known(rest))
+    };
+    ERRORS.iter().any(|phrase| fits(error, phrase)) || without_advice() || is_within()
+}
+
+/// Whether a text is a phrase with something in its holes.
+fn fits(text: &str, phrase: &str) -> bool {
+    let Some((first, rest)) = phrase.split_once(HOLE) else {
+        return text == phrase;
+    };
+    let Some(text) = text.strip_prefix(first) else {
+        return false;
+    };
+    let next = rest.split(HOLE).next().unwrap_or_default();
+    match rest.is_empty() {
+        true => true,
+        false => text
+            .match_indices(next)
+            .any(|(at, _)| fits(&text[at..], rest)),
+    }
 }
 
 /// A text of the program with its own holes as [`HOLE`], as it is printed.

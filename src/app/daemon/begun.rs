@@ -5,11 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use anyhow::Context;
+use tokio::sync::Notify;
 use tracing::warn;
 
 use crate::app::delivery_runtime::DeliveryRuntime;
 use crate::app::running_sinks::BuiltSink;
-use crate::app::troubles::Troubles;
 use crate::config::Plan;
 use crate::journal::{self, Writer};
 use crate::ops::Listener;
@@ -37,7 +37,7 @@ pub(super) struct Begun {
 impl Begun {
     /// # Errors
     /// What cannot be made or opened, and what to do about it.
-    pub(super) async fn new(plan: &Plan, troubles: &Troubles) -> anyhow::Result<Begun> {
+    pub(super) async fn new(plan: &Plan, troubles: &Arc<Notify>) -> anyhow::Result<Begun> {
         let commit_interval = Interval::new(plan.commit_interval);
         let sinks = build(plan, &commit_interval, troubles)?;
         let listener = Listener::bind(&plan.http).await?;
@@ -55,14 +55,13 @@ impl Begun {
 /// # Errors
 /// A part that cannot be made from its settings, of which [`is_bad_configuration`] is true.
 pub fn try_build(plan: &Plan) -> anyhow::Result<()> {
-    let troubles = Troubles::new(Arc::default());
-    build(plan, &Interval::new(plan.commit_interval), &troubles).map(drop)
+    build(plan, &Interval::new(plan.commit_interval), &Arc::default()).map(drop)
 }
 
 fn build(
     plan: &Plan,
     commit_interval: &Interval,
-    troubles: &Troubles,
+    troubles: &Arc<Notify>,
 ) -> anyhow::Result<Vec<BuiltSink>> {
     let built = || -> anyhow::Result<Vec<BuiltSink>> {
         crate::tls::client_config(&plan.source.tls).context("source.tls")?;

@@ -1,10 +1,12 @@
 //! Applies another configuration while the daemon runs. Unchanged parts are not touched: the source
 //! keeps its connection, and the sinks go on. A configuration that cannot be used changes nothing.
+//! No file is read here, but by [`super::reading`].
 
 use anyhow::Context;
 use tracing::{error, info, warn};
 
 use super::App;
+use super::reading::Unread;
 use crate::app::diff::Diff;
 use crate::app::running_sinks::BuiltSink;
 use crate::app::setup::setup;
@@ -45,34 +47,42 @@ impl App {
         if cause == ReloadCause::Trouble {
             return self.look_at_secrets().await;
         }
-        let text = std::fs::read_to_string(&self.config).ok();
-        if cause == ReloadCause::Folder && (text.is_none() || text == self.read) {
-            // Another file, or the moment between an editor's two steps.
-            return Ok(());
+        if cause == ReloadCause::Signal {
+            self.begin(cause);
         }
-        info!(config = %self.config.display(), cause = cause.as_str(), "reload begins: reading the configuration");
-        systemd::reloading();
-        let plan = match &text {
-            Some(text) => config::parse(&self.config, text.clone(), &Environment::of_process()),
-            // Says why.
-            None => config::load(&self.config),
+        let file = self.config.clone();
+        let text = self.reading.read(|| std::fs::read_to_string(file).ok());
+        let text = text.await;
+        if cause == ReloadCause::Folder {
+            if text
+                .as_ref()
+                .is_ok_and(|it| it.is_none() || *it == self.read)
+            {
+                // Another file, or the moment between an editor's two steps.
+                return Ok(());
+            }
+            self.begin(cause);
+        }
+        let plan = match text {
+            Ok(text) => {
+                self.read.clone_from(&text);
+                self.plan_of(text).await
+            }
+            Err(unread) => Err(unread),
         };
-        self.read = text;
         let outcome = match plan {
-            Ok(plan) => self.apply(plan).await.map(|applied| match applied {
+            Err(unread) => {
+                self.reject(format!("{}: {unread}", self.config.display()));
+                Ok(())
+            }
+            Ok(Ok(plan)) => self.apply(plan).await.map(|applied| match applied {
                 Ok(()) => {
                     self.in_force.clone_from(&self.read);
                     self.view.reloads.applied();
                 }
-                Err(error) => {
-                    error!(
-                        error,
-                        "reload rejected: the new configuration cannot be used"
-                    );
-                    self.view.reloads.rejected(vec![error]);
-                }
+                Err(error) => self.reject(error),
             }),
-            Err(problems) => {
+            Ok(Err(problems)) => {
                 reject(&problems);
                 self.view.reloads.rejected(lines(&problems));
                 Ok(())
@@ -82,14 +92,44 @@ impl App {
         outcome
     }
 
+    fn begin(&self, cause: ReloadCause) {
+        info!(config = %self.config.display(), cause = cause.as_str(), "reload begins: reading the configuration");
+        systemd::reloading();
+    }
+
+    fn reject(&self, error: String) {
+        error!(
+            error,
+            "reload rejected: the new configuration cannot be used"
+        );
+        self.view.reloads.rejected(vec![error]);
+    }
+
+    /// The plan of a text; `None`: the file cannot be read, and the problems say why.
+    async fn plan_of(&mut self, text: Option<String>) -> Result<Result<Plan, Problems>, Unread> {
+        let file = self.config.clone();
+        let read = move || match text {
+            Some(text) => config::parse(&file, text, &Environment::of_process()),
+            None => config::load(&file),
+        };
+        self.reading.read(read).await
+    }
+
     /// Where a file of a secret is another by now, the parts that use it begin with it.
     async fn look_at_secrets(&mut self) -> anyhow::Result<()> {
         if !rotation::is_current().await {
             // A change that comes while they are read is one.
-            let seen = rotation::noted_again();
-            if let Err(problems) = self.read_secrets().await? {
+            let seen = self.reading.read(rotation::noted_again).await;
+            let read = match (&seen, self.in_force.clone()) {
+                (Err(unread), _) => Err(vec![unread.to_string()]),
+                (Ok(_), None) => Err(Vec::new()),
+                (Ok(_), Some(text)) => self.read_secrets(text).await?,
+            };
+            if let Err(problems) = read {
                 // Else each attempt would have them read again.
-                rotation::tried(seen);
+                if let Ok(seen) = seen {
+                    rotation::tried(seen);
+                }
                 self.secrets_unread(problems);
             }
         }
@@ -105,15 +145,12 @@ impl App {
 
     /// Reads the files of the secrets again, by the configuration in force: its file may be in the
     /// middle of a change. The inner error: why that cannot be used, one line each.
-    async fn read_secrets(&mut self) -> anyhow::Result<Result<(), Vec<String>>> {
-        let Some(text) = self.in_force.clone() else {
-            rotation::tried(rotation::noted_again());
-            return Ok(Ok(()));
-        };
-        let plan = match config::parse(&self.config, text, &Environment::of_process()) {
-            Ok(plan) => plan,
+    async fn read_secrets(&mut self, text: String) -> anyhow::Result<Result<(), Vec<String>>> {
+        let plan = match self.plan_of(Some(text)).await {
+            Ok(Ok(plan)) => plan,
             // Such as a file between the two steps of its rotation.
-            Err(problems) => return Ok(Err(lines(&problems))),
+            Ok(Err(problems)) => return Ok(Err(lines(&problems))),
+            Err(unread) => return Ok(Err(vec![unread.to_string()])),
         };
         let change = Diff::between(&self.plan, &plan);
         if change.is_empty() {
@@ -127,10 +164,10 @@ impl App {
         Ok(self.apply(plan).await?.map_err(|error| vec![error]))
     }
 
-    /// Says a problem once, however often it is found.
+    /// Says a problem once, however often it is found; nothing where there is none to say.
     fn secrets_unread(&self, problems: Vec<String>) {
         let said = self.view.reloads.unread_secrets();
-        if said.is_some_and(|said| said.problems == problems) {
+        if problems.is_empty() || said.is_some_and(|said| said.problems == problems) {
             return;
         }
         warn!(
@@ -159,9 +196,10 @@ impl App {
             return Ok(Ok(()));
         }
         // All that can fail comes first.
-        let built = match self.built(&plan, &change) {
-            Ok(built) => built,
-            Err(error) => return Ok(Err(format!("{error:#}"))),
+        let built = match self.built(&plan, &change).await {
+            Ok(Ok(built)) => built,
+            Ok(Err(error)) => return Ok(Err(format!("{error:#}"))),
+            Err(unread) => return Ok(Err(unread.to_string())),
         };
         let ending = change.sinks.ending();
         // What uses the secrets before is told, and then nobody waits any more: least of all those
@@ -220,20 +258,26 @@ impl App {
     }
 
     /// The sinks that are to begin, built.
-    fn built(&self, plan: &Plan, change: &Diff) -> anyhow::Result<Vec<BuiltSink>> {
-        if change.source {
-            crate::tls::client_config(&plan.source.tls).context("source.tls")?;
-        }
+    async fn built(
+        &mut self,
+        plan: &Plan,
+        change: &Diff,
+    ) -> Result<anyhow::Result<Vec<BuiltSink>>, Unread> {
+        let tls = change.source.then(|| plan.source.tls.clone());
         let beginning = change.sinks.beginning();
-        let beginning = plan
-            .sinks
-            .iter()
-            .filter(|(delivery, _)| beginning.contains(&delivery.name));
-        beginning
-            .map(|(delivery, settings)| {
-                BuiltSink::new(delivery, settings, &self.commit_interval, &self.troubles)
-            })
-            .collect()
+        let mut sinks = plan.sinks.clone();
+        sinks.retain(|(delivery, _)| beginning.contains(&delivery.name));
+        let (interval, troubles) = (self.commit_interval.clone(), self.troubles.notify());
+        let build = move || -> anyhow::Result<Vec<BuiltSink>> {
+            if let Some(tls) = &tls {
+                crate::tls::client_config(tls).context("source.tls")?;
+            }
+            let built = sinks.iter().map(|(delivery, settings)| {
+                BuiltSink::new(delivery, settings, &interval, &troubles)
+            });
+            built.collect()
+        };
+        self.reading.read(build).await
     }
 }
 

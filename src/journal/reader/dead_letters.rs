@@ -131,7 +131,21 @@ impl Reader {
             .map_err(failed("read the dead letters"))
     }
 
-    /// The dead letters of one sink after a position.
+    /// All that is listed for one sink after a position, also what a replay has brought there: a
+    /// replay leaves it out.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn listed_after(
+        &mut self,
+        sink: &str,
+        after: Position,
+    ) -> Result<BTreeSet<Position>, Error> {
+        let all = "SELECT position FROM dead_letter WHERE sink = ? AND position > ?";
+        self.positions(all, sink, after).await
+    }
+
+    /// The dead letters of one sink after a position, as the accounting counts them.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -140,9 +154,18 @@ impl Reader {
         sink: &str,
         after: Position,
     ) -> Result<BTreeSet<Position>, Error> {
-        const AFTER: &str =
+        let counted =
             "SELECT position FROM dead_letter WHERE sink = ? AND position > ? AND intake = 0";
-        let positions: Vec<i64> = sqlx::query_scalar(AFTER)
+        self.positions(counted, sink, after).await
+    }
+
+    async fn positions(
+        &mut self,
+        query: &'static str,
+        sink: &str,
+        after: Position,
+    ) -> Result<BTreeSet<Position>, Error> {
+        let positions: Vec<i64> = sqlx::query_scalar(query)
             .bind(Arc::<str>::from(sink))
             .bind(after.0)
             .fetch_all(&mut self.connection)

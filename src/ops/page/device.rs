@@ -13,14 +13,14 @@ use utoipa::ToSchema;
 use super::asker::Asker;
 use super::devices::known_device;
 use super::frame::Frame;
-use super::links::device_named;
 use super::regions::{cause as cause_in_words, mark};
 use super::{devices, failure, history, shapes};
 use crate::model::{JournalIds, Origin, Position, Severity, device_name};
 use crate::ops::device_query::{self, Device, DeviceEvent, PIECES_MAX, Piece, Profile};
 use crate::ops::lang::{Lang, date};
+use crate::ops::links::device_named;
 use crate::ops::snapshot::{self, StateNow, states_now};
-use crate::ops::view::View;
+use crate::ops::view::{Behind, View};
 use crate::secret::redact;
 use crate::sinks::Look;
 use crate::sinks::history::question::DeviceKey;
@@ -39,6 +39,8 @@ pub(super) struct OneDevice {
     pub(super) profile: Option<Profile>,
     pub(super) pieces: Vec<Piece>,
     pub(super) events: Vec<DeviceEvent>,
+    /// What the history has yet to take: newer statuses are not in it.
+    pub(super) behind: Option<Behind>,
     pub(super) failure: Option<String>,
 }
 
@@ -61,7 +63,12 @@ async fn unnamed(view: &View, key: &DeviceKey, since: Timestamp, lang: Lang) -> 
     let mut found = OneDevice::default();
     if let Some(look) = &setup.history {
         match history::asked(look, lang, in_history(look, key, since)).await {
-            Ok(Some(found)) => return found,
+            Ok(Some(found)) => {
+                return OneDevice {
+                    behind: view.behind(look.name()),
+                    ..found
+                };
+            }
             Ok(None) => {}
             Err(error) => found.failure = Some(error),
         }
@@ -101,6 +108,7 @@ async fn in_history(
         profile: Some(profile),
         pieces: device_query::timeline(&mut reader, key, since).await?,
         events: device_query::events(&mut reader, key).await?,
+        behind: None,
         failure: None,
     };
     reader.close().await;
@@ -138,6 +146,10 @@ struct Shares {
 }
 
 impl DevicePage {
+    fn behind(&self, behind: &Behind) -> String {
+        devices::lags(behind, self.at, self.l)
+    }
+
     fn age(&self, at: &Timestamp) -> String {
         let text = self.l.between(*at, self.at);
         format!("<time class=\"age\" datetime=\"{at}\">{text}</time>")
@@ -260,8 +272,9 @@ impl DevicePage {
         pieces + &hatched
     }
 
-    /// Where the days of the timeline begin: the place, and the day of the month.
-    fn day_marks(&self) -> Vec<(String, String)> {
+    /// Where the days of the timeline begin: the place, which end of the name stands there, and the
+    /// day of the month. On a phone a name takes a ninth of the width.
+    fn day_marks(&self) -> Vec<(String, &'static str, String)> {
         let step = i64::from(self.days.div_ceil(8)).max(1);
         let first = self.begin.to_zoned(self.zone.clone()).date();
         let mut marks = Vec::new();
@@ -275,9 +288,12 @@ impl DevicePage {
                 midnight.timestamp(),
                 (self.begin, self.at),
             );
-            if at.x < 97.0 {
-                marks.push((format!("{:.1}%", at.x), date.strftime("%m-%d").to_string()));
-            }
+            let (x, anchor) = match at.x {
+                x if x < 88.0 => (format!("{x:.1}%"), "start"),
+                x if x < 92.0 => ("100%".to_owned(), "end"),
+                _ => continue,
+            };
+            marks.push((x, anchor, date.strftime("%m-%d").to_string()));
         }
         marks
     }

@@ -10,7 +10,6 @@ use utoipa::ToSchema;
 
 use super::asker::Asker;
 use super::frame::Frame;
-use super::links::device_path;
 use super::map::Map;
 use super::regions::mark;
 use super::{failure, history, shapes};
@@ -18,8 +17,9 @@ use crate::journal;
 use crate::model::Severity;
 use crate::ops::device_query::{self, DEVICES_MAX, Device, Filter, Key, StateSum, Sum};
 use crate::ops::lang::{Lang, grouped};
+use crate::ops::links::device_path;
 use crate::ops::snapshot::{self, StateNow, states_now};
-use crate::ops::view::View;
+use crate::ops::view::{Behind, View};
 use crate::sinks::Look;
 use crate::sinks::history::reader::ReadError;
 
@@ -38,6 +38,8 @@ pub(super) struct Found {
     pub(super) next: Option<String>,
     /// The name of the history that it comes from.
     pub(super) history: Option<String>,
+    /// What the history has yet to take: newer states are not in it.
+    pub(super) behind: Option<Behind>,
     /// Why the history says nothing.
     pub(super) failure: Option<String>,
 }
@@ -82,7 +84,10 @@ async fn unnamed(view: &View, asker: &Asker) -> Found {
         return from_journal(view, asker, &filter, None).await;
     };
     match history::asked(look, asker.lang, in_list(look, &filter)).await {
-        Ok(found) => found,
+        Ok(found) => Found {
+            behind: view.behind(look.name()),
+            ..found
+        },
         Err(failure) => from_journal(view, asker, &filter, Some(failure)).await,
     }
 }
@@ -101,6 +106,7 @@ async fn in_list(look: &Look, filter: &Filter) -> Result<Found, ReadError> {
         clients: device_query::clients(&mut reader).await?,
         cells: device_query::cells(&mut reader).await?,
         history: Some(look.name().to_owned()),
+        behind: None,
         failure: None,
     };
     reader.close().await;
@@ -170,6 +176,18 @@ pub(super) fn known_device(view: &View, known: journal::KnownDevice) -> Device {
     Device::known(known, state)
 }
 
+/// What a history that lags does not have.
+pub(super) fn lags(behind: &Behind, at: Timestamp, lang: Lang) -> String {
+    let (pending, age) = (grouped(behind.pending), lang.between(behind.since, at));
+    let waits = lang.plural(behind.pending, "entry waits", "entries wait");
+    let en = format!(
+        "The history is behind: {pending} {waits}, the oldest for {age}. Newer statuses are not in the \
+         lists below."
+    );
+    let zh = format!("历史库落后：{pending} 条在等待，最早的已等 {age}。以下列表不含更新的状态。");
+    lang.t(&en, &zh).to_owned()
+}
+
 #[derive(Template)]
 #[template(path = "page/devices.html")]
 struct Devices {
@@ -185,6 +203,10 @@ struct Devices {
 }
 
 impl Devices {
+    fn behind(&self, behind: &Behind) -> String {
+        lags(behind, self.at, self.l)
+    }
+
     fn age(&self, at: &Timestamp) -> String {
         let text = self.l.between(*at, self.at);
         format!("<time class=\"age\" datetime=\"{at}\">{text}</time>")
@@ -291,6 +313,10 @@ impl Devices {
 
     fn uncertain(&self) -> u64 {
         self.found.states.iter().map(|state| state.uncertain).sum()
+    }
+
+    fn uncertain_count(&self) -> String {
+        grouped(self.uncertain())
     }
 
     /// Bars are as long as the one with most trouble.

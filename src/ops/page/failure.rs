@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use crate::journal;
 use crate::ops::lang::Lang;
+use crate::ops::trouble::said;
 use crate::secret::redact;
 
 /// The journal's file is read within this time.
@@ -27,12 +28,16 @@ pub(super) async fn read<T>(
     lang: Lang,
     read: impl Future<Output = Result<T, journal::Error>>,
 ) -> Result<T, String> {
-    let said = match timeout(READ_TIMEOUT, read).await {
+    let why = match timeout(READ_TIMEOUT, read).await {
         Ok(Ok(found)) => return Ok(found),
-        Ok(Err(error)) => redact(&error.to_string()).into_owned(),
+        Ok(Err(error)) => {
+            // What SQLite has said, too.
+            let error = format!("{:#}", anyhow::Error::from(error));
+            said(&redact(&error), lang).into_owned()
+        }
         Err(_) => slow(READ_TIMEOUT, lang),
     };
-    Err(format!("{}{said}", lang.t("journal: ", "持久日志：")))
+    Err(format!("{}{why}", lang.t("journal: ", "持久日志：")))
 }
 
 /// Nothing has answered in time.

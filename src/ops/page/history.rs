@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::failure::slow;
 use crate::ops::lang::Lang;
+use crate::ops::trouble::said;
 use crate::secret::redact;
 use crate::sinks::Look;
 use crate::sinks::history::reader::ReadError;
@@ -57,7 +58,7 @@ fn words(error: &ReadError, lang: Lang) -> String {
         ),
         ReadError::Foreign(_) => ("it lacks the views of this version", "缺少当前版本的视图"),
         ReadError::Slow(_, limit) => return slow(*limit, lang),
-        ReadError::Failed { why, .. } => return redact(why).into_owned(),
+        ReadError::Failed { why, .. } => return said(&redact(why), lang).into_owned(),
     };
     lang.t(en, zh).to_owned()
 }

@@ -5,6 +5,9 @@ use std::fmt::Write as _;
 
 use crate::ops::device_query::{CELL, Cell, Sum};
 
+/// So much room the name of a meridian takes beside it.
+const LABEL_WIDTH: f64 = 40.0;
+
 /// Units of the picture in a degree of latitude.
 const SCALE: f64 = 20.0;
 
@@ -92,6 +95,9 @@ impl Map {
         for degree in tens(left / ASPECT / SCALE, right / ASPECT / SCALE) {
             let (x, _) = place(degree as f64, 0.0);
             self.lines.push(line(x, top, x, bottom));
+            if x + LABEL_WIDTH > right {
+                continue;
+            }
             self.texts.push((
                 format!("{:.0}", x + 4.0),
                 format!("{:.0}", top + 14.0),

@@ -3,7 +3,7 @@
 //!
 //! - `routes`: which path is what, and the headers of all
 //! - `asker`: the language that a request wants; `frame`: what stands around each page, `failure` in
-//!   its place; `links`: the paths of things
+//!   its place
 //! - `now`: the first page, made of `regions`; `stream`: what of them changes, twice a second
 //! - `dead_letters`, `devices`, `device`, `event`, `topics`: the other pages; `download`: devices for a
 //!   spreadsheet; `history`: what they ask of a history; `shapes`, `map`: what is drawn on them
@@ -21,7 +21,6 @@ mod event;
 mod failure;
 mod frame;
 mod history;
-mod links;
 mod map;
 mod now;
 mod regions;

@@ -10,7 +10,6 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::shapes;
-use crate::duration::InWords;
 use crate::model::Severity;
 use crate::ops::lang::{self, Lang};
 use crate::ops::setup::Setup;
@@ -230,10 +229,6 @@ impl Region<'_> {
             _ if state.state.is_empty() => self.l.t("other words", "其他"),
             _ => &state.state,
         }
-    }
-
-    fn device_path(&self, change: &crate::ops::snapshot::ChangeNow) -> String {
-        super::links::device_path(&change.stream, &change.client_id, &change.device_id)
     }
 
     fn sink_state(&self, sink: &SinkNow) -> (&'static str, &'static str) {
@@ -547,8 +542,13 @@ impl Region<'_> {
 
     /// Who sends heart-beats, and how often.
     fn heartbeats(&self, session: &SessionNow) -> String {
-        let every =
-            |seconds: f64| InWords(Duration::try_from_secs_f64(seconds).unwrap_or_default());
+        let every = |seconds: f64| match seconds.fract() == 0.0 {
+            true => self.l.age(seconds as i64),
+            false => {
+                let length = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+                self.l.took(length)
+            }
+        };
         let (en, zh) = match (
             session.heartbeat_sent_seconds.map(every),
             session.heartbeat_received_seconds.map(every),

@@ -4,10 +4,12 @@
 use jiff::Timestamp;
 use url::Url;
 
-use super::{Behind, Down, Fact, Full, Todo, Unheard, Waits};
+use super::{Down, Fact, Full, NoSnapshot, Todo, Unheard, Waits};
 use crate::ops::lang::{Lang, grouped};
 use crate::ops::reload::RejectedReload;
-use crate::ops::trouble::Trouble;
+use crate::ops::trouble::{Trouble, said};
+use crate::ops::view::Behind;
+use crate::source::Refuser;
 
 /// Facts that a sentence joins; the others are in the list below it.
 const JOINED_MAX: usize = 2;
@@ -89,6 +91,7 @@ pub(super) fn reasons(fact: &Fact) -> Vec<String> {
         | Fact::AccountingErrors(_)
         | Fact::Undeliverable(_)
         | Fact::SinksBehind(_)
+        | Fact::SnapshotsFailing { .. }
         | Fact::DeadLetters { .. }
         | Fact::Undecodable { .. }
         | Fact::ReloadRejected(_)
@@ -229,10 +232,21 @@ fn clause(fact: &Fact, at: Timestamp, lang: Lang) -> String {
             )
             .to_owned()
         }
-        Fact::Unconnected { server, since, .. } => {
+        Fact::Unconnected {
+            server,
+            since,
+            refused_by,
+            ..
+        } => {
             let (host, age) = (host(server), lang.between(*since, at));
-            let en = format!("not connected to {host} for {age}");
-            lang.t(&en, &format!("与 {host} 断开已 {age}")).to_owned()
+            let (en, zh) = match refused_by {
+                None => ("", ""),
+                Some(Refuser::Server) => (": the server refuses us", "：服务器拒绝"),
+                Some(Refuser::SignIn) => (": the sign-in is refused", "：登录被拒绝"),
+            };
+            let en = format!("not connected to {host} for {age}{en}");
+            lang.t(&en, &format!("与 {host} 断开已 {age}{zh}"))
+                .to_owned()
         }
         Fact::Undeliverable(_) => {
             let en = "one message ends every connection";
@@ -267,6 +281,11 @@ fn clause(fact: &Fact, at: Timestamp, lang: Lang) -> String {
         Fact::Silent { count, of, .. } => {
             let is = lang.plural(*count as u64, "is", "are");
             format!("{count} of {of} topics {is} silent")
+        }
+        Fact::SnapshotsFailing { count, .. } if zh => format!("{count} 个主题的快照失败"),
+        Fact::SnapshotsFailing { count, .. } => {
+            let of = lang.plural(*count as u64, "topic fails", "topics fail");
+            format!("the snapshot of {count} {of}")
         }
         Fact::DeadLetters { count, .. } if zh => format!("{} 条死信等待处理", grouped(*count)),
         Fact::DeadLetters { count, .. } => {
@@ -447,9 +466,30 @@ pub(super) fn todo(
             "Nothing to do: the server has yet to confirm.",
             "无需处理：等待服务器确认。",
         )),
+        Fact::SnapshotsFailing { topics, count } => {
+            let topic = |it: &NoSnapshot| {
+                let trouble = Trouble::of(&it.error);
+                let last = it.last_success.map(|last| lang.between(last, at));
+                let (en, zh) = match last {
+                    Some(age) => (format!("The last good one is {age} old."), format!("最近一次成功的快照在 {age}前。")),
+                    None => ("None was taken since the start.".to_owned(), "启动以来没有成功的快照。".to_owned()),
+                };
+                let what = format!("{}{}", ended(&quoted(&trouble.what(lang), lang), lang), lang.t(&format!(" {en}"), &zh));
+                let missed = lang.t(
+                    "What changed while the topic was not heard stays unknown. It is asked for again by itself.",
+                    "未收听期间的变化仍不清楚。网桥会自动再次请求。",
+                );
+                let advice = trouble.advice(lang).unwrap_or_default();
+                one(&it.name, what, after(advice, missed, lang).trim_start())
+            };
+            listed(topics, *count, topic, fact, lang)
+        }
         Fact::DeadLetters { sinks, .. } => {
             let each: Vec<String> =
-                sinks.iter().map(|(name, count)| format!("{name} {}", grouped(*count))).collect();
+                sinks.iter().map(|(name, count)| {
+                    let count = grouped(*count);
+                    lang.t(&format!("{name}: {count}"), &format!("{name}：{count} 条")).to_owned()
+                }).collect();
             one("", ended(&clause(fact, at, lang), lang), lang.t(
                 &format!("{}. They hold nothing else up, and stay until somebody decides.", each.join(", ")),
                 &format!("{}。它们不阻塞其他事件，在有人处理之前一直保留。", each.join("，")),
@@ -461,18 +501,20 @@ pub(super) fn todo(
             "原文已保留：修正主题的映射并重载，然后执行 `stomp-bridge dlq redrive --undecodable --all`。",
         )),
         Fact::ReloadRejected(rejected) => one("", problems(rejected, lang), lang.t(
-            "The configuration before it is in force. Correct the file and reload.",
-            "之前的配置仍然有效。请修正文件后重载。",
+            "The configuration before it is in force. `stomp-bridge check` says what helps: correct \
+             the file, then reload.",
+            "之前的配置仍然有效。`stomp-bridge check` 会给出办法：请修正文件后重载。",
         )),
         Fact::SecretsUnread(rejected) => one("", problems(rejected, lang), lang.t(
             "The secrets before are used. Correct the file; it is read again by itself.",
             "仍在使用之前的密钥。请修正文件，网桥会自动重新读取。",
         )),
         Fact::SinksBehind(sinks) => {
-            let each = sinks.iter().map(|Behind { name, since, pending }| {
+            let each = sinks.iter().map(|Behind { since, pending, .. }| {
+                let wait = lang.plural(*pending, "entry waits", "entries wait");
                 let (pending, age) = (grouped(*pending), lang.between(*since, at));
-                let en = format!("{name}: {pending} wait, the oldest for {age}.");
-                lang.t(&en, &format!("{name}：{pending} 条在等待，最早的已等 {age}。")).to_owned()
+                let en = format!("{pending} {wait}, the oldest for {age}.");
+                lang.t(&en, &format!("{pending} 条在等待，最早的已等 {age}。")).to_owned()
             });
             let advice = lang.t(
                 "It takes them more slowly than they come, or one device holds it: look whether \
@@ -490,7 +532,9 @@ pub(super) fn todo(
 }
 
 fn problems(rejected: &RejectedReload, lang: Lang) -> String {
-    as_it_is(&rejected.problems.join("; "), lang)
+    let problems = rejected.problems.iter().map(|problem| said(problem, lang));
+    let problems: Vec<_> = problems.collect();
+    as_it_is(&problems.join(lang.t("; ", "；")), lang)
 }
 
 /// What is the same in the log: in Chinese it stands in quotes.
@@ -499,10 +543,10 @@ fn as_it_is(said: &str, lang: Lang) -> String {
 }
 
 /// The steps of the first few topics, and how many more there are.
-fn listed(
-    topics: &[Unheard],
+fn listed<T>(
+    topics: &[T],
     count: usize,
-    of: impl Fn(&Unheard) -> Vec<Todo>,
+    of: impl Fn(&T) -> Vec<Todo>,
     fact: &Fact,
     lang: Lang,
 ) -> Vec<Todo> {
@@ -559,7 +603,9 @@ fn sink_todo(
         Lang::Zh if said.is_empty() => format!("未就绪已 {age}。{pending} 条待处理{keeps}。"),
         Lang::Zh => format!("{said}，已 {age}。{pending} 条待处理{keeps}。"),
     };
-    let next = sink.next_attempt.map(|next| lang.between(at, next));
+    let is_later = |next: &Timestamp| next.duration_since(at).as_secs() > 0;
+    let next = sink.next_attempt.filter(is_later);
+    let next = next.map(|next| lang.between(at, next));
     let next = next.map_or(String::new(), |next| {
         lang.t(
             &format!("Next attempt in {next}, or now."),

@@ -262,8 +262,13 @@ fn meaning<'a>(message: &str, body: &'a str) -> Option<ErrorMeaning<'a>> {
         .find_map(|broker| broker.facts().reads_error(message, body))
 }
 
+/// What to do about a topic that a server refuses with these words.
+pub(in crate::source) fn advice_on_refusal(said: &str) -> &'static str {
+    advice_on(said).unwrap_or("check that it exists and that this login may read it")
+}
+
 /// What to do about an ERROR with these words, where they do not say it.
-pub(in crate::source) fn advice_on(said: &str) -> Option<&'static str> {
+fn advice_on(said: &str) -> Option<&'static str> {
     ALL.iter()
         .find_map(|broker| broker.facts().advice_on_error(said))
 }
@@ -276,6 +281,9 @@ pub(in crate::source) fn advice(error: &SessionError) -> String {
             .filter_map(|broker| broker.facts().advice_before_connected())
             .map(|advice| format!("; {advice}"))
             .collect(),
+        SessionError::SubscribeRefused { error, .. } if !mends_itself(error) => {
+            format!("; {}", advice_on_refusal(&error.detail))
+        }
         SessionError::Server(said) => advice_on(&said.detail)
             .map(|advice| format!("; {advice}"))
             .unwrap_or_default(),

@@ -24,6 +24,6 @@ pub(super) use guarantee::DeliveryLimit;
 pub use guarantee::Seen;
 pub use kind::{Broker, PossibleGuarantee, guarantees, reads_a_queue};
 pub(super) use kind::{
-    advice, advice_on, delivery_limit, mends_itself, reads_the_same, seen_in, withheld,
+    advice, advice_on_refusal, delivery_limit, mends_itself, reads_the_same, seen_in, withheld,
 };
 pub use warning::{ConfigurationWarning, Detection};

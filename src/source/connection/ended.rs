@@ -41,7 +41,9 @@ impl Connection<'_> {
         let cause = match ended {
             DisconnectReason::Stopped => CoverageCause::DaemonStopped,
             DisconnectReason::Reloaded => CoverageCause::Unsubscribed,
-            DisconnectReason::Refused(_) => CoverageCause::Refused,
+            DisconnectReason::Refused(_) | DisconnectReason::SignInRefused(_) => {
+                CoverageCause::Refused
+            }
             DisconnectReason::Lost(_)
             | DisconnectReason::Busy { .. }
             | DisconnectReason::TopicRefused(_) => CoverageCause::ConnectionLost,

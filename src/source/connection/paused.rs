@@ -91,7 +91,7 @@ impl Connection<'_> {
     /// The connection is over, and the next one waits for the journal, perhaps for hours.
     pub(super) fn tell_lost(&self, ended: &DisconnectReason) {
         warn!(error = %ended, "connection lost: what was read waits for the journal");
-        self.status.failed(&ended.to_string());
+        self.status.failed(&ended.to_string(), ended.refuser());
     }
 
     /// The server has ended a connection that was not read.

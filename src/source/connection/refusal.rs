@@ -117,8 +117,7 @@ impl Connection<'_> {
         let topics = &self.wanted.settings.topics;
         let topic = topics.iter().find(|topic| topic.name == *name)?;
         let destination = &topic.destination;
-        let advice = broker::advice_on(said)
-            .unwrap_or("check that it exists and that this login may read it");
+        let advice = broker::advice_on_refusal(said);
         let text = format!("subscribe to {destination} refused: {said}; {advice}");
         let error = self.credentials.redact(&text);
         let now = (clock::now(), Timestamp::now());

@@ -190,7 +190,7 @@ fn read(resync: &Resync, decoder: &Decoder, answer: &Answer) -> Result<Snapshot,
     let Body::Whole(bytes) = &answer.body else {
         let max = resync.body_bytes_max;
         return Err(ResyncError::failed(format!(
-            "{url} answered with more than {max} bytes: raise source.max_body, or ask for less"
+            "{url} answered with more than {max} bytes; raise source.max_body, or ask for less"
         )));
     };
     let header = |name| answer.header(name).unwrap_or_default().to_owned().into();

@@ -64,6 +64,15 @@ impl LinkState {
     }
 }
 
+/// Who does not want us as we are configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refuser {
+    /// The server, or a gateway before it.
+    Server,
+    /// Where we sign in before each connection.
+    SignIn,
+}
+
 /// A copy of the link's state.
 #[derive(Debug, Clone)]
 pub struct Link {
@@ -77,6 +86,8 @@ pub struct Link {
     pub last_error_at: Option<Timestamp>,
     /// Why there is no connection now, as far as an attempt has shown it; `None` once one stands.
     pub trouble: Option<String>,
+    /// Who refuses us, where that is the trouble: time alone does not mend it.
+    pub refused_by: Option<Refuser>,
     /// When the next attempt to connect is due, while the source waits for it.
     pub next_attempt: Option<Timestamp>,
     /// No sign-in comes before it, whoever asks: so many were refused that another one might lock
@@ -103,6 +114,7 @@ impl Link {
             last_error: None,
             last_error_at: None,
             trouble: None,
+            refused_by: None,
             next_attempt: None,
             no_sign_in_before: None,
             signed_in: None,
@@ -200,11 +212,12 @@ impl Status {
         }
     }
 
-    pub(in crate::source) fn failed(&self, error: &str) {
+    pub(in crate::source) fn failed(&self, error: &str, refused_by: Option<Refuser>) {
         let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
         link.last_error = Some(error.to_owned());
         link.last_error_at = Some(Timestamp::now());
         link.trouble = Some(error.to_owned());
+        link.refused_by = refused_by;
         self.troubles.notify_one();
     }
 
@@ -243,6 +256,7 @@ impl Status {
     pub(in crate::source) fn trouble_is_over(&self) {
         let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
         link.trouble = None;
+        link.refused_by = None;
         link.failures = 0;
     }
 

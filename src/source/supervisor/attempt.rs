@@ -18,7 +18,7 @@ use crate::source::disconnect::DisconnectReason;
 use crate::source::intake::Intake;
 use crate::source::settings::Settings;
 use crate::source::signin::{Address, Credentials, SigninError, SigninLimit};
-use crate::source::status::{LinkState, Status};
+use crate::source::status::{LinkState, Refuser, Status};
 
 /// Where a server answers no SUBSCRIBE, topics that it has let in before count as subscribed after
 /// this time without a refusal: with the longest wait between attempts the source is ready
@@ -153,7 +153,7 @@ async fn sign_in(
     if let Some(wait) = wait {
         let reason = wait.to_string();
         warn!(reason, "sign-in waits");
-        status.failed(&reason);
+        status.failed(&reason, Some(Refuser::SignIn));
         status.waits_to_sign_in();
         tokio::time::sleep(wait.0).await;
         status.sign_in_waits(None);

@@ -190,6 +190,76 @@ async fn undecodable_messages_reach_every_sink_once_their_encoding_is_named() {
     );
 }
 
+/// More than go in one request.
+const MANY: usize = 300;
+
+#[tokio::test]
+async fn many_undecodable_entries_go_in_few_requests_and_the_journal_is_opened_once() {
+    let (source, receiver) = (Source::start().await, Receiver::start().await);
+    let configuration = |keys: &str| {
+        let configuration = source.configuration_with(keys).sqlite();
+        configuration.webhook(&receiver.url())
+    };
+    let mut daemon = Daemon::start(&configuration("")).await;
+    daemon.ready().await;
+    let status = |n: usize| peers::platform::message("run", n, 3);
+    let undecodable = async |daemon: &Daemon, count: usize| {
+        wait::until(&format!("{count} are undecodable"), async || {
+            let listed = asked(daemon, &["dlq", "list", "--undecodable", "--limit", "1"]).await;
+            (listed["undecodable"]["entries"] == count).then_some(())
+        })
+        .await;
+    };
+    let arrived = async |count: usize| {
+        wait::until(&format!("{count} statuses have arrived"), async || {
+            (receiver.count() == count).then_some(())
+        })
+        .await;
+    };
+    let redrive = &["dlq", "redrive", "--undecodable", "--all"];
+    for n in 0..MANY {
+        let (one, two) = (status(2 * n), status(2 * n + 1));
+        source.publish(format!(r#"{{"data":{{"list":[{one},{two}]}}}}"#));
+    }
+    undecodable(&daemon, MANY).await;
+    stop(&mut daemon).await;
+    configuration("items = \"/data/list\"\n").write(daemon.folder());
+    daemon.restart().await;
+    daemon.ready().await;
+    let said = done(&daemon, redrive).await;
+    assert!(
+        said.starts_with(&format!("{MANY} entries queued")),
+        "{said}"
+    );
+    arrived(2 * MANY).await;
+    undecodable(&daemon, 0).await;
+    let log = daemon.log();
+    assert_eq!(log.matches("redrive_undecodable").count(), 2, "{log}");
+
+    for n in 0..MANY {
+        source.publish(status(2 * MANY + n));
+    }
+    undecodable(&daemon, MANY).await;
+    stop(&mut daemon).await;
+    configuration("").write(daemon.folder());
+    let alone = cli(&daemon, redrive).await;
+    let (said, told) = (text(&alone.stdout), text(&alone.stderr));
+    assert!(
+        said.starts_with(&format!("{MANY} entries queued")),
+        "{said}"
+    );
+    let openings = told.matches("no stomp-bridge runs on this journal").count();
+    assert_eq!(openings, 1, "{told}");
+    daemon.restart().await;
+    daemon.ready().await;
+    arrived(3 * MANY).await;
+    undecodable(&daemon, 0).await;
+    let mut delivered: Vec<usize> = receiver.delivered().iter().map(|event| event.n).collect();
+    delivered.sort_unstable();
+    assert_eq!(delivered, (0..3 * MANY).collect::<Vec<_>>());
+    stop(&mut daemon).await;
+}
+
 #[tokio::test]
 async fn undecodable_messages_reach_every_sink_once_the_mapping_is_right() {
     let (source, receiver) = (Source::start().await, Receiver::start().await);

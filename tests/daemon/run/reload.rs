@@ -243,6 +243,26 @@ async fn what_cannot_be_used_changes_nothing_and_is_named() {
 }
 
 #[tokio::test]
+async fn a_read_that_does_not_end_stops_nothing() {
+    let served = serve(0).await;
+    let mut daemon = Daemon::start(&configuration(&served.url)).await;
+    daemon.ready().await;
+    // A pipe that nobody writes to is read as a file on a server that does not answer.
+    let file = daemon.folder().join("config.toml");
+    std::fs::remove_file(&file).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&file).status();
+    assert!(made.unwrap().success());
+    daemon.hang_up();
+    daemon
+        .logged("the reload", |line| line.contains("reload begins"))
+        .await;
+    served.publish(1);
+    delivered(&daemon, "history", 1.0).await;
+    assert!(daemon.stop().await.success());
+    served.end().await;
+}
+
+#[tokio::test]
 async fn another_source_is_connected_to_once() {
     let (served, other) = (serve(0).await, serve(0).await);
     let mut daemon = Daemon::start(&configuration(&served.url)).await;
