@@ -6,44 +6,42 @@
 //! redelivered after a crash with the same event ids. At most [`AHEAD_ENTRIES_MAX`] entries are
 //! ahead of the cursor; then the sink waits for the device that holds it.
 
+mod attempts;
+mod reading;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, try_join_all};
+use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use attempts::Ended;
+use reading::READY_MAX;
+
 use super::all_filtered;
-use super::attempt::Attempt;
-use super::decode::{Decode, Decoded, decode_for};
+use super::decode::{Decode, decode_for};
 use super::metrics::Counters;
-use super::prefetch::{Chunk, Prefetch, SinkLog};
+use super::prefetch::{Prefetch, SinkLog};
 use super::progress::{Outcome, Progress};
 use super::redrive::Redrive;
 use super::report::Report;
 use super::scheduler::{Action, Finished, Scheduler};
 use super::settings::Settings;
 use super::statuses::Statuses;
-use crate::faults::{self, Failpoint, Mutation};
-use crate::journal::{self, DeliveryProof, Journal, Passed, Start};
-use crate::model::{Event, EventKind, Position};
+use crate::faults::{self, Mutation};
+use crate::journal::{self, Journal, Start};
+use crate::model::{EventKind, Position};
 use crate::rotation;
-use crate::sinks::{Capabilities, Health, Ordering, Reason, Sink, Trouble, Undelivered};
+use crate::sinks::{Capabilities, Health, Ordering, Reason, Sink};
 
 /// Entries ahead of the cursor, one of which holds it: what may come twice after a crash. Enough
 /// for a device that fails while some hundred others report every few minutes; neighbours that are
 /// filtered count as one.
 pub(super) const AHEAD_ENTRIES_MAX: usize = 10_000;
-
-/// Payloads of the events that are here: a bound of the sink's memory.
-const AHEAD_BYTES_MAX: usize = 8 * 1024 * 1024;
-
-/// Events that could go at once; more are not read before they are needed.
-const READY_MAX: usize = 1000;
 
 /// How long attempts in flight may take at a stop, which leaves the app some of its own time. Then
 /// they are aborted, and their events are redelivered after the next start.
@@ -98,13 +96,6 @@ pub(super) struct Engine {
     gathers_until: Instant,
     /// When the sink is asked next whether the other side answers.
     pub(super) idle_at: Instant,
-}
-
-/// An attempt that has ended.
-struct Ended {
-    sink: Box<dyn Sink>,
-    attempt: Box<Attempt>,
-    outcome: Result<(), Undelivered>,
 }
 
 /// What the engine waits for.
@@ -369,229 +360,6 @@ impl Engine {
         }
     }
 
-    /// Each attempt may end with a dead letter: where there is no room for them, the log waits, and
-    /// what an operator wants delivered again goes on, since it makes room.
-    fn look_at_dlq(&mut self) {
-        let (events, bytes_max) = self.scheduler.dead_letters_next();
-        let SinkLog { sink, journal, .. } = &self.log;
-        let bytes_max = bytes_max.max(self.unreadable_bytes);
-        let has_room = journal.cursors.has_dlq_room(sink, events, bytes_max);
-        if !has_room && self.scheduler.is_quiet() {
-            self.report.dlq_full();
-        } else if has_room && self.report.dlq_has_room() {
-            // Where nothing waits, a probe says that the sink is up.
-            self.idle_at = Instant::now();
-        }
-        let released = (!has_room)
-            .then(|| journal.cursors.dead_letters(sink))
-            .and_then(|dead_letters| self.progress.holds_all(dead_letters));
-        self.scheduler.hold_log(!has_room, released);
-    }
-
-    /// Whether what comes next in the log may be read.
-    pub(super) fn may_read(&self) -> bool {
-        self.scheduler.is_open()
-            && !self.scheduler.is_log_held()
-            && match self.capabilities.ordering {
-                Ordering::Global => self.progress.ahead() == 0,
-                Ordering::PerDevice { .. } => self.has_room() && !self.is_held(),
-            }
-    }
-
-    /// Whether what comes in the log waits for more to go with it.
-    fn gathers(&self) -> bool {
-        Instant::now() < self.gathers_until && !self.prefetch.is_full(self.log.entries_max)
-    }
-
-    /// Whether redrives and replays may be read.
-    fn may_redrive(&self) -> bool {
-        self.scheduler.is_open() && self.redrive.is_wanted()
-    }
-
-    fn has_room(&self) -> bool {
-        self.scheduler.ready() < READY_MAX && self.scheduler.bytes() < AHEAD_BYTES_MAX
-    }
-
-    /// One event holds the cursor, and too much is ahead of it.
-    fn is_held(&self) -> bool {
-        self.progress.ahead() >= AHEAD_ENTRIES_MAX
-    }
-
-    /// Takes on what comes next in the log. What cannot be read is dead-lettered before anything
-    /// moves.
-    pub(super) async fn read_log(&mut self, newest: Position) -> Result<(), journal::Error> {
-        let after = self.progress.through;
-        let chunk = self.prefetch.take(after, newest, &mut self.log);
-        let Chunk {
-            mut entries,
-            mut through,
-            ..
-        } = chunk.await?;
-        if let Some(refused) = self.dead_letter_unreadable(&entries).await? {
-            entries.retain(|(position, _)| *position < refused);
-            through = Position(refused.0 - 1);
-            self.prefetch.discard();
-            let unreadable = self.log.reader.entry(refused).await?;
-            self.unreadable_bytes = unreadable.map_or(0, |entry| entry.body.len());
-        } else {
-            self.unreadable_bytes = 0;
-        }
-        if self.report.read(&entries)
-            && let Some(digest) = self.when_digest
-        {
-            let cursors = &self.log.journal.cursors;
-            cursors.judged(&self.log.sink, &digest).await?;
-        }
-        let events = self.progress.read(entries, through);
-        if !events.is_empty() {
-            let now = Instant::now();
-            self.scheduler.push(Reason::Log, events, Some(through), now);
-        }
-        self.advance();
-        if self.is_held() {
-            self.report.held(self.progress.ahead());
-        }
-        Ok(())
-    }
-
-    /// Dead-letters events that cannot be decoded. Gives the first for which the sink's dead
-    /// letters have no room: the log goes on with it once they have.
-    async fn dead_letter_unreadable(
-        &mut self,
-        entries: &[(Position, Decoded)],
-    ) -> Result<Option<Position>, journal::Error> {
-        let unreadable = entries
-            .iter()
-            .filter_map(|(position, decoded)| match decoded {
-                Decoded::Unreadable(reason) => Some((*position, reason)),
-                _ => None,
-            });
-        // The journal answers once its disk has room.
-        self.report.turns_by(None);
-        let SinkLog { sink, journal, .. } = &self.log;
-        let listing = unreadable
-            .clone()
-            .map(|(position, reason)| journal.cursors.dead_letter_if_room(sink, position, reason));
-        let listed = try_join_all(listing).await?;
-        let mut refused = None;
-        for ((position, reason), listed) in unreadable.zip(listed) {
-            if !listed {
-                refused.get_or_insert(position);
-            } else if refused.is_none() {
-                self.report.dead_lettered(position, reason);
-            } else {
-                // It is read again, and known by then.
-                self.log.dead_letters.insert(position);
-            }
-        }
-        Ok(refused)
-    }
-
-    /// Takes on what an operator wants delivered again.
-    async fn read_again(&mut self) -> Result<(), journal::Error> {
-        let cursor = self.progress.cursor;
-        let again = self.redrive.read(&mut self.log, cursor, &mut self.report);
-        for (reason, events) in again.await? {
-            self.scheduler.push(reason, events, None, Instant::now());
-        }
-        Ok(())
-    }
-
-    pub(super) fn begin(&mut self, attempt: Box<Attempt>) {
-        if faults::makes(Mutation::CursorBeforeDelivery)
-            && let Some(through) = attempt.through().filter(|to| *to > self.progress.cursor)
-        {
-            let passed = Passed {
-                delivered: (through.0 - self.progress.cursor.0).unsigned_abs(),
-                ..Passed::default()
-            };
-            self.log
-                .journal
-                .cursors
-                .pass(&self.log.sink, through, passed);
-            self.progress.cursor = through;
-        }
-        let mut sink = self
-            .sinks
-            .pop()
-            .expect("there are as many sinks as attempts at once");
-        let (journal, cursor) = (self.log.journal.log.uuid(), self.progress.cursor);
-        let saved =
-            faults::makes(Mutation::CursorBeforeDelivery).then(|| self.log.journal.cursors.clone());
-        self.under_way.push(Box::pin(async move {
-            if let Some(cursors) = saved {
-                // What a save at this moment would write.
-                let _ = cursors.save().await;
-            }
-            faults::reach(Failpoint::BeforeDeliver);
-            let outcome = sink.attempt(attempt.batch(journal, cursor)).await;
-            let outcome = outcome.map_err(|undelivered| Undelivered {
-                trouble: undelivered.trouble.redacted(),
-                ..undelivered
-            });
-            Box::new(Ended {
-                sink,
-                attempt,
-                outcome,
-            })
-        }));
-    }
-
-    /// An attempt has ended: updates the accounting, the cursor and the log.
-    async fn ended(&mut self, ended: Box<Ended>) -> Result<(), journal::Error> {
-        let Ended {
-            mut sink,
-            attempt,
-            outcome,
-        } = *ended;
-        self.prove(&attempt, &outcome, sink.answer());
-        self.report.health().warns(sink.warning());
-        self.sinks.push(sink);
-        self.gathers_until = attempt.began + self.capabilities.attempt_interval;
-        self.idle_at = Instant::now() + self.capabilities.idle_interval;
-        if outcome.is_ok() {
-            faults::reach(Failpoint::AfterDeliver);
-            let through = attempt.through().unwrap_or_default();
-            self.progress.confirmed = self.progress.confirmed.max(through);
-        }
-        if attempt.reason == Reason::Log {
-            self.report.confirmed(attempt.confirmed(&outcome));
-        }
-        let outcome = outcome.map_err(|undelivered| mutated(undelivered, attempt.count));
-        let finished = self
-            .scheduler
-            .finished(*attempt, outcome, Instant::now(), fastrand::f64());
-        self.settle(&finished).await?;
-        self.advance();
-        if let Some(news) = &finished.news {
-            self.report.news(news, self.scheduler.is_stuck());
-        }
-        Ok(())
-    }
-
-    /// Keeps what was confirmed.
-    fn prove(&self, attempt: &Attempt, outcome: &Result<(), Undelivered>, answer: Option<String>) {
-        let confirmed = match outcome {
-            Ok(()) => attempt.count,
-            Err(undelivered) => undelivered.confirmed.min(attempt.count),
-        };
-        let positions = attempt.waiting().iter().take(confirmed);
-        let positions: Vec<Position> = positions.map(Event::position).collect();
-        let (Some(from), Some(to)) = (positions.first(), positions.last()) else {
-            return;
-        };
-        let is_run = (to.0 - from.0).unsigned_abs() + 1 == positions.len() as u64;
-        self.log.journal.cursors.prove(DeliveryProof {
-            sink: Arc::clone(&self.log.sink),
-            from: *from,
-            to: *to,
-            positions: (!is_run).then_some(positions),
-            confirmed_at: Timestamp::now(),
-            attempts: attempt.failures.count.saturating_add(1),
-            answer: answer.unwrap_or_default(),
-        });
-    }
-
     async fn settle(&mut self, finished: &Finished) -> Result<(), journal::Error> {
         // The journal answers once its disk has room.
         self.report.turns_by(None);
@@ -640,27 +408,5 @@ impl Engine {
             self.redrive.passed(cursor);
             self.report.passed(cursor, passed);
         }
-    }
-}
-
-/// What a test wants to be found.
-fn mutated(undelivered: Undelivered, count: usize) -> Undelivered {
-    let left = count - undelivered.confirmed.min(count);
-    let taken_for_delivered = match &undelivered.trouble {
-        Trouble::Retry { .. } | Trouble::Unclear { .. } => {
-            if faults::makes(Mutation::DropBatchOnReconnect) {
-                left
-            } else if faults::makes(Mutation::SkipAfterRetry) {
-                left.min(1)
-            } else {
-                0
-            }
-        }
-        Trouble::Refused { index: None, .. } if faults::makes(Mutation::LoseBisectHalf) => left / 2,
-        Trouble::Refused { .. } | Trouble::Disabled { .. } => 0,
-    };
-    Undelivered {
-        confirmed: undelivered.confirmed + taken_for_delivered,
-        ..undelivered
     }
 }
