@@ -48,6 +48,13 @@ const SOURCE_STOP: Duration = Duration::from_secs(5);
 /// How long the journal may take to write its cursors and its checkpoint.
 const JOURNAL_STOP: Duration = Duration::from_secs(3);
 
+/// What docs/guide.md promises of a stop. The HTTP listener has the rest of it for its last answers.
+const STOP_SECONDS_MAX: u64 = 25;
+
+const _: () = assert!(
+    SOURCE_STOP.as_secs() + DELIVERY_STOP.as_secs() + JOURNAL_STOP.as_secs() < STOP_SECONDS_MAX
+);
+
 /// A daemon that has been built, with its tasks running.
 pub struct App {
     /// The file that `plan` was read from.

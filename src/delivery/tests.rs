@@ -31,7 +31,9 @@ use crate::journal::{
 };
 use crate::model::{Event, EventKind, Omit, Origin, Position, StatusEvent};
 use crate::retry::Retry;
-use crate::sinks::{Batch, By, Capabilities, Health, Newest, Reason, Sink, Trouble, Undelivered};
+use crate::sinks::{
+    Batch, By, Capabilities, Health, Newest, Rate, Reason, Sink, Trouble, Undelivered,
+};
 
 /// How long a test waits, in real time.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -67,6 +69,7 @@ pub(super) struct Far {
     by: By,
     attempt_interval: Duration,
     batch_max: usize,
+    rate: Option<Rate>,
 }
 
 impl Default for Far {
@@ -90,6 +93,7 @@ impl Default for Far {
             by: By::Them,
             attempt_interval: Duration::ZERO,
             batch_max: Capabilities::default().batch_max,
+            rate: None,
         }
     }
 }
@@ -162,6 +166,7 @@ impl Sink for Fake {
             keeps_cursor: far.own.is_some(),
             attempt_interval: far.attempt_interval,
             batch_max: far.batch_max,
+            rate: far.rate,
             ..Capabilities::default()
         }
     }

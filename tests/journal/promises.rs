@@ -1250,11 +1250,20 @@ async fn room_is_what_the_sinks_leave_and_what_was_promised_is_taken_beyond_it()
     cursors.register_sinks(&sinks(&["site"])).await.unwrap();
     let room = || log.room();
     assert_eq!((room().bytes, room().bytes_max), (SMALL, SMALL));
-    // Whether it is accepted. One that waits is taken later.
+    // Whether it is accepted. One that waits is taken later: the journal is full meanwhile.
     let append = async || {
         let appended = log.append(batch(vec![entry(vec![7; BODY_BYTES])]));
-        let appended = tokio::time::timeout(Duration::from_millis(300), appended);
-        appended.await.is_ok()
+        let waits = async {
+            while !log.status().full {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        };
+        tokio::select! {
+            biased;
+            appended = appended => appended.is_ok(),
+            () = waits => false,
+        }
     };
     let mut before = room().bytes;
     while append().await {

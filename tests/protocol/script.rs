@@ -28,7 +28,7 @@ use tokio_tungstenite::{WebSocketStream, accept_async};
 use crate::session::client::describe;
 
 /// Whatever is awaited comes within this time or not at all.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Over {

@@ -1,7 +1,7 @@
 //! MQTT against mosquitto.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use stomp_bridge::model::{CoverageCause, Event, EventKind, StatusEvent};
 use stomp_bridge::paced::Interval;
@@ -83,18 +83,18 @@ async fn a_thousand_events_arrive(settings: fn(u16) -> Settings) {
     );
 }
 
-/// Confirmations are read in a minute, unless somebody is in a hurry or the sink is behind.
+/// Confirmations are read in an hour, unless somebody is in a hurry or the sink is behind.
 #[tokio::test]
 async fn confirmations_wait_for_the_next_events_and_not_where_the_sink_is_behind() {
     let broker = Mosquitto::start();
     let settings = stomp_bridge::sinks::Settings::Mqtt(settings(broker.port));
-    let interval = Interval::new(Duration::from_secs(30));
+    let interval = Interval::new(Duration::from_secs(3600));
     let built = stomp_bridge::sinks::build(settings, &interval).unwrap();
     tokio::spawn(built.driver.unwrap());
     let mut sink = built.sink;
     sink.open(JOURNAL).await.unwrap();
     let pacing = sink.pacing().expect("it paces what it reads");
-    let patience = Duration::from_secs(20);
+    let patience = Duration::from_secs(60);
     let events = events(1..=2004);
     // The first confirmation comes after a quiet moment.
     let first = sink.attempt(batch(&events[..1]));
@@ -129,7 +129,7 @@ async fn a_broker_that_goes_is_noticed_without_a_probe() {
     let mut sink = mqtt(settings(broker.port));
     sink.open(JOURNAL).await.unwrap();
     broker.stop();
-    tokio::time::timeout(Duration::from_secs(20), sink.may_be_lost())
+    tokio::time::timeout(Duration::from_secs(60), sink.may_be_lost())
         .await
         .expect("noticed");
     assert!(sink.idle().await.is_err());
@@ -314,10 +314,10 @@ async fn an_operator_ends_the_wait_after_a_refusal() {
     sink.open(JOURNAL).await.unwrap_err();
     // The next attempt is half a minute away.
     tokio::time::sleep(Duration::from_millis(200)).await;
+    let before = broker.connections();
     sink.retry_now();
-    let begun = Instant::now();
     sink.open(JOURNAL).await.unwrap_err();
-    assert!(begun.elapsed() < Duration::from_secs(5));
+    broker.wait_for_connections(before + 1);
 }
 
 #[tokio::test]
@@ -664,7 +664,7 @@ async fn the_driver_ends_with_its_sink() {
             built.sink.open(JOURNAL).await.unwrap_err();
         }
         drop(built);
-        tokio::time::timeout(Duration::from_secs(5), driver)
+        tokio::time::timeout(Duration::from_secs(60), driver)
             .await
             .unwrap()
             .unwrap();

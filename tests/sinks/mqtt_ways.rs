@@ -75,7 +75,7 @@ async fn mosquitto_gets_mqtt_5_over_websocket_with_and_without_tls() {
         assert!(broker.has_logged(" (p5, c1, k"), "{scheme}");
 
         broker.stop();
-        tokio::time::timeout(Duration::from_secs(20), sink.may_be_lost())
+        tokio::time::timeout(Duration::from_secs(60), sink.may_be_lost())
             .await
             .expect("noticed");
         broker.restart();
@@ -182,7 +182,7 @@ async fn mqtt_goes_over_websocket() {
     expected.insert(0, "devices/bridge/status online".to_owned());
     assert_eq!(live.messages().await, expected);
     broker.stop();
-    tokio::time::timeout(Duration::from_secs(20), sink.may_be_lost())
+    tokio::time::timeout(Duration::from_secs(60), sink.may_be_lost())
         .await
         .expect("noticed");
     broker.restart();

@@ -17,7 +17,7 @@ use crate::servers::{Pgbouncer, Postgres};
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// How long another program waits for a connection of the pool.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A history that keeps all for a day.
 fn for_a_day(url: String) -> Settings {

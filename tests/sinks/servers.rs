@@ -29,23 +29,24 @@ struct Log {
 }
 
 impl Log {
-    fn has(&self, text: &str) -> bool {
-        self.lines
-            .lock()
-            .unwrap()
-            .iter()
-            .any(|line| line.contains(text))
+    /// How many lines have this text.
+    fn count(&self, text: &str) -> usize {
+        count(&self.lines.lock().unwrap(), text)
     }
 
-    fn wait_for(&self, text: &str) {
+    fn wait_for(&self, text: &str, times: usize) {
         let lines = self.lines.lock().unwrap();
-        let absent = |lines: &mut Vec<String>| !lines.iter().any(|line| line.contains(text));
+        let absent = |lines: &mut Vec<String>| count(lines, text) < times;
         let (lines, waited) = self
             .news
             .wait_timeout_while(lines, Duration::from_secs(60), absent)
             .unwrap();
         assert!(!waited.timed_out(), "{text:?} is not in {lines:?}");
     }
+}
+
+fn count(lines: &[String], text: &str) -> usize {
+    lines.iter().filter(|line| line.contains(text)).count()
 }
 
 /// Starts a server and waits until its log has `ready`.
@@ -65,7 +66,7 @@ fn start(command: &mut Command, ready: &str) -> (Child, Arc<Log>) {
             kept.news.notify_all();
         }
     });
-    log.wait_for(ready);
+    log.wait_for(ready, 1);
     (child, log)
 }
 
@@ -150,7 +151,17 @@ impl Mosquitto {
     }
 
     pub(crate) fn has_logged(&self, text: &str) -> bool {
-        self.log.has(text)
+        self.log.count(text) > 0
+    }
+
+    /// How many connections it has had.
+    pub(crate) fn connections(&self) -> usize {
+        self.log.count("New connection from")
+    }
+
+    /// Waits for so many.
+    pub(crate) fn wait_for_connections(&self, count: usize) {
+        self.log.wait_for("New connection from", count);
     }
 
     /// A subscriber to everything, as `topic body`, which ends after a number of messages. It is
@@ -206,7 +217,7 @@ impl Mosquitto {
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let reader = std::thread::spawn(move || lines.map_while(Result::ok).collect());
         // Its own output comes only at its end, when that is a pipe.
-        self.log.wait_for(&format!("Sending SUBACK to {id}"));
+        self.log.wait_for(&format!("Sending SUBACK to {id}"), 1);
         Subscriber { child, reader }
     }
 }

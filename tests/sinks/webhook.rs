@@ -3,7 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -21,6 +21,7 @@ use stomp_bridge::sinks::webhook::{
 use stomp_bridge::sinks::{By, Rate, Sink, Trouble, Undelivered};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 use url::Url;
 
 use crate::events::{JOURNAL, batch, coverage, event, events, start, template};
@@ -458,9 +459,8 @@ async fn an_endless_answer_is_not_read_to_its_end() {
 async fn a_server_that_never_answers_times_out() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = silent.local_addr().unwrap();
-    let timeout = Duration::from_millis(50);
     let mut sink = webhook(Settings {
-        timeout,
+        timeout: Duration::from_secs(1),
         ..settings(address)
     })
     .await;
@@ -607,7 +607,7 @@ async fn a_refusal_in_a_200_that_nobody_looks_at_is_named_with_what_to_write() {
 }
 
 #[tokio::test]
-async fn an_answer_that_does_not_end_costs_a_second() {
+async fn an_answer_that_does_not_end_is_not_waited_for() {
     let pending = || futures_util::stream::pending::<Result<Bytes, std::io::Error>>();
     let begins = |text: &'static str| {
         use futures_util::StreamExt;
@@ -615,7 +615,10 @@ async fn an_answer_that_does_not_end_costs_a_second() {
         Body::from_stream(first.chain(pending()))
     };
     let receiver = Receiver::default();
-    let settings = receiver.start().await;
+    let settings = Settings {
+        timeout: Duration::from_secs(3600),
+        ..receiver.start().await
+    };
     let plain = webhook(settings.clone()).await;
     let robot = webhook(Settings {
         answers: robot(),
@@ -628,10 +631,9 @@ async fn an_answer_that_does_not_end_costs_a_second() {
         (&robot, begins(r#"{"errcode":0}"#)),
     ] {
         receiver.answers(200, &[], body);
-        let began = Instant::now();
-        attempt(&**sink, &[event(1)]).await.unwrap();
-        let took = began.elapsed();
-        assert!(took < Duration::from_secs(5), "{took:?}");
+        let event = [event(1)];
+        let attempted = timeout(Duration::from_secs(60), attempt(&**sink, &event));
+        attempted.await.expect("it is a second").unwrap();
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Far, Rig, Trouble};
+use super::{Far, Rate, Rig, Trouble};
 use crate::journal::{NewBatch, NewContent, NewEntry};
 use crate::model::{Coverage, CoverageCause};
 
@@ -71,5 +71,31 @@ async fn a_sink_in_trouble_is_left_alone_at_a_stop() {
     let mut rig = rig([Some((0, trouble))]).await;
     rig.until("it is down", |rig| !rig.health.report().up).await;
     stop(&mut rig, CoverageCause::DaemonStopped).await;
+    assert_eq!(rig.fake.far().attempts, [vec![1]]);
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_no_rate() {
+    let far = Far {
+        rate: Some(Rate {
+            attempts: 1,
+            per: Duration::from_secs(3600),
+        }),
+        batch_max: 1,
+        ..Far::default()
+    };
+    let mut rig = Rig::new(far).await;
+    rig.start();
+    rig.append(["ok", "ok"]).await;
+    rig.until("there is an attempt", |rig| {
+        rig.journal.log.status().sinks[0].cursor.0 == 1
+    })
+    .await;
+    tokio::time::pause();
+    rig.running.as_ref().expect("it runs").0.cancel();
+    let has_ended = |rig: &Rig| rig.running.as_ref().is_some_and(|it| it.1.is_finished());
+    rig.at_once("it ends", has_ended).await;
+    tokio::time::resume();
+    rig.stop().await;
     assert_eq!(rig.fake.far().attempts, [vec![1]]);
 }

@@ -24,7 +24,7 @@ impl Lab {
                 words.retain(|word| word != "map-1");
             }
         };
-        let covered = tokio::time::timeout(Duration::from_secs(20), covered).await;
+        let covered = tokio::time::timeout(PATIENCE, covered).await;
         assert!(covered.is_ok(), "{words:?}, not {expected:?}");
     }
 
@@ -94,13 +94,13 @@ pub(super) fn word(entry: &Entry) -> String {
 async fn a_topic_is_heard_from_the_receipt_to_the_last_byte() {
     let lab = Lab::with(
         AckMode::ClientIndividual,
-        Duration::from_millis(200),
+        Duration::from_secs(1),
         1 << 30,
         None,
     )
     .await;
     let start = Timestamp::now();
-    let mut server = lab.accept_session("200,200").await;
+    let mut server = lab.accept_session("1000,1000").await;
     lab.covered(&["map-1+"]).await;
     let (began, _) = lab.newest().await;
     assert!(began.at >= start - SignedDuration::from_micros(1));
@@ -109,7 +109,7 @@ async fn a_topic_is_heard_from_the_receipt_to_the_last_byte() {
     let acknowledged = Timestamp::now();
     // From here on it says nothing, and is given up two intervals later.
     server.rest().await;
-    let _again = lab.accept_session("200,200").await;
+    let _again = lab.accept_session("1000,1000").await;
     lab.covered(&["map-1+", "map-1-connection_lost", "map-1+"])
         .await;
     assert_eq!(
@@ -120,7 +120,7 @@ async fn a_topic_is_heard_from_the_receipt_to_the_last_byte() {
     let at = coverage(lost).at;
     assert!(began.at <= at && at <= acknowledged, "{at}");
     let noticed = lost.received_at.duration_since(at);
-    assert!(noticed >= SignedDuration::from_millis(400), "{noticed:?}");
+    assert!(noticed >= SignedDuration::from_secs(2), "{noticed:?}");
     let counters = &lab.status.counters;
     assert_eq!(
         (
@@ -147,12 +147,11 @@ async fn without_a_receipt_and_a_message_a_topic_is_heard_after_two_seconds() {
     let lab = Lab::new(AckMode::ClientIndividual).await;
     let before = Timestamp::now();
     let _server = lab.accept_unconfirmed().await;
-    let after = Timestamp::now();
     lab.covered(&["map-1+"]).await;
-    let at = lab.newest().await.0.at;
-    let two = SignedDuration::from_secs(2);
+    let (covered, made_at) = lab.newest().await;
+    let (at, two) = (covered.at, SignedDuration::from_secs(2));
     assert!(at >= before + two, "{at}, asked after {before}");
-    assert!(at <= after + 2 * two, "{at}, asked before {after}");
+    assert!(at <= made_at, "{at}, and said at {made_at}");
 }
 
 #[tokio::test]
@@ -163,6 +162,8 @@ async fn a_stop_stands_behind_the_last_message() {
     lab.stop.cancel();
     let disconnect = server.frame().await;
     assert!(disconnect.starts_with("DISCONNECT\n"), "{disconnect}");
+    // The journal counts microseconds.
+    let still_heard = Timestamp::now() - SignedDuration::from_micros(1);
     server.message(0, BODY).await;
     server.receipt(&disconnect).await;
     within(&mut lab.source).await.unwrap().unwrap();
@@ -172,7 +173,7 @@ async fn a_stop_stands_behind_the_last_message() {
         ["map-1+", "map-1", "map-1-daemon_stopped"]
     );
     let (stopped, made_at) = lab.newest().await;
-    assert!(made_at.duration_since(stopped.at) < SignedDuration::from_millis(50));
+    assert!((still_heard..=made_at).contains(&stopped.at), "{stopped:?}");
     assert_eq!(lab.journal.log.heard().await.unwrap().topics, []);
 }
 

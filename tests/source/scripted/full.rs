@@ -3,7 +3,6 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use jiff::Timestamp;
 use sqlx::Connection;
@@ -29,6 +28,9 @@ const JOURNAL_BYTES_MAX: u64 = 2 << 20;
 
 /// So seldom that a test is over before one is missed.
 const SELDOM: &str = "86400000,86400000";
+
+/// Ours are wanted often, and the server's are promised so seldom.
+const OURS: &str = "86400000,200";
 
 /// The server's side, whatever carries the frames.
 enum Peer {
@@ -69,7 +71,7 @@ const BOMBS_HELD: u64 = 3;
 #[tokio::test]
 async fn bodies_that_grow_are_taken_from_one_read_as_there_is_room_for_them() {
     let lab = Lab::with_full_journal().await;
-    let mut server = lab.accept_session("200,200").await;
+    let mut server = lab.accept_session(OURS).await;
     send_bombs(&mut server, 8).await;
     lab.until(|status| status.counters.messages.load(Relaxed) > 0)
         .await;
@@ -81,7 +83,6 @@ async fn bodies_that_grow_are_taken_from_one_read_as_there_is_room_for_them() {
         let frame = within(async {
             loop {
                 lab.unstick();
-                server.send("\n").await;
                 let frame = tokio::time::timeout(Duration::from_millis(50), server.frame());
                 if let Ok(frame) = frame.await {
                     break frame;
@@ -170,7 +171,10 @@ impl Lab {
     }
 
     async fn full(scheme: &str, topics: Vec<Topic>) -> Lab {
-        let heartbeat = Duration::from_millis(200);
+        Lab::full_with(scheme, topics, Duration::from_millis(200)).await
+    }
+
+    async fn full_with(scheme: &str, topics: Vec<Topic>, heartbeat: Duration) -> Lab {
         let lab = Lab::of(scheme, topics, heartbeat, JOURNAL_BYTES_MAX, None).await;
         // Before that no connection is made to a full one.
         lab.until(|status| status.counters.attempts.load(Relaxed) == 1)
@@ -302,11 +306,10 @@ impl Lab {
         followed
     }
 
-    /// Whether the end is in the status, and how long that took.
-    async fn notices(&self, gone: Instant) -> Duration {
-        self.until(|status| status.link().last_error.is_some())
-            .await;
-        gone.elapsed()
+    /// Waits for the end of the connection, of which no missing heart-beat has told.
+    async fn notices(&self) {
+        let error = self.error().await;
+        assert!(!error.contains("silent"), "{error}");
     }
 }
 
@@ -360,7 +363,7 @@ impl Followed {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        let came = tokio::time::timeout(Duration::from_secs(20), came).await;
+        let came = tokio::time::timeout(PATIENCE, came).await;
         let found = (self.words(), self.statuses());
         assert!(came.is_ok(), "{found:?}, not {words:?} and {statuses}");
     }
@@ -469,7 +472,7 @@ async fn an_end_is_noticed_at_once_and_what_arrived_is_journaled_later() {
         .flat_map(|scheme| [(scheme, End::Fin), (scheme, End::Reset)])
     {
         let lab = Lab::plain(scheme).await;
-        let mut peer = lab.connected("200,200").await;
+        let mut peer = lab.connected(OURS).await;
         lab.pause(&mut peer).await;
         let held = lab.status.counters.body_bytes.load(Relaxed);
         assert!(
@@ -481,10 +484,8 @@ async fn an_end_is_noticed_at_once_and_what_arrived_is_journaled_later() {
         }
         // It reads on, and hears us.
         peer.beats(&lab, "\n", 3).await;
-        let gone = Instant::now();
         let _open = peer.end(end).await;
-        let took = lab.notices(gone).await;
-        assert!(took < Duration::from_secs(1), "{scheme} {end:?}: {took:?}");
+        lab.notices().await;
         let read = lab.status.counters.messages.load(Relaxed);
         assert!(read <= HELD as u64, "{scheme} {end:?}: {read}");
 
@@ -507,16 +508,17 @@ async fn an_end_is_noticed_at_once_and_what_arrived_is_journaled_later() {
 #[tokio::test]
 async fn heart_beats_and_pings_go_on_and_the_same_connection_goes_on_later() {
     for (scheme, heartbeat, beat) in [
-        ("stomp", "200,200", "\n"),
-        ("ws", "200,200", "\n"),
+        ("stomp", "1000,1000", "\n"),
+        ("ws", "1000,1000", "\n"),
         ("ws", "0,0", "ping"),
-        ("http", "0,200", "\n"),
+        ("http", "0,1000", "\n"),
     ] {
-        let lab = Lab::plain(scheme).await;
+        let topics = vec![topic("map-1", "/topic/a", AckMode::Auto)];
+        let lab = Lab::full_with(scheme, topics, Duration::from_secs(1)).await;
         let mut peer = lab.connected(heartbeat).await;
         lab.pause(&mut peer).await;
         // Longer than a silence may be.
-        peer.beats(&lab, beat, 8).await;
+        peer.beats(&lab, beat, 5).await;
         assert_eq!(lab.status.link().state, LinkState::Paused, "{scheme}");
         let followed = lab.follow();
         for statuses in [HELD, HELD + 1] {
@@ -537,7 +539,7 @@ async fn heart_beats_and_pings_go_on_and_the_same_connection_goes_on_later() {
 #[tokio::test]
 async fn a_server_whose_end_does_not_come_through_is_noticed_by_our_heart_beat() {
     let lab = Lab::plain("stomp").await;
-    let mut peer = lab.connected("200,200").await;
+    let mut peer = lab.connected(OURS).await;
     lab.pause(&mut peer).await;
     let flood = message(HELD);
     let flooded = async {
@@ -551,10 +553,8 @@ async fn a_server_whose_end_does_not_come_through_is_noticed_by_our_heart_beat()
     // With unread bytes its kernel would send a reset.
     let mut beats = [0; 1024];
     while peer.tcp().try_read(&mut beats).is_ok() {}
-    let gone = Instant::now();
     drop(peer);
-    let took = lab.notices(gone).await;
-    assert!(took < Duration::from_secs(1), "{took:?}");
+    lab.notices().await;
     let followed = lab.follow();
     let _again = lab.connected(SELDOM).await;
     lab.until(|status| status.link().state.is_ready()).await;
@@ -620,13 +620,10 @@ async fn a_journal_that_gets_room_in_a_back_off_pauses_the_source_no_longer() {
 #[tokio::test]
 async fn a_stop_journals_what_was_read() {
     let mut lab = Lab::plain("stomp").await;
-    let mut peer = lab.connected("200,200").await;
+    let mut peer = lab.connected(OURS).await;
     lab.pause(&mut peer).await;
-    let asked = Instant::now();
     lab.stop.cancel();
     within(&mut lab.source).await.unwrap().unwrap();
-    let took = asked.elapsed();
-    assert!(took < Duration::from_secs(5), "{took:?}");
     let followed = lab.follow();
     followed
         .until(&["map-1+", "map-1-journal_full"], HELD)
@@ -636,15 +633,12 @@ async fn a_stop_journals_what_was_read() {
 #[tokio::test]
 async fn a_stop_after_the_end_journals_what_was_read() {
     let mut lab = Lab::plain("stomp").await;
-    let mut peer = lab.connected("200,200").await;
+    let mut peer = lab.connected(OURS).await;
     lab.pause(&mut peer).await;
     drop(peer);
-    lab.notices(Instant::now()).await;
-    let asked = Instant::now();
+    lab.notices().await;
     lab.stop.cancel();
     within(&mut lab.source).await.unwrap().unwrap();
-    let took = asked.elapsed();
-    assert!(took < Duration::from_secs(5), "{took:?}");
     let followed = lab.follow();
     followed
         .until(&["map-1+", "map-1-journal_full"], HELD)

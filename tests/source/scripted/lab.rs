@@ -404,8 +404,11 @@ impl Server {
     }
 }
 
+/// What takes longer never comes.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
 pub(super) async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(30), future)
+    tokio::time::timeout(PATIENCE, future)
         .await
-        .expect("it takes no 30 s")
+        .expect("it comes within a minute")
 }

@@ -239,9 +239,9 @@ async fn a_changed_topic_is_subscribed_only_once_the_old_one_is_gone() {
 async fn a_server_without_receipts_is_given_time_to_forget_the_old_topic() {
     let lab = Lab::new(AckMode::Auto).await;
     let mut server = lab.accept_session("0,0").await;
+    let left = std::time::Instant::now();
     lab.reload([topic("map-1", "/queue/b", AckMode::Auto)])
         .await;
-    let left = std::time::Instant::now();
     server.unsubscribed("map-1").await;
     server.subscribed("map-1", "/queue/b").await;
     assert!(

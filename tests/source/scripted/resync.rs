@@ -138,7 +138,7 @@ impl Lab {
                 said = self.said().await;
             }
         };
-        let says = tokio::time::timeout(Duration::from_secs(30), says).await;
+        let says = tokio::time::timeout(PATIENCE, says).await;
         assert!(says.is_ok(), "{said:?}, not {expected:?}");
     }
 

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use stomp_bridge::journal::{self, Journal};
+use stomp_bridge::journal::{self, Journal, NewBatch, NewContent, NewEntry, Passed, Start};
 use stomp_bridge::paced::Interval;
 use stomp_bridge::pipeline::{Decoder, Mapping, States};
 use stomp_bridge::source::{
@@ -84,9 +84,14 @@ impl Lab {
     /// Starts a source, and stops the time once the first attempt has begun: before it the journal
     /// needs time.
     pub(crate) async fn start(settings: Settings) -> Lab {
+        Lab::start_with(settings, 1 << 30).await
+    }
+
+    /// The same with a journal of this size.
+    pub(crate) async fn start_with(settings: Settings, bytes_max: u64) -> Lab {
         let alone = alone().await;
         let folder = tempfile::tempdir().unwrap();
-        let journal = journal(folder.path().join("journal.db"));
+        let journal = journal(folder.path().join("journal.db"), bytes_max);
         *JOURNAL.lock().unwrap() = Some(journal.clone());
         let decoder = |topic: &Topic| {
             Decoder::new(
@@ -134,9 +139,38 @@ impl Lab {
         lab
     }
 
+    /// Fills the journal for a sink that does not move.
+    pub(crate) async fn fill(&self) {
+        let journal = running_journal();
+        let sink = [("stuck".into(), Start::Oldest)];
+        journal.cursors.register_sinks(&sink).await.unwrap();
+        while !journal.log.status().full {
+            let entry = NewEntry {
+                topic: "map-1".into(),
+                received_at: Timestamp::UNIX_EPOCH,
+                body: vec![b'x'; 16 << 10].into(),
+                content: NewContent::sample(),
+            };
+            let log = journal.log.clone();
+            // The last one waits.
+            tokio::spawn(async move {
+                let entries = vec![entry];
+                log.append(NewBatch { entries }).await.ok()
+            });
+            turns().await;
+        }
+    }
+
+    /// The sink of [`Lab::fill`] is done with all of it.
+    pub(crate) fn unstick(&self) {
+        let journal = running_journal();
+        let head = *journal.log.head().borrow();
+        journal.cursors.pass("stuck", head, Passed::default());
+    }
+
     /// When the link was last known to live, as the journal says.
     pub(crate) async fn proven_at(&self) -> Option<Timestamp> {
-        let journal = JOURNAL.lock().unwrap().clone().expect("a lab runs");
+        let journal = running_journal();
         // Reading waits for a thread, and the time stands still meanwhile.
         let read = journal.log.heard().await;
         read.unwrap().proven_at
@@ -177,8 +211,12 @@ impl Drop for Lab {
     }
 }
 
+fn running_journal() -> Journal {
+    JOURNAL.lock().unwrap().clone().expect("a lab runs")
+}
+
 /// On a runtime of its own: its time goes on.
-fn journal(path: std::path::PathBuf) -> Journal {
+fn journal(path: std::path::PathBuf, bytes_max: u64) -> Journal {
     let (give, take) = std::sync::mpsc::channel();
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -187,7 +225,7 @@ fn journal(path: std::path::PathBuf) -> Journal {
             .unwrap();
         runtime.block_on(async {
             let settings = journal::Settings {
-                bytes_max: 1 << 30,
+                bytes_max,
                 keep: Duration::from_secs(3600),
                 ..journal::Settings::new(path)
             };

@@ -10,3 +10,4 @@ mod signins;
 mod silence;
 mod sockjs;
 mod stages;
+mod stops;

@@ -1,4 +1,4 @@
-//! A socket whose next read is due in a minute: what has come is there for who asks.
+//! A socket whose next read is due in an hour: what has come is there for who asks.
 
 use futures_util::SinkExt;
 use stomp_bridge::paced::Interval;
@@ -53,12 +53,12 @@ async fn serve(listener: TcpListener, scheme: &str, mut steps: tokio::sync::mpsc
 async fn check(scheme: &str) {
     let (listener, address) = listen().await;
     let target = Target {
-        read_interval: Interval::new(Duration::from_secs(60)),
+        read_interval: Interval::new(Duration::from_secs(3600)),
         ..target(&format!("{scheme}://{address}"))
     };
     let (step, steps) = tokio::sync::mpsc::channel(1);
     let client = async {
-        // The handshakes are not paced: they would take minutes.
+        // The handshakes are not paced: they would take hours.
         let (mut receiver, sender) = dialled(&target).await;
         for expected in ["a", "bc", "d"] {
             step.send(()).await.expect("the server");

@@ -192,7 +192,7 @@ async fn proxy_that_is_none_and_one_that_is_silent_are_told_apart() {
 
     let (_listener, address) = listen().await;
     let target = Target {
-        timeout: Duration::from_millis(50),
+        timeout: Duration::from_secs(1),
         ..behind(&address, &format!("ws://{NOWHERE}/"))
     };
     let error = refused(&target).await.to_string();

@@ -443,7 +443,7 @@ async fn the_transport_that_worked_last_comes_first_and_the_others_after_it() {
 async fn websocket_that_is_swallowed_leaves_time_for_the_next_transport() {
     let mut server = Server::start().await;
     let target = Target {
-        timeout: std::time::Duration::from_millis(600),
+        timeout: std::time::Duration::from_secs(6),
         ..target(&format!("http://{}/base", server.address))
     };
     let serve = async {
