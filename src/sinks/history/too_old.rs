@@ -33,7 +33,7 @@ impl TooOld {
     }
 
     /// How many to name in the log now: the first at once, and those behind them a minute later.
-    pub(super) fn to_log(&mut self, now: Instant) -> Option<u64> {
+    pub(super) fn take_unlogged(&mut self, now: Instant) -> Option<u64> {
         let is_early = self.logged.is_some_and(|at| now < at + LOG_INTERVAL);
         if self.unlogged == 0 || is_early {
             return None;
@@ -90,13 +90,17 @@ mod tests {
     fn the_log_names_the_first_at_once_and_then_all_of_a_minute_in_one_line() {
         let (mut too_old, start) = (TooOld::default(), Instant::now());
         let at = |second| start + Duration::from_secs(second);
-        assert_eq!(too_old.to_log(start), None);
+        assert_eq!(too_old.take_unlogged(start), None);
         let mut lines = Vec::new();
         for second in 0..=150 {
             if second < 90 {
                 too_old.add(10, at(second));
             }
-            lines.extend(too_old.to_log(at(second)).map(|count| (second, count)));
+            lines.extend(
+                too_old
+                    .take_unlogged(at(second))
+                    .map(|count| (second, count)),
+            );
         }
         assert_eq!(lines, [(0, 10), (60, 600), (120, 290)]);
     }

@@ -310,7 +310,7 @@ impl PostgresHistory {
 
     /// Once a minute.
     fn warn_of_too_old(&mut self) {
-        if let Some(statuses) = self.too_old.to_log(Instant::now()) {
+        if let Some(statuses) = self.too_old.take_unlogged(Instant::now()) {
             warn!(
                 sink = self.name,
                 statuses, "statuses older than the retention have got no row"
