@@ -4,6 +4,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use futures_util::{SinkExt, StreamExt};
 use stomp_bridge::demo::{Broker, Devices, Message, Publisher};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,9 +16,10 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 use tokio_util::sync::CancellationToken;
 
 /// Whatever is awaited comes within this time or not at all.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Short, so that a test sees many; long enough for a machine that is busy.
-const BEAT: Duration = Duration::from_millis(200);
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// So long that a machine which is busy misses none.
+const BEAT: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Over {
@@ -121,7 +123,7 @@ impl Client {
             .await;
         let connected = client.frame().await;
         assert!(
-            connected.starts_with("CONNECTED\nversion:1.2\nheart-beat:200,200\n"),
+            connected.starts_with("CONNECTED\nversion:1.2\nheart-beat:1000,1000\n"),
             "{over:?} {connected}"
         );
         client
@@ -310,29 +312,29 @@ async fn messages_to_be_acknowledged_say_how_in_the_clients_version() {
 #[tokio::test]
 async fn heart_beats_come_over_every_transport() {
     let served = serve().await;
-    for over in EVERY {
+    let beats = EVERY.map(async |over| {
         let mut client = Client::connected(served.address, over, "0,200").await;
-        let start = Instant::now();
+        let (start, mut shortest) = (Instant::now(), Duration::MAX);
         for _ in 0..5 {
+            let before = Instant::now();
             client.beat().await;
+            shortest = shortest.min(before.elapsed());
         }
-        // Not all at once, and none too late: a client takes a connection for dead after two
+        // Not all at once. None is too late by itself: a client takes a connection for dead after two
         // intervals.
-        let elapsed = start.elapsed();
-        assert!(
-            (BEAT..BEAT * 10).contains(&elapsed),
-            "{over:?}: five heart-beats in {elapsed:?}"
-        );
-    }
+        assert!(start.elapsed() >= BEAT, "{over:?}: {:?}", start.elapsed());
+        assert!(shortest < BEAT * 2, "{over:?}: none before {shortest:?}");
+    });
+    join_all(beats).await;
 }
 
 #[tokio::test]
 async fn a_client_that_breaks_its_promise_to_beat_is_cut_and_one_that_keeps_it_stays() {
     let served = serve().await;
-    for over in EVERY {
-        let mut faithful = Client::connected(served.address, over, "200,200").await;
-        let mut silent = Client::connected(served.address, over, "200,0").await;
+    let clients = EVERY.map(async |over| {
+        let mut faithful = Client::connected(served.address, over, "1000,1000").await;
         let start = Instant::now();
+        let mut silent = Client::connected(served.address, over, "1000,0").await;
         // The server beats faster than we must, so that answering each of its beats is enough.
         let beating = async {
             while start.elapsed() < BEAT * 5 {
@@ -354,13 +356,14 @@ async fn a_client_that_breaks_its_promise_to_beat_is_cut_and_one_that_keeps_it_s
                 start.elapsed()
             );
             assert!(
-                error.starts_with("ERROR\nmessage:nothing was heard for 400ms\n"),
+                error.starts_with("ERROR\nmessage:nothing was heard for 2s\n"),
                 "{error}"
             );
             silent.ended().await;
         };
         tokio::join!(beating, cut);
-    }
+    });
+    join_all(clients).await;
 }
 
 #[tokio::test]

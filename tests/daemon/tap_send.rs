@@ -396,7 +396,7 @@ async fn send_gives_up_where_the_server_reads_nothing_and_is_alive() {
         let (stream, _) = listener.accept().await.unwrap();
         let (mut reader, mut writer) = stream.into_split();
         while reader.read_u8().await.unwrap() != 0 {}
-        let connected = b"CONNECTED\nversion:1.2\nheart-beat:500,0\n\n\0";
+        let connected = b"CONNECTED\nversion:1.2\nheart-beat:5000,0\n\n\0";
         writer.write_all(connected).await.unwrap();
         let mut beats = tokio::time::interval(Duration::from_millis(200));
         loop {

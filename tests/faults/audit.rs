@@ -45,7 +45,7 @@ const BATCH: usize = 1000;
 const WINDOW: usize = 2 * BATCH + PREFETCH + FLOW_PER_SECOND + BACKLOG_MAX;
 
 /// mosquitto acknowledges before it has sent to its subscribers.
-const MQTT_PATIENCE: Duration = Duration::from_secs(5);
+const MQTT_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The histories refuse these messages by a trigger; the other sinks take them.
 fn is_poison(n: usize) -> bool {

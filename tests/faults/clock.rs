@@ -101,7 +101,7 @@ async fn start(rig: &Rig, clock: &Clock) -> Process {
 
 async fn stop(mut process: Process) {
     process.signal(Signal::TERM);
-    let status = process.ended(Duration::from_secs(25)).await;
+    let status = process.ended(wait::LONG).await;
     assert_eq!(status.code(), Some(0), "{}", process.log_tail());
     let log = process.log();
     // Neither side has missed a heart-beat of the other's.

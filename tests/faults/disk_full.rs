@@ -148,7 +148,7 @@ async fn a_stop_with_a_full_disk_is_a_clean_stop_in_words() {
         .logged("\"full\"", |line| line.contains("nothing is accepted"))
         .await;
     process.signal(Signal::TERM);
-    let status = process.ended(Duration::from_secs(25)).await;
+    let status = process.ended(wait::LONG).await;
     let log = process.log();
     assert!(status.success(), "nothing is lost: {}", process.log_tail());
     assert!(
@@ -199,7 +199,7 @@ async fn a_journal_that_is_replaced_while_the_disk_is_full_is_not_taken_for_the_
         .logged("\"full\"", |line| line.contains("its disk is full"))
         .await;
     std::fs::rename(&copy, &journal).expect("replace the journal");
-    let status = process.ended(Duration::from_secs(25)).await;
+    let status = process.ended(wait::LONG).await;
     assert_eq!(status.code(), Some(1), "{}", process.log_tail());
     assert!(
         process

@@ -3,11 +3,12 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::audit::SINKS;
 use crate::rig::Rig;
 use peers::process::Process;
+use peers::wait;
 
 async fn heal(rig: &mut Rig) {
     rig.heal("", Duration::from_secs(60))
@@ -17,18 +18,12 @@ async fn heal(rig: &mut Rig) {
 
 /// Waits for the daemon to end by itself, with exit code 1 and these words in its log.
 async fn refused(mut process: Process, words: &str) {
-    let began = Instant::now();
-    let status = process.ended(Duration::from_secs(10)).await;
+    let status = process.ended(wait::LONG).await;
     assert_eq!(status.code(), Some(1), "{}", process.log_tail());
     assert!(
         process.log().contains(words),
         "not {words:?}\n{}",
         process.log_tail()
-    );
-    assert!(
-        began.elapsed() < Duration::from_secs(3),
-        "refused only after {:?}",
-        began.elapsed()
     );
 }
 

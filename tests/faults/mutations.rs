@@ -12,9 +12,6 @@ use crate::rig::Rig;
 /// A mutation that is not found in this many lives is not found.
 const LIVES_MAX: usize = 60;
 
-/// See [`Rig::slowness`].
-const SLOWNESS_MAX: u32 = 8;
-
 /// Draws lives in which the mutation can matter, and tells how many it took to find it.
 async fn check(mutation: Mutation) {
     let mut rng = Rng::with_seed(seed());
@@ -31,7 +28,7 @@ async fn check(mutation: Mutation) {
         }
         // A life in which nothing arrived everywhere was too short for any mutation.
         if rig.audit.arrived() == before {
-            rig.slowness = (rig.slowness * 2).min(SLOWNESS_MAX);
+            rig.slow_down();
         }
     }
     panic!("{} was not found in {LIVES_MAX} lives", mutation.name());

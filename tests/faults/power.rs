@@ -114,7 +114,11 @@ async fn cut_again_and_again(
             queue.hear_no_more();
             image.cut();
         };
+        let before = rig.queue.acknowledged().len();
         drop(rig.run(&plan, rng, power_off).await?);
+        if rig.queue.acknowledged().len() == before {
+            rig.slow_down();
+        }
         image.restore();
         rig.check()
             .await

@@ -29,6 +29,9 @@ const LIFE_MAX: Duration = Duration::from_millis(700);
 /// No more comes in while this many are in flight: the webhook takes a few at a time.
 pub(crate) const BACKLOG_MAX: usize = 1500;
 
+/// See [`Rig::slowness`].
+const SLOWNESS_MAX: u32 = 8;
+
 /// What the daemon reads from.
 pub(crate) enum Server {
     /// The rig's own queue, which knows of each message how often it was sent and whether it was
@@ -59,7 +62,7 @@ pub(crate) struct Rig {
     pub(crate) audit: Audit,
     pub(crate) ends: Ends,
     /// How many times as long a life may last as it is planned: on a busy machine.
-    pub(crate) slowness: u32,
+    slowness: u32,
     name: String,
     config: PathBuf,
     folder: Folder,
@@ -250,6 +253,11 @@ impl Rig {
             Server::Own => self.queue.acknowledged().len() == self.queue.published(),
             Server::RabbitMq(_) => true,
         }
+    }
+
+    /// The lives so far were too short for what they are to show: the next ones last longer.
+    pub(crate) fn slow_down(&mut self) {
+        self.slowness = (self.slowness * 2).min(SLOWNESS_MAX);
     }
 
     /// One life, and a look at the audit after it. An error names the daemon's fault.

@@ -1,8 +1,6 @@
 //! Sinks that are added and removed: where a new one begins, and the entries kept for a removed
 //! one.
 
-use std::time::{Duration, Instant};
-
 use serde_json::Value;
 
 use super::bridge::{Source, cli, done, observed, passed, positions, status, stop, text};
@@ -86,8 +84,8 @@ async fn received_until(daemon: &Daemon, position: &Value) -> usize {
     received.take_while(|at| *at <= position).count()
 }
 
-/// Two in an hour: the rest stays in the journal, which no stop waits for. A new process may send two
-/// more.
+/// Two in an hour: the rest stays in the journal, and a new process may send two more. How long a stop
+/// waits for it is held in simulated time (`a_stop_waits_for_no_rate`).
 #[tokio::test]
 async fn a_rate_holds_no_stop_and_what_is_omitted_reaches_nobody() {
     let (source, receiver) = (Source::start().await, Receiver::start().await);
@@ -104,13 +102,7 @@ async fn a_rate_holds_no_stop_and_what_is_omitted_reaches_nobody() {
         .await;
         let report = status(&daemon).await;
         assert_eq!(report["sinks"][0]["up"], true, "{report}");
-        let began = Instant::now();
         stop(&mut daemon).await;
-        assert!(
-            began.elapsed() < Duration::from_secs(8),
-            "{:?}",
-            began.elapsed()
-        );
         assert_eq!(receiver.count(), sent);
         if sent < 5 {
             daemon.restart().await;

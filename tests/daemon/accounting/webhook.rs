@@ -27,7 +27,7 @@ struct Proxied {
 
 impl Proxied {
     async fn start(receiver: u16) -> Proxied {
-        let nginx = Nginx::start(receiver, Speaks::Clear, "proxy_read_timeout 1s;\n").await;
+        let nginx = Nginx::start(receiver, Speaks::Clear, "proxy_read_timeout 5s;\n").await;
         let source = Source::start().await;
         let url = nginx.before(&format!("http://127.0.0.1:{receiver}/events"));
         let retry = "retry = { initial = \"1h\", max = \"1h\" }";
@@ -68,9 +68,12 @@ async fn what_waits_behind_a_proxy_goes_soon_after_its_receiver_answers_again() 
     receiver.stalled().send_replace(true);
     proxied.publish(0);
     answered(&proxied.nginx, "504", 1).await;
-    let sinks = status(&proxied.daemon).await["sinks"].clone();
-    let error = sinks[0]["last_error"].as_str().unwrap();
-    assert!(error.contains("answered 504"), "{sinks}");
+    wait::until("its error", async || {
+        let report = status(&proxied.daemon).await;
+        let error = report["sinks"][0]["last_error"].as_str()?;
+        error.contains("answered 504").then_some(())
+    })
+    .await;
     receiver.stalled().send_replace(false);
     proxied.publish(1);
     passed(&proxied.daemon, "oncall", 2, 0).await;

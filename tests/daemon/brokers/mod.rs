@@ -14,3 +14,9 @@ mod spring_resync;
 mod spring_send;
 mod spring_signin;
 mod spring_troubles;
+
+/// How long a log line says that the next attempt is waited for.
+fn retry_in_ms(line: &str) -> Option<u64> {
+    let line: serde_json::Value = serde_json::from_str(line).ok()?;
+    line["retry_in_ms"].as_u64()
+}

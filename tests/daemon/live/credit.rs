@@ -66,10 +66,7 @@ async fn queues_are_left_and_subscribed_again_without_a_message_held_back() {
         .await;
     paused(&daemon).await;
     receiver.answer(204);
-    let all = wait::within(wait::LONG, async || {
-        (receiver.count() >= MESSAGES).then_some(())
-    });
-    let _ = all.await;
+    wait::reached(MESSAGES, async || receiver.count()).await;
     assert_complete("webhook", &receiver.delivered(), MESSAGES);
     assert_eq!(receiver.count(), MESSAGES, "some came twice");
     let (_, metrics) = daemon.get("/metrics").await.expect("an answer");
@@ -124,10 +121,7 @@ async fn a_full_journal_and_restarts_cost_no_message_its_deliveries() {
     paused(&daemon).await;
     receiver.answer(204);
     let distinct = async || platform::numbers(&receiver.delivered()).len();
-    let all = wait::within(wait::LONG, async || {
-        (distinct().await >= MESSAGES).then_some(())
-    });
-    let _ = all.await;
+    wait::reached(MESSAGES, distinct).await;
     assert_complete("webhook", &receiver.delivered(), MESSAGES);
     assert!(daemon.stop().await.success());
     // Nothing is left behind: what is published now comes out first. Its server does drop what is

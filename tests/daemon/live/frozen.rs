@@ -10,8 +10,9 @@ use peers::{Configuration, Mosquitto, Postgres, RabbitMq, accounts, wait};
 /// Messages published before, at the beginning of and during the trouble.
 const PART: usize = 400;
 
-/// Heart-beats both ways, so that RabbitMQ would close a connection on which ours do not come.
-const HEARTBEAT: &str = "heartbeat = \"1s\"";
+/// Heart-beats both ways, so that RabbitMQ would close a connection on which ours do not come. A sink
+/// that is frozen is given up later than a source without them.
+const HEARTBEAT: &str = "heartbeat = \"3s\"";
 
 /// One after the other they would take minutes of waiting.
 #[tokio::test(flavor = "multi_thread")]

@@ -66,7 +66,7 @@ async fn faults(sink: &str, proxy: &FaultProxy, ends: Ends<'_>) {
             run.publish(more..more + PART / 3).await;
             more += PART / 3;
             run.complete_without(sink, more).await;
-            let moved = wait::within(Duration::from_secs(60), async || {
+            let moved = wait::within(wait::LONG, async || {
                 let arrived = run.arrived().await[index];
                 (arrived >= more || proxy.connections() > connections).then_some(())
             });

@@ -144,13 +144,13 @@ impl Run {
     /// Waits until every one of `count` messages has reached every sink.
     pub(crate) async fn complete(&mut self, count: usize) {
         let mut have = [0; 4];
-        let all = wait::within(wait::LONG, async || {
+        let all = wait::reached(have.len() * count, async || {
             assert!(self.daemon.runs(), "the daemon ended by itself");
             have = self.arrived().await;
-            have.iter().all(|n| *n >= count).then_some(())
+            have.iter().map(|n| (*n).min(count)).sum()
         })
         .await;
-        if all.is_none() {
+        if !all {
             eprintln!(
                 "{have:?} of {count} have arrived; {:#}",
                 accounts::report(&self.daemon).await.unwrap_or_default()
@@ -176,18 +176,14 @@ impl Run {
     /// Waits until every sink but this one has `count` messages: none of them waits for it.
     pub(crate) async fn complete_without(&mut self, sink: &str, count: usize) {
         let mut have = [0; 4];
-        let others = wait::within(wait::LONG, async || {
+        let others = wait::reached((SINKS.len() - 1) * count, async || {
             have = self.arrived().await;
-            let waiting = SINKS
-                .iter()
-                .zip(have)
-                .filter(|(name, have)| **name != sink && *have < count)
-                .count();
-            (waiting == 0).then_some(())
+            let others = SINKS.iter().zip(have).filter(|(name, _)| **name != sink);
+            others.map(|(_, have)| have.min(count)).sum()
         });
         let others = others.await;
         assert!(
-            others.is_some(),
+            others,
             "while {sink} is in trouble, {SINKS:?} have {have:?} of {count}"
         );
     }

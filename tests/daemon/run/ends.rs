@@ -5,7 +5,6 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
 
 use peers::process::{Process, tethered};
 use peers::{Configuration, Daemon, Folder, Receiver, wait};
@@ -182,7 +181,7 @@ async fn a_signal_that_comes_before_the_configuration_is_read_ends_nothing_by_it
     slow.send(Signal::TERM).await;
     assert!(slow.process.runs(), "{}", slow.process.log_tail());
     slow.feed();
-    let status = slow.process.ended(Duration::from_secs(25)).await;
+    let status = slow.process.ended(wait::LONG).await;
     assert!(status.success(), "{status}\n{}", slow.process.log_tail());
     assert!(slow.process.log().contains("\"message\":\"stopped\""));
     served.end().await;

@@ -1,9 +1,8 @@
 //! The HTTP listener with a token and TLS: who is answered, and that the operator commands go on.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use peers::Daemon;
+use peers::{Daemon, wait};
 use stomp_bridge::tls;
 
 use super::{bridge, configuration, serve};
@@ -19,7 +18,7 @@ fn fixture(name: &str) -> PathBuf {
 fn client(tls: &rustls::ClientConfig) -> reqwest::Client {
     reqwest::Client::builder()
         .no_proxy()
-        .timeout(Duration::from_secs(20))
+        .timeout(wait::LONG)
         .tls_backend_preconfigured(tls.clone())
         .build()
         .unwrap()

@@ -440,14 +440,7 @@ fn bridge(args: &[&str]) -> Output {
     let binary = env!("CARGO_BIN_EXE_stomp-bridge");
     let mut command = peers::process::tethered(binary);
     command.args(args).env_remove("RUST_LOG");
-    let started = std::time::Instant::now();
-    let output = command.output().unwrap();
-    assert!(
-        started.elapsed() < Duration::from_secs(60),
-        "{args:?} took {:?}",
-        started.elapsed()
-    );
-    output
+    command.output().unwrap()
 }
 
 #[test]

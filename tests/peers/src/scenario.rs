@@ -36,12 +36,12 @@ impl Scenario {
 
     /// Waits until every one of `count` messages is in the history.
     pub async fn complete(&mut self, count: usize) {
-        let all = wait::within(wait::LONG, async || {
+        let all = wait::reached(count, async || {
             assert!(self.daemon.runs(), "the daemon ended by itself");
-            (history::count(self.daemon.folder()).await >= count).then_some(())
+            history::count(self.daemon.folder()).await
         })
         .await;
-        if all.is_none() {
+        if !all {
             // Says which are missing.
             assert_complete(
                 &self.name,

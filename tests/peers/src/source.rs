@@ -13,7 +13,7 @@ use crate::message::{self, DIGITS, Ring};
 /// Messages that may be unacknowledged, as `prefetch-count` asks for.
 pub const PREFETCH: usize = 1_000;
 /// A client that does not get on within this time has failed.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 /// Between two questions whether more may be sent.
 const PAUSE: Duration = Duration::from_millis(10);
 /// One read of ACKs, about a thousand of them.

@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{PASSWORD, USER};
+use super::{PASSWORD, USER, wait};
 
 /// Of a server on this machine, as in a configuration: STOMP over TCP.
 pub fn url(port: u16) -> String {
@@ -21,7 +21,7 @@ pub fn url(port: u16) -> String {
 const WINDOW: usize = 200;
 
 /// A server that says nothing for this long has failed the test.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = wait::LONG;
 
 /// A frame as received; header values unescaped, the first of each name wins.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::platform::Delivered;
-use super::{PASSWORD, USER};
+use super::{PASSWORD, USER, wait};
 
 /// A running subscriber.
 pub struct Subscriber {
@@ -55,8 +55,7 @@ impl Subscriber {
             }
         });
         let acknowledged =
-            tokio::time::timeout(Duration::from_secs(30), subscribed.wait_for(|ready| *ready))
-                .await;
+            tokio::time::timeout(wait::LONG, subscribed.wait_for(|ready| *ready)).await;
         acknowledged
             .expect("mosquitto acknowledges SUBSCRIBE in time")
             .expect("the poll loop never ends");

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// Long enough for RabbitMQ to start while both cores are busy with other tests.
-pub const LONG: Duration = Duration::from_secs(120);
+/// Long enough for RabbitMQ to start while other tests and compilers leave a tenth of a core.
+pub const LONG: Duration = Duration::from_secs(240);
 
 const POLL: Duration = Duration::from_millis(20);
 
@@ -26,4 +26,22 @@ pub async fn until<T>(awaited: &str, ask: impl AsyncFnMut() -> Option<T>) -> T {
     within(LONG, ask)
         .await
         .unwrap_or_else(|| panic!("{awaited}: not within {LONG:?}"))
+}
+
+/// Whether a count comes to `wanted`: it has [`LONG`] for each step on its way, so that what comes
+/// slowly still comes.
+pub async fn reached(wanted: usize, mut count: impl AsyncFnMut() -> usize) -> bool {
+    let mut most = 0;
+    loop {
+        let more = within(LONG, async || {
+            let now = count().await;
+            (now >= wanted || now > most).then_some(now)
+        })
+        .await;
+        match more {
+            Some(now) if now >= wanted => return true,
+            Some(now) => most = now,
+            None => return false,
+        }
+    }
 }
