@@ -158,6 +158,7 @@ fn is_of_others(phrase: &str) -> bool {
     let others = [
         "(os error",
         "failed to lookup address information",
+        "failed to find time zone",
         "error sending request",
         "operation timed out",
         "client error (Connect)",
