@@ -35,7 +35,7 @@ async fn crash_loop(row: u64) {
             }
             lives += 1;
         }
-        if let Err(loss) = rig.heal("", Duration::from_secs(60)).await {
+        if let Err(loss) = rig.heal("", Duration::from_secs(300)).await {
             panic!("{name}, healing: {loss}");
         }
         messages += rig.queue.published();

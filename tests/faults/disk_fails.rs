@@ -75,7 +75,7 @@ async fn failing_disk_loses_nothing_that_was_acknowledged() {
         ended > 0,
         "in no round did the daemon end by itself: nothing was shown"
     );
-    rig.heal("", Duration::from_secs(60))
+    rig.heal("", Duration::from_secs(300))
         .await
         .unwrap_or_else(|loss| panic!("healing: {loss}"));
     eprintln!(

@@ -122,7 +122,7 @@ async fn full_disk_is_waited_for_and_nothing_is_lost() {
         rig.check()
             .await
             .unwrap_or_else(|loss| panic!("round {round}: {loss}"));
-        rig.heal("", Duration::from_secs(60))
+        rig.heal("", Duration::from_secs(300))
             .await
             .unwrap_or_else(|loss| panic!("round {round}: {loss}"));
     }
@@ -171,7 +171,7 @@ async fn a_stop_with_a_full_disk_is_a_clean_stop_in_words() {
     );
     process.kill();
     rig.check().await.unwrap_or_else(|loss| panic!("{loss}"));
-    rig.heal("", Duration::from_secs(60))
+    rig.heal("", Duration::from_secs(300))
         .await
         .unwrap_or_else(|loss| panic!("{loss}"));
     drop(rig);

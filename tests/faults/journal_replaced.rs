@@ -11,7 +11,7 @@ use peers::process::Process;
 use peers::wait;
 
 async fn heal(rig: &mut Rig) {
-    rig.heal("", Duration::from_secs(60))
+    rig.heal("", Duration::from_secs(300))
         .await
         .unwrap_or_else(|loss| panic!("{loss}"));
 }

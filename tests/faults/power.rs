@@ -135,7 +135,7 @@ async fn cut_again_and_again(
                 .map_err(|loss| format!("{name}, kill after cut {cut}: {loss}"))?;
         }
     }
-    rig.heal("", Duration::from_secs(60))
+    rig.heal("", Duration::from_secs(300))
         .await
         .map_err(|loss| format!("{name}, healing: {loss}"))?;
     Ok(rig.queue.published())

@@ -22,7 +22,7 @@ async fn nothing_that_rabbitmq_confirmed_is_lost_by_crashes() {
             panic!("after {plan:?}: {loss}");
         }
     }
-    if let Err(loss) = rig.heal("", Duration::from_secs(60)).await {
+    if let Err(loss) = rig.heal("", Duration::from_secs(300)).await {
         panic!("healing: {loss}");
     }
     let messages = rig.queue.published();

@@ -42,7 +42,7 @@ async fn what_was_committed_before_a_crash_is_a_repeat_when_it_comes_again() {
         });
         lived.await;
     }
-    rig.heal("", Duration::from_secs(60))
+    rig.heal("", Duration::from_secs(300))
         .await
         .unwrap_or_else(|loss| panic!("{loss}"));
     let logged = logged(&rig).await;
