@@ -343,7 +343,7 @@ async fn an_answer_that_is_too_long_is_not_read_to_its_end() {
         .await;
     let trouble = lab.report().trouble.unwrap();
     assert!(
-        trouble.contains("more than 20 bytes: raise source.max_body"),
+        trouble.contains("more than 20 bytes; raise source.max_body"),
         "{trouble}"
     );
 }

@@ -99,6 +99,8 @@ async fn a_server_that_neither_reads_nor_closes_is_left_in_time() {
     deaf.confirm_subscribe().await;
     deaf.send(&[MESSAGE, "ERROR\nmessage:kaputt\n\n\0\n"].concat())
         .await;
+    lab.until(|status| status.counters.messages.load(Relaxed) == 1)
+        .await;
     let took = pass_until(2 * STOP_MAX, || lab.attempts() == 2).await;
     assert!(took < STOP_MAX, "{took:?}");
     assert_eq!(deaf.frame().await, "ACK\nid:a1\n\n");
