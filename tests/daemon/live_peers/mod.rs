@@ -3,13 +3,17 @@
 
 mod fault;
 
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 
 use peers::http::exchange;
 use peers::process::{Process, tethered};
+use peers::source::{PREFETCH, Source};
 use peers::{
     Folder, Mosquitto, Postgres, RabbitMq, Receiver, SockJs, Stomp, Subscriber, platform, wait,
 };
@@ -149,6 +153,40 @@ async fn receiver_keeps_what_it_has_accepted() {
             .contains("503")
     );
     assert_eq!(receiver.bodies(), ["one"]);
+}
+
+#[test]
+fn source_floods_from_whichever_thread() {
+    let source = Source::bind();
+    let address = source.address();
+    std::thread::spawn(move || acknowledge_all(address));
+    let mut client = source.accept().expect("a subscription");
+    for _ in 0..2 {
+        let flood = std::thread::spawn(move || {
+            let flooded = client.flood(Duration::MAX, 3 * PREFETCH);
+            (client, flooded.expect("an ACK for each message").0)
+        });
+        let (same, count) = flood.join().expect("no panic");
+        assert_eq!(count, 3 * PREFETCH);
+        client = same;
+    }
+}
+
+/// A client that answers the end of each frame with an ACK, until its server is gone.
+fn acknowledge_all(address: SocketAddr) {
+    let mut stream = TcpStream::connect(address).expect("connect on loopback");
+    let open = "CONNECT\n\n\0SUBSCRIBE\nid:1\ndestination:/topic/t\nack:client-individual\n\n\0";
+    stream.write_all(open.as_bytes()).expect("write two frames");
+    let mut buffer = [0; 4096];
+    let mut is_answer_to_connect = true;
+    while let Ok(length @ 1..) = stream.read(&mut buffer) {
+        for _ in buffer[..length].iter().filter(|&&byte| byte == 0) {
+            if !std::mem::take(&mut is_answer_to_connect) {
+                // The server's end is the end here, too.
+                let _ = stream.write_all(b"ACK\nid:1\n\n\0");
+            }
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,8 +4,8 @@
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, Thread};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::message::{self, DIGITS, Ring};
@@ -42,15 +42,53 @@ struct Acknowledged {
     gone: AtomicBool,
     /// The end of what came, for [`Subscribed::check_acknowledged`].
     tail: Mutex<Vec<u8>>,
-    writer: Thread,
+    /// Told of each of these, with `tail` locked: whichever thread writes.
+    news: Condvar,
 }
 
 impl Acknowledged {
-    fn keep_tail(&self, bytes: &[u8]) {
-        let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Counts the ACKs of what has been read.
+    fn add(&self, bytes: &[u8]) {
+        let mut tail = self.lock_tail();
         tail.extend_from_slice(&bytes[bytes.len().saturating_sub(TAIL_BYTES)..]);
         let surplus = tail.len().saturating_sub(TAIL_BYTES);
         tail.drain(..surplus);
+        self.count
+            .fetch_add(memchr::memchr_iter(0, bytes).count(), Ordering::Release);
+        self.news.notify_all();
+    }
+
+    /// Nothing more will come.
+    fn end(&self) {
+        let _tail = self.lock_tail();
+        self.gone.store(true, Ordering::Release);
+        self.news.notify_all();
+    }
+
+    /// Until there are more than `known`.
+    fn wait(&self, known: usize) -> io::Result<()> {
+        let same = |_: &mut Vec<u8>| {
+            self.count.load(Ordering::Acquire) == known && !self.gone.load(Ordering::Acquire)
+        };
+        let waited = self
+            .news
+            .wait_timeout_while(self.lock_tail(), PATIENCE, same);
+        let (_tail, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() {
+            return Err(io::Error::other(format!(
+                "no ACK within {PATIENCE:?}, after {known} of them"
+            )));
+        }
+        if self.count.load(Ordering::Acquire) == known {
+            return Err(io::Error::other(
+                "the client went away before it had acknowledged everything",
+            ));
+        }
+        Ok(())
+    }
+
+    fn lock_tail(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.tail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -74,8 +112,7 @@ impl Source {
         accept_within(&self.listener, patience)
     }
 
-    /// Takes the client's connection, CONNECT and SUBSCRIBE. The caller is the writing thread from
-    /// now on.
+    /// Takes the client's connection, CONNECT and SUBSCRIBE.
     pub fn accept(&self) -> io::Result<Subscribed> {
         let mut stream = self.accept_within(PATIENCE)?;
         stream.set_nodelay(true)?;
@@ -102,8 +139,10 @@ impl Source {
             count: AtomicUsize::new(0),
             gone: AtomicBool::new(false),
             tail: Mutex::default(),
-            writer: thread::current(),
+            news: Condvar::new(),
         });
+        // From now on who waits for ACKs has the patience.
+        stream.set_read_timeout(None)?;
         let (reading, counted) = (stream.try_clone()?, acknowledged.clone());
         thread::spawn(move || count(reading, &counted));
         let ring = Ring::new(&subscription, &destination, PREFETCH);
@@ -131,12 +170,12 @@ impl Subscribed {
         let first = self.sent;
         let start = Instant::now();
         while start.elapsed() < duration && self.sent - first < count_max {
-            let room = self.acknowledged.count.load(Ordering::Acquire) + PREFETCH;
-            let room = room.min(first.saturating_add(count_max));
+            let acknowledged = self.acknowledged.count.load(Ordering::Acquire);
+            let room = (acknowledged + PREFETCH).min(first.saturating_add(count_max));
             if self.sent < room {
                 self.send_until(room)?
             } else {
-                self.wait()?
+                self.acknowledged.wait(acknowledged)?
             }
         }
         self.settle()?;
@@ -152,10 +191,11 @@ impl Subscribed {
             if self.sent >= allowed {
                 allowed = may().min(end);
             }
-            let room = (self.acknowledged.count.load(Ordering::Acquire) + PREFETCH).min(allowed);
+            let acknowledged = self.acknowledged.count.load(Ordering::Acquire);
+            let room = (acknowledged + PREFETCH).min(allowed);
             match self.sent < room {
                 true => self.send_until(room)?,
-                false if self.sent < allowed => self.wait()?,
+                false if self.sent < allowed => self.acknowledged.wait(acknowledged)?,
                 false => thread::sleep(PAUSE),
             }
         }
@@ -182,11 +222,7 @@ impl Subscribed {
     pub fn check_acknowledged(&self) -> io::Result<()> {
         let mut last = [0; DIGITS];
         message::write_number(&mut last, self.sent - 1);
-        let tail = self
-            .acknowledged
-            .tail
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let tail = self.acknowledged.lock_tail();
         match memchr::memmem::rfind(&tail, &last) {
             Some(_) => Ok(()),
             None => Err(io::Error::other("the last ACK is not for the last message")),
@@ -204,21 +240,13 @@ impl Subscribed {
 
     /// Until every message is acknowledged.
     fn settle(&self) -> io::Result<()> {
-        while self.acknowledged.count.load(Ordering::Acquire) < self.sent {
-            self.wait()?;
+        loop {
+            let acknowledged = self.acknowledged.count.load(Ordering::Acquire);
+            if acknowledged >= self.sent {
+                return Ok(());
+            }
+            self.acknowledged.wait(acknowledged)?;
         }
-        Ok(())
-    }
-
-    /// Until the reading thread has news.
-    fn wait(&self) -> io::Result<()> {
-        if self.acknowledged.gone.load(Ordering::Acquire) {
-            return Err(io::Error::other(
-                "the client went away before it had acknowledged everything",
-            ));
-        }
-        thread::park_timeout(PATIENCE);
-        Ok(())
     }
 }
 
@@ -234,15 +262,9 @@ impl Drop for Subscribed {
 fn count(mut stream: TcpStream, acknowledged: &Acknowledged) {
     let mut buffer = vec![0; READ_BYTES];
     while let Ok(length @ 1..) = stream.read(&mut buffer) {
-        let bytes = &buffer[..length];
-        acknowledged.keep_tail(bytes);
-        acknowledged
-            .count
-            .fetch_add(memchr::memchr_iter(0, bytes).count(), Ordering::Release);
-        acknowledged.writer.unpark();
+        acknowledged.add(&buffer[..length]);
     }
-    acknowledged.gone.store(true, Ordering::Release);
-    acknowledged.writer.unpark();
+    acknowledged.end();
 }
 
 fn accept_within(listener: &TcpListener, patience: Duration) -> io::Result<TcpStream> {
