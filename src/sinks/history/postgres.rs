@@ -52,7 +52,7 @@ const MIGRATE_TIMEOUT: Duration = Duration::from_secs(60);
 const UPKEEP_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// Who writes next has to begin with the rows that are there.
-const TURN: &str = "UPDATE bridge_writer SET turn = turn + 1";
+const TURN: &str = "UPDATE bridge_writer SET turn = turn + 1 RETURNING turn";
 
 /// Validated settings of a Postgres history.
 #[derive(Debug, Clone, PartialEq, Eq)]

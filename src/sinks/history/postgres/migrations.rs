@@ -8,7 +8,7 @@ use sqlx::postgres::PgConnection;
 
 use super::super::migration::{Applied, Layout, MIGRATIONS_TABLE, layout};
 use super::failure::Failure;
-use super::session::{Session, abandon, query, query_as, query_scalar, quoted};
+use super::session::{Purpose, Session, abandon, query, query_as, query_scalar, quoted};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/history_postgres");
 
@@ -24,7 +24,7 @@ pub(super) async fn migrate(
     if is_complete(connection, session).await? {
         return Ok(());
     }
-    let mut transaction = session.begin_migration(connection).await?;
+    let mut transaction = session.begin(connection, Purpose::Migrate).await?;
     match make(&mut transaction, schema).await {
         Ok(()) => Ok(transaction.commit().await?),
         Err(failure) => {
@@ -42,7 +42,7 @@ pub(super) async fn is_complete(
     connection: &mut PgConnection,
     session: &Session,
 ) -> Result<bool, Failure> {
-    let mut transaction = session.begin(connection).await?;
+    let mut transaction = session.begin(connection, Purpose::Store).await?;
     let applied = applied(&mut transaction).await;
     transaction.commit().await?;
     Ok(missing(applied?.as_ref())?.is_empty())

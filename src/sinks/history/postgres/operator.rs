@@ -14,7 +14,7 @@ use super::insert::text_time;
 use super::partitions::{Partitions, drop_before};
 use super::row_count::count;
 use super::server::Server;
-use super::session::{Session, end, query, query_scalar};
+use super::session::{Purpose, Session, end, query, query_scalar};
 use super::statements::Writing;
 use super::{TURN, UPKEEP_TIMEOUT};
 use crate::sinks::history::kept::STEP_ROWS;
@@ -83,7 +83,10 @@ impl PostgresOperator {
         work: impl AsyncFnOnce(&mut Writing<'_>) -> Result<T, sqlx::Error>,
     ) -> Result<T, String> {
         let looked = async {
-            let mut transaction = self.session.begin_reading(&mut self.connection).await?;
+            let mut transaction = self
+                .session
+                .begin(&mut self.connection, Purpose::Read)
+                .await?;
             let limited = sqlx::raw_sql(LOOK_LIMIT).execute(&mut *transaction).await;
             let looked = match limited {
                 Ok(_) => work(&mut Writing::few(&mut transaction)).await,
@@ -101,7 +104,10 @@ impl PostgresOperator {
         work: impl AsyncFnOnce(&mut Writing<'_>) -> Result<T, sqlx::Error>,
     ) -> Result<T, String> {
         let transacted = async {
-            let mut transaction = self.session.begin_upkeep(&mut self.connection).await?;
+            let mut transaction = self
+                .session
+                .begin(&mut self.connection, Purpose::Upkeep)
+                .await?;
             let done = async {
                 let mut on = Writing::few(&mut transaction);
                 on.run(TURN, vec![]).await?;

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use sqlx::postgres::PgConnection;
 
-use super::session::{Session, end, query, query_as, query_scalar, quoted};
+use super::session::{Purpose, Session, end, query, query_as, query_scalar, quoted};
 use crate::model::Event;
 
 /// A shorter retention has days: a month would outlive it by too much.
@@ -145,7 +145,7 @@ impl Partitions {
             if !self.lacks(status.received_at) {
                 continue;
             }
-            let mut transaction = session.begin(connection).await?;
+            let mut transaction = session.begin(connection, Purpose::Store).await?;
             let made = self.make_one(&mut transaction, status.received_at).await;
             if made.is_err() {
                 self.forget();

@@ -7,7 +7,7 @@ use super::failure::{Failure, bounded};
 use super::migrations::is_complete;
 use super::partitions;
 use super::server::Server;
-use super::session::{Session, query_as};
+use super::session::{Purpose, Session, query_as};
 
 /// Whether our role may make tables where they are to be: `$1`, or where the server looks first.
 /// NULL: there is no such schema.
@@ -31,7 +31,7 @@ async fn tables(
     schema: Option<&str>,
 ) -> Result<String, Failure> {
     let is_complete = is_complete(connection, session).await?;
-    let mut transaction = session.begin(connection).await?;
+    let mut transaction = session.begin(connection, Purpose::Store).await?;
     if is_complete {
         let problem = partitions::problem(&mut transaction).await?;
         transaction.commit().await?;

@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, Connection, Row};
 use super::connect::{CONNECT_TIMEOUT, connect};
 use super::failure::{Failure, bounded, code};
 use super::server::Server;
-use super::session::{Session, abandon, end, query_scalar, query_with};
+use super::session::{Purpose, Session, abandon, end, query_scalar, query_with};
 use super::statements::arguments;
 use crate::sinks::history::question::{Kind, Statement, Value};
 
@@ -113,7 +113,7 @@ impl PostgresReader {
     pub(in crate::sinks::history) async fn zone(&mut self) -> Result<Option<String>, Unread> {
         let mut transaction = self
             .session
-            .begin_reading(&mut self.connection)
+            .begin(&mut self.connection, Purpose::Read)
             .await
             .map_err(Failure::from)?;
         let zone = query_scalar("SELECT value FROM history_setting WHERE name = 'day_zone'")
@@ -143,7 +143,10 @@ impl PostgresReader {
         let arguments = arguments(statement.binds).map_err(Failure::from)?;
         let fields = statement.fields;
         let asked = async {
-            let mut transaction = self.session.begin_reading(&mut self.connection).await?;
+            let mut transaction = self
+                .session
+                .begin(&mut self.connection, Purpose::Read)
+                .await?;
             let timeout = format!("SET LOCAL statement_timeout = {}", limit.as_millis());
             let asked = async {
                 sqlx::raw_sql(AssertSqlSafe(timeout))

@@ -7,32 +7,54 @@ use sqlx::postgres::{PgArguments, PgConnection, Postgres};
 use sqlx::query::{Query, QueryAs, QueryScalar};
 use sqlx::{AssertSqlSafe, Connection, SqlSafeStr, Transaction};
 
-/// The server gives up a statement, and a transaction whose client has vanished (a power cut, a
-/// cable). So neither holds a lock that our next connection needs. A lock that somebody else holds
-/// is said by its name, sooner.
-const LIMITS: &str = "SET LOCAL statement_timeout = '30s'; SET LOCAL lock_timeout = '10s'; SET LOCAL \
-     idle_in_transaction_session_timeout = '60s'";
-/// What is done beside the batches, which would wait for it: the server gives it up before we do,
-/// and says why.
-const UPKEEP_LIMITS: &str = "SET LOCAL statement_timeout = '10s'; SET LOCAL lock_timeout = '8s'; SET LOCAL \
-     idle_in_transaction_session_timeout = '60s'";
-/// Making the tables, which waits for another daemon that does the same.
-const MIGRATION_LIMITS: &str = "SET LOCAL statement_timeout = '55s'; SET LOCAL lock_timeout = '55s'; SET LOCAL \
-     idle_in_transaction_session_timeout = '60s'";
-/// A person's question, which ends before the person wonders; it can change nothing.
-const READING_LIMITS: &str = "SET LOCAL statement_timeout = '30s'; SET LOCAL lock_timeout = '10s'; SET LOCAL \
-     idle_in_transaction_session_timeout = '60s'";
 /// The server keeps its notices. Nobody reads a trigger's notices while a COPY is sent, so the
 /// server would wait.
 const QUIET: &str = "SET LOCAL client_min_messages = error";
 
+/// What a transaction is for. The server gives up a statement that takes too long, and a transaction
+/// whose client has vanished (a power cut, a cable): so neither holds a lock that our next connection
+/// needs. A lock that somebody else holds is said by its name, sooner.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Purpose {
+    /// Rows of a batch.
+    Store,
+    /// What is done beside the batches, which would wait for it: the server gives it up before we
+    /// do, and says why.
+    Upkeep,
+    /// Making the tables, which waits for another daemon that does the same.
+    Migrate,
+    /// A person's question, which ends before the person wonders; it can change nothing.
+    Read,
+}
+
+impl Purpose {
+    const fn begins(self) -> &'static str {
+        match self {
+            Purpose::Read => "BEGIN READ ONLY",
+            Purpose::Store | Purpose::Upkeep | Purpose::Migrate => "BEGIN",
+        }
+    }
+
+    /// Seconds for a statement, and for a lock.
+    const fn limits(self) -> (u8, u8) {
+        match self {
+            Purpose::Store | Purpose::Read => (30, 10),
+            Purpose::Upkeep => (10, 8),
+            Purpose::Migrate => (55, 55),
+        }
+    }
+}
+
+/// Rows are looked up by the thousand, each by an index. The planner takes a page anywhere to be four
+/// times as dear as the next one: it would read a whole table into a hash, for each batch.
+const BY_INDEX: &str = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
+     SET LOCAL enable_seqscan = off; SET LOCAL jit = off";
+
 /// How transactions of ours begin.
 #[derive(Debug)]
 pub(super) struct Session {
-    store: String,
-    upkeep: String,
-    migrate: String,
-    read: String,
+    /// The end of each beginning.
+    path: String,
 }
 
 impl Session {
@@ -41,54 +63,32 @@ impl Session {
         let path = schema.map_or_else(String::new, |schema| {
             format!("; SET LOCAL search_path = {}", quoted(schema))
         });
-        let begin = |limits: &str| format!("BEGIN; {limits}; {QUIET}{path}");
-        let read = format!("BEGIN READ ONLY; {READING_LIMITS}; {QUIET}{path}");
-        Session {
-            store: begin(LIMITS),
-            upkeep: begin(UPKEEP_LIMITS),
-            migrate: begin(MIGRATION_LIMITS),
-            read,
-        }
+        Session { path }
     }
 
-    /// A transaction of rows.
+    /// Begins a transaction.
     pub(super) async fn begin<'c>(
         &self,
         connection: &'c mut PgConnection,
+        purpose: Purpose,
     ) -> Result<Transaction<'c, Postgres>, sqlx::Error> {
         connection
-            .begin_with(AssertSqlSafe(self.store.as_str()))
+            .begin_with(AssertSqlSafe(self.beginning(purpose)))
             .await
     }
 
-    /// A transaction of what is done beside the batches.
-    pub(super) async fn begin_upkeep<'c>(
-        &self,
-        connection: &'c mut PgConnection,
-    ) -> Result<Transaction<'c, Postgres>, sqlx::Error> {
-        connection
-            .begin_with(AssertSqlSafe(self.upkeep.as_str()))
-            .await
-    }
-
-    /// A transaction that changes nothing.
-    pub(super) async fn begin_reading<'c>(
-        &self,
-        connection: &'c mut PgConnection,
-    ) -> Result<Transaction<'c, Postgres>, sqlx::Error> {
-        connection
-            .begin_with(AssertSqlSafe(self.read.as_str()))
-            .await
-    }
-
-    /// A transaction that makes tables.
-    pub(super) async fn begin_migration<'c>(
-        &self,
-        connection: &'c mut PgConnection,
-    ) -> Result<Transaction<'c, Postgres>, sqlx::Error> {
-        connection
-            .begin_with(AssertSqlSafe(self.migrate.as_str()))
-            .await
+    fn beginning(&self, purpose: Purpose) -> String {
+        let (statement, lock) = purpose.limits();
+        let plans = match purpose {
+            Purpose::Store => format!("; {BY_INDEX}"),
+            Purpose::Upkeep | Purpose::Migrate | Purpose::Read => String::new(),
+        };
+        format!(
+            "{}; SET LOCAL statement_timeout = '{statement}s'; SET LOCAL lock_timeout = '{lock}s'; \
+             SET LOCAL idle_in_transaction_session_timeout = '60s'; {QUIET}{plans}{}",
+            purpose.begins(),
+            self.path
+        )
     }
 }
 
@@ -155,11 +155,11 @@ mod tests {
     #[test]
     fn a_schema_is_searched_alone_and_no_name_ends_the_statement() {
         let ends = |schema| {
-            let session = Session::new(schema);
-            let (_, path) = session.store.rsplit_once("; ").unwrap_or_default();
+            let beginning = Session::new(schema).beginning(Purpose::Store);
+            let (_, path) = beginning.rsplit_once("; ").unwrap_or_default();
             path.to_owned()
         };
-        assert_eq!(ends(None), QUIET);
+        assert_eq!(ends(None), "SET LOCAL jit = off");
         assert_eq!(ends(Some("bridge")), "SET LOCAL search_path = \"bridge\"");
         assert_eq!(ends(Some("a\"b")), "SET LOCAL search_path = \"a\"\"b\"");
     }
@@ -167,21 +167,19 @@ mod tests {
     #[test]
     fn everything_that_is_set_ends_with_its_transaction() {
         let session = Session::new(Some("bridge"));
-        let Session {
-            store,
-            upkeep,
-            migrate,
-            read,
-        } = session;
-        for (begin, first) in [
-            (store, "BEGIN"),
-            (upkeep, "BEGIN"),
-            (migrate, "BEGIN"),
-            (read, "BEGIN READ ONLY"),
+        for (purpose, first) in [
+            (Purpose::Store, "BEGIN"),
+            (Purpose::Upkeep, "BEGIN"),
+            (Purpose::Migrate, "BEGIN"),
+            (Purpose::Read, "BEGIN READ ONLY"),
         ] {
-            let mut parts = begin.split("; ");
+            let beginning = session.beginning(purpose);
+            let mut parts = beginning.split("; ");
             assert_eq!(parts.next(), Some(first));
-            assert!(parts.all(|part| part.starts_with("SET LOCAL ")), "{begin}");
+            assert!(
+                parts.all(|part| part.starts_with("SET LOCAL ")),
+                "{beginning}"
+            );
         }
     }
 }

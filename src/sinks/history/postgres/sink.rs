@@ -22,7 +22,7 @@ use super::hosts::urls;
 use super::migrations::migrate;
 use super::partitions::Partitions;
 use super::server::Server;
-use super::session::Session;
+use super::session::{Purpose, Session};
 use super::statements::{Way, Writing};
 use super::store::store;
 use super::{MIGRATE_TIMEOUT, Settings, TURN};
@@ -262,7 +262,7 @@ impl PostgresHistory {
         let (session, name, zone) = (&self.session, &self.name, self.recorder.zone());
         let partitions = &mut self.partitions;
         let standing = bounded(CONNECT_TIMEOUT, async {
-            let mut transaction = session.begin(&mut connection).await?;
+            let mut transaction = session.begin(&mut connection, Purpose::Store).await?;
             let mut on = Writing::few(&mut transaction);
             let standing = Standing::read(&mut on, name, journal).await?;
             if set_zone(&mut on, &zone).await? == Zone::Another {

@@ -2,9 +2,10 @@
 
 use sqlx::postgres::PgConnection;
 
+use super::TURN;
 use super::failure::{lacks_partition, only_insert_can};
 use super::partitions::{Partitions, count_too_old};
-use super::session::{Session, abandon, query_scalar};
+use super::session::{Purpose, Session, abandon, query_scalar};
 use super::statements::{Way, Writing};
 use crate::faults::{self, Failpoint};
 use crate::sinks::Batch;
@@ -51,7 +52,7 @@ async fn transact(
     partitions
         .make_for(connection, session, batch.1.events)
         .await?;
-    let mut transaction = session.begin(connection).await?;
+    let mut transaction = session.begin(connection, Purpose::Store).await?;
     match fill(&mut transaction, (recorder, partitions), batch, way).await {
         Ok(rows) => {
             faults::reach(Failpoint::InHistory);
@@ -103,8 +104,7 @@ pub(super) async fn take_turn(
     on: &mut Writing<'_>,
     recorder: &mut Recorder,
 ) -> Result<(), sqlx::Error> {
-    let sql = "UPDATE bridge_writer SET turn = turn + 1 RETURNING turn";
-    let turn: i64 = query_scalar(sql).fetch_one(&mut *on.connection).await?;
+    let turn: i64 = query_scalar(TURN).fetch_one(&mut *on.connection).await?;
     if !recorder.is_as_of(turn - 1) {
         load(on, recorder, turn).await?;
     }

@@ -9,7 +9,7 @@ use super::failure::{Failure, bounded};
 use super::migrations::{is_complete, make};
 use super::partitions::Partitions;
 use super::server::Server;
-use super::session::{Session, abandon};
+use super::session::{Purpose, Session, abandon};
 use super::statements::Way;
 use super::store::fill;
 use super::{MIGRATE_TIMEOUT, Settings};
@@ -43,8 +43,8 @@ pub(super) async fn trial(
     };
     let tried = async {
         let mut transaction = match tables {
-            Tables::There => session.begin(&mut connection).await?,
-            Tables::Missing => session.begin_migration(&mut connection).await?,
+            Tables::There => session.begin(&mut connection, Purpose::Store).await?,
+            Tables::Missing => session.begin(&mut connection, Purpose::Migrate).await?,
         };
         let filled = stored(&mut transaction, settings, tables, batch).await;
         abandon(transaction).await;

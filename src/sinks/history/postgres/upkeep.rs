@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
 
-use super::session::{Session, end};
+use super::session::{Purpose, Session, end};
 use super::statements::Writing;
 use super::store::take_turn;
 use crate::sinks::history::recorder::Recorder;
@@ -24,7 +24,7 @@ pub(super) async fn step(
     let Some(next) = upkeep.next(recorder, now) else {
         return Ok(Stepped::Done);
     };
-    let mut transaction = session.begin_upkeep(connection).await?;
+    let mut transaction = session.begin(connection, Purpose::Upkeep).await?;
     let worked = async {
         let mut on = Writing::few(&mut transaction);
         take_turn(&mut on, recorder).await?;

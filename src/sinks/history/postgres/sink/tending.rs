@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use super::PostgresHistory;
 use crate::sinks::history::postgres::failure::{Failure, bounded, is_locked};
 use crate::sinks::history::postgres::keeping::{delete_keys, drop_old, make_missing};
-use crate::sinks::history::postgres::session::end;
+use crate::sinks::history::postgres::session::{Purpose, end};
 use crate::sinks::history::postgres::statements::Writing;
 use crate::sinks::history::postgres::{UPKEEP_TIMEOUT, upkeep};
 use crate::sinks::history::retention::{PIECE_ROWS, Pruned, TEND_MAX};
@@ -102,7 +102,7 @@ impl PostgresHistory {
         let partitions = &mut self.partitions;
         let pruned = async {
             if let Some(time) = unsaved {
-                let mut transaction = session.begin_upkeep(connection).await?;
+                let mut transaction = session.begin(connection, Purpose::Upkeep).await?;
                 let mut on = Writing::few(&mut transaction);
                 let saved = save_believed_at(&mut on, time).await;
                 end(transaction, saved).await?;
@@ -110,7 +110,7 @@ impl PostgresHistory {
             let Some(due) = due else {
                 return Ok(None);
             };
-            let mut transaction = session.begin_upkeep(connection).await?;
+            let mut transaction = session.begin(connection, Purpose::Upkeep).await?;
             let dropped = drop_old(&mut transaction, retention, partitions, now, due).await;
             end(transaction, dropped).await
         };
@@ -162,7 +162,7 @@ impl PostgresHistory {
         };
         let (session, partitions) = (&self.session, &mut self.partitions);
         let made = async {
-            let mut transaction = session.begin_upkeep(connection).await?;
+            let mut transaction = session.begin(connection, Purpose::Upkeep).await?;
             let made = make_missing(&mut transaction, partitions, time).await;
             end(transaction, made).await
         };
@@ -201,7 +201,7 @@ impl PostgresHistory {
         };
         let session = &self.session;
         let deleted = async {
-            let mut transaction = session.begin_upkeep(connection).await?;
+            let mut transaction = session.begin(connection, Purpose::Upkeep).await?;
             let deleted = delete_keys(&mut transaction, before).await;
             end(transaction, deleted).await
         };
