@@ -37,7 +37,7 @@ COMMENT ON COLUMN state.state IS 'The name that [states] gives it; an unknown on
 COMMENT ON COLUMN state.severity IS 'ok, info, warning, critical or unknown.';
 
 CREATE TABLE profile (
-    profile_key integer PRIMARY KEY,
+    profile_key bigint PRIMARY KEY,
     month integer NOT NULL,
     longitude double precision,
     latitude double precision,
@@ -66,7 +66,7 @@ COMMENT ON COLUMN profile.detail IS 'The rest of the address, as sent.';
 COMMENT ON COLUMN profile.coordinate_system IS 'The system of longitude and latitude, as sent.';
 
 CREATE TABLE payload (
-    payload_key integer NOT NULL,
+    payload_key bigint NOT NULL,
     month integer NOT NULL,
     digest bytea NOT NULL,
     body json NOT NULL,
@@ -83,8 +83,9 @@ CREATE TABLE device_row (
     device_key integer PRIMARY KEY,
     topic_key integer NOT NULL,
     journal_key integer NOT NULL,
-    profile_key integer NOT NULL,
     state_key integer NOT NULL,
+    word_key integer NOT NULL,
+    profile_key bigint NOT NULL,
     position bigint NOT NULL,
     sequence bigint NOT NULL,
     received_at timestamptz NOT NULL,
@@ -107,7 +108,8 @@ COMMENT ON COLUMN device_row.device_key IS 'Its key here.';
 COMMENT ON COLUMN device_row.topic_key IS 'The topic that brought its newest status.';
 COMMENT ON COLUMN device_row.journal_key IS 'The journal of its newest status.';
 COMMENT ON COLUMN device_row.profile_key IS 'The profile by its newest status.';
-COMMENT ON COLUMN device_row.state_key IS 'Its state.';
+COMMENT ON COLUMN device_row.state_key IS 'The state of the open piece.';
+COMMENT ON COLUMN device_row.word_key IS 'The same state by the word of its newest status.';
 COMMENT ON COLUMN device_row.position IS 'The journal position of its newest status.';
 COMMENT ON COLUMN device_row.sequence IS 'Its newest status in event.';
 COMMENT ON COLUMN device_row.received_at IS 'When that was received, by the clock of then.';
@@ -131,12 +133,12 @@ CREATE TABLE event (
     received_at timestamptz NOT NULL,
     occurred_at timestamptz,
     placed_at timestamptz,
+    profile_key bigint NOT NULL,
+    payload_key bigint,
     journal_key integer NOT NULL,
     device_key integer NOT NULL,
     topic_key integer NOT NULL,
     state_key integer NOT NULL,
-    profile_key integer NOT NULL,
-    payload_key integer,
     changed boolean NOT NULL,
     missed_transition boolean NOT NULL,
     old_state text,
@@ -250,7 +252,7 @@ CREATE TABLE history_setting (
 );
 
 COMMENT ON TABLE history_setting IS 'What holds for the whole history.';
-COMMENT ON COLUMN history_setting.name IS 'day_zone: the zone of state_daily. recounted_below: the devices with smaller keys are counted in it. statuses_partition: day or month, what a new partition is. statuses_since: older statuses are not stored. statuses_too_old: how many were not.';
+COMMENT ON COLUMN history_setting.name IS 'day_zone: the zone of state_daily. recounted_below: the devices with smaller keys are counted in it. statuses_partition: day or month, what a new partition is. statuses_since: older statuses are not stored. statuses_too_old: how many were not. last_sequence: the last one of event before rows were deleted by hand.';
 COMMENT ON COLUMN history_setting.value IS 'The value.';
 
 CREATE TABLE bridge_cursor (
@@ -460,10 +462,10 @@ LEFT JOIN state AS s ON s.state_key = e.state_key;
 -- row, so that a query that wants nothing of it does not look for it.
 CREATE VIEW device_current AS
 SELECT
-    coalesce(e.event_id, j.journal || '-' || d.position) AS event_id, d.sequence, t.topic, d.client_id, d.device_id,
+    CASE WHEN e.is_there THEN coalesce(e.event_id, j.journal || '-' || d.position) END AS event_id, d.sequence, t.topic, d.client_id, d.device_id,
     p.serial, e.old_state, s.word AS new_state, s.state, s.severity, e.changed, e.missed_transition, p.province,
     p.city, p.district, p.detail, p.coordinate_system, p.longitude, p.latitude, p.wgs84_longitude, p.wgs84_latitude,
-    e.occurred_at, d.received_at, coalesce(e.via, 'live') AS via,
+    e.occurred_at, d.received_at, CASE WHEN e.is_there THEN coalesce(e.via, 'live') END AS via,
     j.journal || '-' || d.position AS origin, coalesce(e.payload, (
         SELECT b.body FROM payload AS b
         WHERE b.payload_key = e.payload_key AND b.month = bridge_month(d.received_at)
@@ -476,9 +478,10 @@ FROM device_row AS d
 LEFT JOIN journal AS j ON j.journal_key = d.journal_key
 LEFT JOIN topic AS t ON t.topic_key = d.topic_key
 LEFT JOIN profile AS p ON p.profile_key = d.profile_key
-LEFT JOIN state AS s ON s.state_key = d.state_key
+LEFT JOIN state AS s ON s.state_key = d.word_key
 LEFT JOIN LATERAL (
     SELECT
+        count(*) > 0 AS is_there,
         max(n.event_id) AS event_id, max(n.old_state) AS old_state, bool_or(n.changed) AS changed,
         bool_or(n.missed_transition) AS missed_transition, max(n.occurred_at) AS occurred_at, max(n.via) AS via,
         (array_agg(n.payload))[1] AS payload, max(n.payload_key) AS payload_key

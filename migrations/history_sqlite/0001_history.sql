@@ -58,7 +58,9 @@ CREATE TABLE device_row (
     position INTEGER NOT NULL,
     sequence INTEGER NOT NULL,
     profile_key INTEGER NOT NULL,
+    -- The state of the open piece, and the same state by the word of its newest status.
     state_key INTEGER NOT NULL,
+    word_key INTEGER NOT NULL,
     received_at TEXT NOT NULL,
     first_seen TEXT NOT NULL,
     last_seen TEXT NOT NULL,
@@ -202,10 +204,11 @@ LEFT JOIN payload AS b ON b.payload_key = e.payload_key;
 -- What only the event has is NULL once the event is past the retention of statuses.
 CREATE VIEW device_current AS
 SELECT
-    coalesce(e.event_id, j.journal || '-' || d.position) AS event_id, d.sequence, t.topic, d.client_id, d.device_id,
+    CASE WHEN e.sequence IS NOT NULL THEN coalesce(e.event_id, j.journal || '-' || d.position) END AS event_id,
+    d.sequence, t.topic, d.client_id, d.device_id,
     p.serial, e.old_state, s.word AS new_state, s.state, s.severity, e.changed, e.missed_transition, p.province,
     p.city, p.district, p.detail, p.coordinate_system, p.longitude, p.latitude, p.wgs84_longitude, p.wgs84_latitude,
-    e.occurred_at, d.received_at, coalesce(e.via, 'live') AS via,
+    e.occurred_at, d.received_at, CASE WHEN e.sequence IS NOT NULL THEN coalesce(e.via, 'live') END AS via,
     j.journal || '-' || d.position AS origin, coalesce(e.payload, b.body) AS payload, d.stream, d.first_seen,
     d.last_seen, d.run_since AS state_since,
     NOT EXISTS (
@@ -215,7 +218,7 @@ FROM device_row AS d
 LEFT JOIN journal AS j ON j.journal_key = d.journal_key
 LEFT JOIN topic AS t ON t.topic_key = d.topic_key
 LEFT JOIN profile AS p ON p.profile_key = d.profile_key
-LEFT JOIN state AS s ON s.state_key = d.state_key
+LEFT JOIN state AS s ON s.state_key = d.word_key
 LEFT JOIN event AS e ON e.sequence = d.sequence
 LEFT JOIN payload AS b ON b.payload_key = e.payload_key;
 

@@ -168,6 +168,7 @@ impl Story {
             topic: topic.into(),
             new_state: format!("{state}{}", self.random.u32(0..2)),
             severity,
+            changed: self.random.u32(0..2) == 0,
             missed_transition: self.random.u32(0..6) == 0,
             received_at: self.now,
             // Some come twice by the server, with one key.
@@ -214,11 +215,13 @@ pub(crate) async fn tell(database: &Database, steps: &[Step]) {
 const DEFINITION: &str = "\
     WITH placed AS ( \
         SELECT e.device_key, coalesce(e.placed_at, e.received_at) AS at, e.position, e.topic_key, \
-            s.state, s.severity, e.missed_transition AS missed \
+            s.state, s.severity, e.missed_transition AS missed, \
+            e.changed, e.state_key \
         FROM event AS e JOIN state AS s ON s.state_key = e.state_key), \
     followed AS ( \
         SELECT *, lead(at) OVER w AS next_at, lead(state) OVER w AS next_state, \
             lead(severity) OVER w AS next_severity, lead(missed) OVER w AS next_missed, \
+            lead(changed) OVER w AND lead(state_key) OVER w = state_key AS next_lacks, \
             lag(state) OVER w AS last_state, lag(severity) OVER w AS last_severity \
         FROM placed WINDOW w AS (PARTITION BY device_key ORDER BY at, position)), \
     deaf AS ( \
@@ -227,7 +230,7 @@ const DEFINITION: &str = "\
         FROM followed AS f), \
     broken AS ( \
         SELECT *, CASE WHEN gap_at IS NOT NULL THEN gap_at \
-            WHEN next_missed AND at < next_at THEN at END AS broke FROM deaf), \
+            WHEN (next_missed OR next_lacks) AND at < next_at THEN at END AS broke FROM deaf), \
     begun AS ( \
         SELECT *, \
             CASE WHEN last_state = state AND last_severity = severity AND lag(broke) OVER w IS NULL \

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use stomp_bridge::model::StatusEvent;
+use stomp_bridge::model::{Coverage, CoverageCause, CoverageEvent, StatusEvent, Via};
 use stomp_bridge::sinks::{Batch, Reason, Settings, Sink};
 
 use crate::events::{JOURNAL, batch, coverage, start, status};
@@ -188,7 +188,7 @@ async fn a_gap_that_lasts_makes_what_is_counted_of_an_open_piece_uncertain() {
         2,
         "map-1",
         "2026-03-29T12:00:00Z",
-        Some(stomp_bridge::model::CoverageCause::Silent),
+        Some(CoverageCause::Silent),
     );
     for database in Database::both().await {
         let mut sink = open(in_zone(&database, "UTC", None)).await;
@@ -243,7 +243,7 @@ async fn what_is_past_the_retention_of_intervals_goes_and_devices_stay() {
             1,
             "map-1",
             "2026-01-01T00:00:00Z",
-            Some(stomp_bridge::model::CoverageCause::Silent),
+            Some(CoverageCause::Silent),
         );
         let heard = coverage(JOURNAL, 2, "map-1", "2026-01-01T01:00:00Z", None);
         sink.attempt(batch(&[gap, heard])).await.unwrap();
@@ -264,14 +264,86 @@ async fn what_is_past_the_retention_of_intervals_goes_and_devices_stay() {
 }
 
 #[tokio::test]
+async fn a_device_keeps_its_newest_word_and_nothing_that_only_its_event_had() {
+    let now = Timestamp::now();
+    for database in Database::both().await {
+        let mut sink = open(database.settings(None)).await;
+        let said = |position: i64, word: &str| StatusEvent {
+            new_state: word.to_owned(),
+            event_id: format!("key-{position}"),
+            via: Via::Resync,
+            ..at(
+                position,
+                "normal",
+                now + SignedDuration::from_secs(position),
+            )
+        };
+        let said = [said(1, "正常"), said(2, "运行")];
+        sink.attempt(batch(&said)).await.unwrap();
+        sink.close().await;
+        let current = "SELECT new_state || ' ' || state || ' ' || coalesce(via, '-') || ' ' \
+                       || coalesce(event_id, '-') FROM device_current";
+        assert_eq!(database.text(current).await, "运行 normal resync key-2");
+        assert_eq!(database.count("state_interval").await, 1);
+        database.execute("DELETE FROM event").await;
+        assert_eq!(
+            database.text(current).await,
+            "运行 normal - -",
+            "{}",
+            database.url()
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_gap_stays_while_a_device_has_said_nothing_since() {
+    let old = Timestamp::now() - 40 * DAY;
+    for database in Database::both().await {
+        let keep = Some(Duration::from_secs(30 * 86_400));
+        let mut sink = open(in_zone(&database, "UTC", keep)).await;
+        let gap = |position: i64, cause| CoverageEvent {
+            coverage: Coverage {
+                heard: position % 2 == 0,
+                at: old + position as i32 * DAY,
+                cause,
+            },
+            ..coverage(JOURNAL, position, "map-1", "2026-01-01T00:00:00Z", cause)
+        };
+        let deaf = |position| gap(position, Some(CoverageCause::Silent));
+        // The device is heard on the second day, between two gaps.
+        let before = [deaf(1), gap(2, None)];
+        let status = at(3, "fault", old + 2 * DAY + DAY / 2);
+        let behind = [deaf(5), gap(6, None)];
+        sink.attempt(batch(&before)).await.unwrap();
+        sink.attempt(batch(&[status])).await.unwrap();
+        sink.attempt(batch(&behind)).await.unwrap();
+        sink.close().await;
+        let mut sink = open(in_zone(&database, "UTC", keep)).await;
+        sink.idle().await.unwrap();
+        assert_eq!(database.count("coverage").await, 2, "{}", database.url());
+        let certain = "SELECT CASE WHEN certain THEN 'certain' ELSE 'not' END FROM device_current";
+        assert_eq!(database.text(certain).await, "not");
+        // Once it has spoken, the gap is of a piece that is closed.
+        sink.attempt(batch(&[at(7, "normal", Timestamp::now())]))
+            .await
+            .unwrap();
+        sink.close().await;
+        let mut sink = open(in_zone(&database, "UTC", keep)).await;
+        sink.idle().await.unwrap();
+        assert_eq!(database.count("coverage").await, 0, "{}", database.url());
+    }
+}
+
+#[tokio::test]
 async fn a_sqlite_file_gives_free_pages_back() {
     let database = Database::sqlite();
     let old = Timestamp::now() - 20 * DAY;
     let mut sink = start(database.settings(None));
     sink.open(JOURNAL).await.unwrap();
     let events: Vec<StatusEvent> = (1..=30_000)
-        .map(|position| {
-            at(
+        .map(|position| StatusEvent {
+            changed: false,
+            ..at(
                 position,
                 "normal",
                 old + SignedDuration::from_secs(position),

@@ -154,6 +154,23 @@ async fn nothing_of_a_forgotten_device_is_left_whether_it_has_statuses_or_not() 
 }
 
 #[tokio::test]
+async fn the_order_of_storing_goes_on_where_the_newest_device_is_forgotten() {
+    for database in Database::both().await {
+        let now = Timestamp::now();
+        told(&database, &[at(1, "1", now), at(2, "2", now)]).await;
+        let mut operator = operator(&database).await;
+        let device = operator.devices("2").await.unwrap().remove(0);
+        operator.forget(&device).await.unwrap();
+        told(&database, &[at(3, "3", now)]).await;
+        let sequences = database
+            .texts("SELECT CAST(sequence AS text) FROM event ORDER BY sequence")
+            .await;
+        let sequences: Vec<String> = sequences.into_iter().flatten().collect();
+        assert_eq!(sequences, ["1", "3"], "{}", database.url());
+    }
+}
+
+#[tokio::test]
 async fn what_pruned_statuses_had_goes_without_a_retention_too() {
     for database in Database::both().await {
         let old = days_ago(100);

@@ -107,6 +107,8 @@ pub(super) struct Device {
     pub(super) position: i64,
     pub(super) sequence: i64,
     pub(super) profile: ProfileRow,
+    /// The state of the newest status, by its word: the open piece may have begun with another one.
+    pub(super) word_key: i64,
     /// When the newest status was received, by the clock of then.
     pub(super) received_at: Timestamp,
     pub(super) first_seen: Timestamp,
@@ -138,6 +140,7 @@ pub(super) struct DeviceText {
     wgs84_longitude: Option<f64>,
     wgs84_latitude: Option<f64>,
     state_key: i64,
+    word_key: i64,
     state: String,
     severity: String,
     received_at: String,
@@ -168,10 +171,10 @@ pub(super) fn select(from: &str, time: impl Fn(&str) -> String) -> String {
     format!(
         "SELECT CAST(d.device_key AS bigint) AS device_key, d.stream, d.client_id, d.device_id, \
          CAST(d.topic_key AS bigint) AS topic_key, CAST(d.journal_key AS bigint) AS journal_key, \
-         d.position, d.sequence, CAST(d.profile_key AS bigint) AS profile_key, \
+         d.position, d.sequence, d.profile_key, \
          CAST(p.month AS bigint) AS month, p.serial, p.province, p.city, p.district, p.detail, \
          p.coordinate_system, p.longitude, p.latitude, p.wgs84_longitude, p.wgs84_latitude, \
-         CAST(d.state_key AS bigint) AS state_key, s.state, s.severity, d.fault_uncertain_us, {} \
+         CAST(d.state_key AS bigint) AS state_key, CAST(d.word_key AS bigint) AS word_key, s.state, s.severity, d.fault_uncertain_us, {} \
          FROM {from} JOIN profile AS p ON p.profile_key = d.profile_key \
          JOIN state AS s ON s.state_key = d.state_key",
         times.join(", ")
@@ -230,6 +233,7 @@ impl DeviceText {
                 month: self.month,
                 profile: Some(Arc::new(profile)),
             },
+            word_key: self.word_key,
             received_at: time(&self.received_at)?,
             first_seen: time(&self.first_seen)?,
             open: Open {

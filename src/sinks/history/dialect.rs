@@ -100,7 +100,24 @@ impl Dialect {
     pub(super) fn last_sequence(self) -> &'static str {
         match self {
             Dialect::Sqlite => "SELECT seq FROM sqlite_sequence WHERE name = 'event'",
-            Dialect::Postgres => "SELECT max(sequence) FROM device_row",
+            Dialect::Postgres => {
+                "SELECT greatest((SELECT max(sequence) FROM device_row), \
+                     (SELECT value::bigint FROM history_setting WHERE name = 'last_sequence'))"
+            }
+        }
+    }
+
+    /// Writes that down before events are deleted; SQLite does so by itself (AUTOINCREMENT).
+    pub(super) fn keep_last_sequence(self) -> Option<&'static str> {
+        match self {
+            Dialect::Sqlite => None,
+            Dialect::Postgres => Some(
+                "INSERT INTO history_setting AS h (name, value) \
+                 SELECT 'last_sequence', greatest((SELECT max(sequence) FROM event), \
+                     (SELECT max(sequence) FROM device_row), 0)::text \
+                 ON CONFLICT (name) DO UPDATE SET value = excluded.value \
+                 WHERE h.value::bigint < excluded.value::bigint",
+            ),
         }
     }
 

@@ -50,6 +50,7 @@ pub(super) async fn forget_some(
          AND (since, ends_sequence) IN (SELECT since, ends_sequence FROM state_interval_row \
          WHERE device_key = $1 LIMIT $2)";
     let is_full = |deleted| deleted >= u64::from(STEP_ROWS);
+    keep_last_sequence(on).await?;
     if is_full(on.delete_events(device, STEP_ROWS).await?)
         || is_full(
             on.run(pieces, vec![device.into(), STEP_ROWS.into()])
@@ -69,6 +70,7 @@ pub(super) async fn forget_rest<On: Statements>(
 ) -> Result<(), sqlx::Error> {
     let mut profile_keys = profiles(on, device).await?;
     profile_keys.extend(&beside.profiles);
+    keep_last_sequence(on).await?;
     while on.delete_events(device, STEP_ROWS).await? > 0 {}
     for table in ["state_interval_row", "state_daily_row", "device_row"] {
         let delete = format!("DELETE FROM {table} WHERE device_key = $1");
@@ -92,10 +94,18 @@ pub(super) async fn forget_rest<On: Statements>(
     on.run(&delete, binds).await.map(drop)
 }
 
+/// The order of storing goes on from there, also where the newest event goes.
+async fn keep_last_sequence<On: Statements>(on: &mut On) -> Result<(), sqlx::Error> {
+    match On::DIALECT.keep_last_sequence() {
+        Some(keep) => on.run(keep, vec![]).await.map(drop),
+        None => Ok(()),
+    }
+}
+
 /// What is said of the device: no other has the same rows.
 async fn profiles(on: &mut impl Statements, device: i64) -> Result<Vec<i64>, sqlx::Error> {
-    let profiles = "SELECT CAST(profile_key AS bigint) FROM event WHERE device_key = $1 \
-         UNION SELECT CAST(profile_key AS bigint) FROM device_row WHERE device_key = $1";
+    let profiles = "SELECT profile_key FROM event WHERE device_key = $1 \
+         UNION SELECT profile_key FROM device_row WHERE device_key = $1";
     let profiles: Vec<(i64,)> = on.rows(profiles, vec![device.into()]).await?;
     Ok(profiles.into_iter().map(|(key,)| key).collect())
 }

@@ -18,6 +18,7 @@ pub(super) struct KeptText {
     state_key: i64,
     state: String,
     severity: String,
+    changed: bool,
     missed_transition: bool,
     received: String,
     placed: String,
@@ -27,8 +28,8 @@ pub(super) struct KeptText {
 pub(super) fn select_kept(time: impl Fn(&str) -> String) -> String {
     format!(
         "SELECT e.sequence, e.position, CAST(e.journal_key AS bigint) AS journal_key, \
-         CAST(e.topic_key AS bigint) AS topic_key, CAST(e.profile_key AS bigint) AS profile_key, \
-         CAST(e.state_key AS bigint) AS state_key, s.state, s.severity, e.missed_transition, \
+         CAST(e.topic_key AS bigint) AS topic_key, e.profile_key, \
+         CAST(e.state_key AS bigint) AS state_key, s.state, s.severity, e.changed, e.missed_transition, \
          {} AS received, {} AS placed \
          FROM event AS e JOIN state AS s ON s.state_key = e.state_key",
         time("e.received_at"),
@@ -46,6 +47,7 @@ impl KeptText {
                 state: state(self.state_key, &self.state, &self.severity),
                 missed: self.missed_transition,
             },
+            changed: self.changed,
             topic_key: self.topic_key,
             journal_key: self.journal_key,
             position: self.position,

@@ -16,7 +16,7 @@ use crate::model::{Coordinates, CoverageCause, CoverageEvent, StatusEvent, Via};
 pub(super) enum Cell<Row: 'static> {
     /// A whole number of 64 bits.
     Integer(fn(&Row) -> Option<i64>),
-    /// A whole number that 32 bits hold, such as a key.
+    /// A key that 32 bits hold: of a journal, a topic, a state or a device.
     Key(fn(&Row) -> Option<i64>),
     /// A text that many rows of a batch have in common.
     Word(fn(&Row) -> Option<&str>),
@@ -142,7 +142,7 @@ pub(super) static STATE: Table<StateRow> = Table {
 pub(super) static PROFILE: Table<ProfileRow> = Table {
     name: "profile",
     columns: &[
-        ("profile_key", Cell::Key(|row| Some(row.key))),
+        ("profile_key", Cell::Integer(|row| Some(row.key))),
         ("month", Cell::Key(|row| Some(row.month))),
         (
             "serial",
@@ -193,7 +193,7 @@ fn wgs84(row: &ProfileRow) -> Option<Coordinates> {
 pub(super) static PAYLOAD: Table<PayloadRow> = Table {
     name: "payload",
     columns: &[
-        ("payload_key", Cell::Key(|row| Some(row.key))),
+        ("payload_key", Cell::Integer(|row| Some(row.key))),
         ("month", Cell::Key(|row| Some(row.month))),
         ("digest", Cell::Bytes(|row| &row.digest)),
         ("body", Cell::Json(|row| Some(row.status.payload.get()))),
@@ -220,7 +220,7 @@ pub(super) static EVENT: Table<EventRow> = Table {
             "missed_transition",
             Cell::Flag(|row| row.status.missed_transition),
         ),
-        ("profile_key", Cell::Key(|row| Some(row.profile_key))),
+        ("profile_key", Cell::Integer(|row| Some(row.profile_key))),
         ("occurred_at", Cell::Time(|row| row.status.occurred_at)),
         (
             "received_at",
@@ -228,7 +228,7 @@ pub(super) static EVENT: Table<EventRow> = Table {
         ),
         ("placed_at", Cell::Time(|row| row.placed_at)),
         ("via", Cell::Word(|row| own_via(&row.status))),
-        ("payload_key", Cell::Key(|row| row.payload_key)),
+        ("payload_key", Cell::Integer(|row| row.payload_key)),
         (
             "payload",
             Cell::Json(|row| match row.payload_key {
@@ -309,8 +309,9 @@ pub(super) static DEVICE: Table<Device> = Table {
         ("journal_key", Cell::Key(|row| Some(row.journal_key))),
         ("position", Cell::Integer(|row| Some(row.position))),
         ("sequence", Cell::Integer(|row| Some(row.sequence))),
-        ("profile_key", Cell::Key(|row| Some(row.profile.key))),
+        ("profile_key", Cell::Integer(|row| Some(row.profile.key))),
         ("state_key", Cell::Key(|row| Some(row.open.state.key))),
+        ("word_key", Cell::Key(|row| Some(row.word_key))),
         ("received_at", Cell::Time(|row| Some(row.received_at))),
         ("first_seen", Cell::Time(|row| Some(row.first_seen))),
         ("last_seen", Cell::Time(|row| Some(row.open.last_seen))),
@@ -330,7 +331,7 @@ pub(super) static DEVICE: Table<Device> = Table {
     on_conflict: "ON CONFLICT (device_key) DO UPDATE SET topic_key = excluded.topic_key, \
         journal_key = excluded.journal_key, position = excluded.position, \
         sequence = excluded.sequence, profile_key = excluded.profile_key, \
-        state_key = excluded.state_key, received_at = excluded.received_at, \
+        state_key = excluded.state_key, word_key = excluded.word_key, received_at = excluded.received_at, \
         first_seen = excluded.first_seen, \
         last_seen = excluded.last_seen, piece_since = excluded.piece_since, \
         run_since = excluded.run_since, fault_since = excluded.fault_since, \

@@ -94,7 +94,7 @@ async fn payloads(
 ) -> Result<Vec<(i64, Digest, i64)>, sqlx::Error> {
     let months: Vec<i64> = wanted.iter().map(|(month, _)| *month).collect();
     let digests: Vec<&[u8]> = wanted.iter().map(|(_, digest)| &digest[..]).collect();
-    let sql = "SELECT p.month::bigint, p.digest, p.payload_key::bigint \
+    let sql = "SELECT p.month::bigint, p.digest, p.payload_key \
                  FROM unnest($1::bigint[], $2::bytea[]) AS w (month, digest) \
                  JOIN payload AS p ON p.month = w.month::integer AND p.digest = w.digest";
     let rows: Vec<(i64, Vec<u8>, i64)> = query_as(sql)

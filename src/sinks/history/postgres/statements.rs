@@ -123,7 +123,7 @@ impl Statements for Writing<'_> {
         let own = of_month("o");
         let other = of_month("e");
         let alone = format!(
-            "SELECT DISTINCT o.payload_key::bigint FROM event AS o WHERE o.device_key = $1 AND {own} \
+            "SELECT DISTINCT o.payload_key FROM event AS o WHERE o.device_key = $1 AND {own} \
              AND o.payload_key IS NOT NULL AND NOT EXISTS (SELECT 1 FROM event AS e \
                  WHERE e.payload_key = o.payload_key AND e.device_key <> $1 AND {other})"
         );

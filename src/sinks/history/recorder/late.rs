@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::Recorder;
 use super::count::{count_swept, enter};
 use super::recording::{Kept, Rebuilt};
+use super::statuses::lacks;
 use crate::sinks::history::daily::Sign;
 use crate::sinks::history::device::DeviceId;
 use crate::sinks::history::tables::PieceRow;
@@ -77,11 +78,13 @@ impl Recorder {
             .map(|piece| (piece.since, piece.ends_sequence))
             .collect();
         device.first_seen = device.first_seen.min(begins);
-        let mut topic_key = first.topic_key;
+        let (mut topic_key, mut word_key) = (first.topic_key, first.met.state.key);
         for next in rest {
             let topic = self.topic_names.get(&topic_key);
             let gap = topic.and_then(|topic| self.gaps.first(topic, open.last_seen, next.met.at));
-            for piece in open.meet(&next.met, gap).into_iter().flatten() {
+            let mut met = next.met.clone();
+            met.missed |= lacks(next.changed, word_key, met.state.key);
+            for piece in open.meet(&met, gap).into_iter().flatten() {
                 if counts {
                     self.days.piece(Sign::Add, device.key, &piece);
                     let entered = (&piece.state, piece.since, piece.run_since);
@@ -93,6 +96,7 @@ impl Recorder {
                 });
             }
             topic_key = next.topic_key;
+            word_key = next.met.state.key;
         }
         if counts {
             enter(
@@ -108,6 +112,7 @@ impl Recorder {
             device.journal_key = newest.journal_key;
             device.position = newest.position;
             device.sequence = newest.met.sequence;
+            device.word_key = newest.met.state.key;
             device.received_at = newest.received_at;
             if device.profile.key != newest.profile_key {
                 device.profile.key = newest.profile_key;

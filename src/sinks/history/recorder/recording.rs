@@ -39,6 +39,7 @@ impl Recording {
 #[derive(Debug, Clone)]
 pub(in crate::sinks::history) struct Kept {
     pub(in crate::sinks::history) met: Met,
+    pub(in crate::sinks::history) changed: bool,
     pub(in crate::sinks::history) topic_key: i64,
     pub(in crate::sinks::history) journal_key: i64,
     pub(in crate::sinks::history) position: i64,

@@ -154,6 +154,7 @@ impl Recorder {
                 position: status.position.0,
                 sequence,
                 profile,
+                word_key: state.key,
                 received_at,
                 first_seen: received_at,
                 open: Open::first(&met(received_at)),
@@ -211,7 +212,8 @@ impl Recorder {
         let at = received_at.max(last_seen);
         row.placed_at = (at > received_at).then_some(at);
         recording.event(row, floor);
-        let met = met(at);
+        let mut met = met(at);
+        met.missed |= lacks(status.changed, device.word_key, state.key);
         let before = self.topic_names.get(&device.topic_key);
         let gap = before.and_then(|topic| self.gaps.first(topic, device.open.last_seen, at));
         let counts = device.key < self.recounted_below;
@@ -238,8 +240,15 @@ impl Recorder {
         device.journal_key = journal_key;
         device.position = status.position.0;
         device.sequence = sequence;
+        device.word_key = state.key;
         device.received_at = received_at;
     }
+}
+
+/// Whether a status lacks one before it that was not stored, such as a dead letter: it changed the
+/// state, and to the word that the history has already.
+pub(super) fn lacks(changed: bool, before: i64, word: i64) -> bool {
+    changed && before == word
 }
 
 fn profile_row(key: i64, month: i64, status: &StatusEvent, before: Option<&Profile>) -> ProfileRow {

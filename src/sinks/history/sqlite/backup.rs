@@ -147,7 +147,7 @@ mod tests {
 
     /// A history with rows of two devices.
     const BEFORE: &str = "\
-        INSERT INTO device_row VALUES (1, 's', '1', '1', 1, 1, 1, 1, 1, 1, 't', 't', 't', 't', 't', NULL, 0, NULL, NULL), \
+        INSERT INTO device_row VALUES (1, 's', '1', '1', 1, 1, 1, 1, 1, 1, 1, 't', 't', 't', 't', 't', NULL, 0, NULL, NULL), \
             (2, 's', '1', '2', 1, 1, 2, 2, 1, 1, 't', 't', 't', 't', 't', NULL, 0, NULL, NULL); \
         INSERT INTO payload VALUES (1, 1, x'01', 'a'), (2, 1, x'02', 'b'); \
         INSERT INTO event SELECT value, 1, value, CASE value % 3 WHEN 0 THEN 'key-' || value END, \
@@ -171,7 +171,7 @@ mod tests {
         DELETE FROM state_daily_row WHERE device_key = 2; \
         DELETE FROM payload WHERE payload_key = 2; \
         INSERT INTO payload VALUES (2, 1, x'03', 'c'); \
-        INSERT INTO device_row VALUES (2, 's', '1', '9', 1, 1, 2, 2, 1, 1, 't', 't', 't', 't', 't', NULL, 0, NULL, NULL); \
+        INSERT INTO device_row VALUES (2, 's', '1', '9', 1, 1, 2, 2, 1, 1, 1, 't', 't', 't', 't', 't', NULL, 0, NULL, NULL); \
         INSERT INTO event SELECT value + 5000, 1, value, CASE value WHEN 3 THEN 'key-3' END, \
             2, 1, 1, NULL, 0, 0, 1, NULL, 't', NULL, NULL, 2, NULL FROM generate WHERE value < 8; \
         INSERT INTO state_interval_row VALUES (2, 't1', 1, 't', 9, 1, 'silent', NULL, NULL, 0, 0); \

@@ -148,15 +148,22 @@ async fn delete_days_before<On: Statements>(
     on.run(&sql, vec![day.into(), PIECE_ROWS.into()]).await
 }
 
+/// A gap stays as long as a device of its topic has said nothing since: its state is uncertain.
 async fn delete_coverage<On: Statements>(
     on: &mut On,
     before: Timestamp,
 ) -> Result<u64, sqlx::Error> {
     let time = On::DIALECT.time(1);
-    let begins_gap = On::DIALECT.is("begins_gap");
+    let begins_gap = On::DIALECT.is("c.begins_gap");
+    let is_old = |at: &str| format!("{at} < {time} AND {at} < coalesce(s.seen, {time})");
     let sql = format!(
-        "DELETE FROM coverage WHERE event_id IN (SELECT event_id FROM coverage \
-             WHERE at < {time} AND (NOT ({begins_gap}) OR gap_until < {time}) LIMIT $2)"
+        "DELETE FROM coverage WHERE event_id IN (SELECT c.event_id FROM coverage AS c \
+             LEFT JOIN (SELECT t.topic, min(d.last_seen) AS seen FROM device_row AS d \
+                 JOIN topic AS t ON t.topic_key = d.topic_key GROUP BY t.topic) AS s \
+             ON s.topic = c.topic \
+             WHERE {} AND (NOT ({begins_gap}) OR ({})) LIMIT $2)",
+        is_old("c.at"),
+        is_old("c.gap_until")
     );
     on.run(&sql, vec![before.into(), PIECE_ROWS.into()]).await
 }
