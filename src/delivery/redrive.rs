@@ -157,7 +157,7 @@ impl Redrive {
             info!(sink = %log.sink, through = replay.through.0, "replay is done");
             log.journal
                 .cursors
-                .replayed(&log.sink, replay.through)
+                .replayed(&log.sink, &replay, replay.through)
                 .await?;
             return Ok(None);
         };
@@ -186,7 +186,8 @@ impl Redrive {
         let events: Vec<Event> = events.collect();
         if events.is_empty() {
             self.look();
-            log.journal.cursors.replayed(&log.sink, done).await?;
+            let cursors = &log.journal.cursors;
+            cursors.replayed(&log.sink, &replay, done).await?;
             return Ok(None);
         }
         self.replaying = Some(Page {
@@ -237,9 +238,8 @@ impl Redrive {
         if page.open > 0 {
             return Ok(());
         }
-        if journal.cursors.replay(sink).as_ref() == Some(&page.of) {
-            journal.cursors.replayed(sink, page.done).await?;
-        }
+        let Page { of, done, .. } = page;
+        journal.cursors.replayed(sink, of, *done).await?;
         self.replaying = None;
         self.look();
         Ok(())

@@ -3,6 +3,7 @@
 
 mod gathering;
 mod per_device;
+mod replays;
 mod stopping;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -21,7 +22,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::decode::Decoded;
+use super::decode::{Decode, Decoded};
 use super::engine::Engine;
 use super::report::Report;
 use super::{Confirmations, Counters, Settings};
@@ -339,6 +340,10 @@ impl Rig {
     }
 
     pub(super) fn start_with(&mut self, sink: Box<dyn Sink>) {
+        self.start_as(sink, Box::new(fake_decode));
+    }
+
+    fn start_as(&mut self, sink: Box<dyn Sink>, decode: Decode) {
         let settings = Settings {
             name: "site".into(),
             kinds: [EventKind::Status, EventKind::Coverage].into(),
@@ -351,7 +356,7 @@ impl Rig {
         };
         let (health, counters) = (self.health.clone(), Arc::clone(&self.counters));
         let report = Report::new("site".into(), health, counters);
-        let (journal, decode) = (self.journal.clone(), Box::new(fake_decode));
+        let journal = self.journal.clone();
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let running = tokio::spawn(async move {

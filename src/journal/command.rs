@@ -113,8 +113,13 @@ pub(super) enum Command {
     },
     /// Begin a replay; it replaces one that has not ended.
     Replay { sink: Arc<str>, replay: Replay },
-    /// A replay has reached this position; at its end it is removed.
-    Replayed { sink: Arc<str>, done: Position },
+    /// This replay has reached a position; at its end it is removed. Changes nothing where another
+    /// one is in its place.
+    Replayed {
+        sink: Arc<str>,
+        replay: Replay,
+        done: Position,
+    },
     /// A sink is forgotten: its cursor, its dead letters and its replay go.
     Forget { sink: Arc<str> },
     /// Devices count as never seen: their last states go.

@@ -238,14 +238,16 @@ impl Cursors {
         self.state.replay(sink)
     }
 
-    /// Moves a sink's replay to a position, and removes it at its end. Durable on return.
+    /// Moves a sink's replay to a position, and removes it at its end. `replay`: as it was given.
+    /// Changes nothing where an operator has begun another one since. Durable on return.
     ///
     /// # Errors
     /// [`Error::Closed`].
-    pub async fn replayed(&self, sink: &str, done: Position) -> Result<(), Error> {
+    pub async fn replayed(&self, sink: &str, replay: &Replay, done: Position) -> Result<(), Error> {
         self.commands
             .send(Command::Replayed {
                 sink: sink.into(),
+                replay: replay.clone(),
                 done,
             })
             .await

@@ -29,21 +29,34 @@ pub(super) async fn begin(
     Ok(begun.execute(connection).await?.rows_affected())
 }
 
-/// Moves a replay to a position, and removes it at its end; gives 1 if it was removed.
+/// Moves a replay to a position, and removes it at its end. One that an operator has put in its
+/// place meanwhile stays as it is. Gives 1 if it was the replay of the sink.
 pub(super) async fn go_on(
     connection: &mut SqliteConnection,
     sink: &Arc<str>,
+    replay: &Replay,
     done: Position,
 ) -> Result<u64, sqlx::Error> {
-    const MOVE: &str = "UPDATE replay SET position = ?2 WHERE sink = ?1";
-    const END: &str = "DELETE FROM replay WHERE sink = ?1 AND position >= last_position";
-    sqlx::query(MOVE)
-        .bind(Arc::clone(sink))
+    // `IS`: an absent bound is equal to itself.
+    const MOVE: &str = "UPDATE replay SET position = ?1 WHERE sink = ?2 AND position = ?3 \
+         AND last_position = ?4 AND since IS ?5 AND until IS ?6 AND device_id IS ?7";
+    const END: &str = "DELETE FROM replay WHERE sink = ? AND position >= last_position";
+    let moved = sqlx::query(MOVE)
         .bind(done.0)
+        .bind(Arc::clone(sink))
+        .bind(replay.done.0)
+        .bind(replay.through.0)
+        .bind(replay.since.map(Timestamp::as_microsecond))
+        .bind(replay.until.map(Timestamp::as_microsecond))
+        .bind(replay.device_id.clone())
         .execute(&mut *connection)
-        .await?;
-    let ended = sqlx::query(END).bind(Arc::clone(sink));
-    Ok(ended.execute(connection).await?.rows_affected())
+        .await?
+        .rows_affected();
+    if moved > 0 {
+        let end = sqlx::query(END).bind(Arc::clone(sink));
+        end.execute(connection).await?;
+    }
+    Ok(moved)
 }
 
 /// All replays, each with its sink.

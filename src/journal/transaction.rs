@@ -222,7 +222,9 @@ impl Command {
                 settled,
             } => dead_letters::settle(connection, sink, *position, settled).await,
             Command::Replay { sink, replay } => replays::begin(connection, sink, replay).await,
-            Command::Replayed { sink, done } => replays::go_on(connection, sink, *done).await,
+            Command::Replayed { sink, replay, done } => {
+                replays::go_on(connection, sink, replay, *done).await
+            }
             Command::Forget { sink } => forget(connection, sink).await,
         };
         written.map_err(failed("write a command"))
