@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+use super::Start;
 use crate::model::Position;
 
 /// Entries that are dead-lettered for a sink, or that were undecodable.
@@ -79,6 +80,9 @@ pub struct ForgottenDevice {
 pub(super) enum Command {
     /// Cursors as they stand.
     Flush,
+    /// These sinks are in the configuration, and no others. The writer registers them before it
+    /// decides what is removed: a sink that begins with the oldest entry gets that.
+    Register { sinks: Vec<(Arc<str>, Start)> },
     /// Dead-letter an entry for a sink. Changes nothing if it is listed already; gives 0 if there is
     /// no room, and it is to be listed only then.
     DeadLetter {
@@ -132,6 +136,7 @@ impl Command {
         !matches!(
             self,
             Command::Flush
+                | Command::Register { .. }
                 | Command::DeadLetter { .. }
                 | Command::Fence
                 | Command::LinkProven { .. }

@@ -38,9 +38,9 @@ impl Cursors {
         &self,
         sinks: &[(Arc<str>, Start)],
     ) -> Result<Vec<Arc<str>>, Error> {
-        let left = self.state.register(sinks);
-        self.save().await?;
-        Ok(left)
+        let sinks = sinks.to_vec();
+        self.commands.send(Command::Register { sinks }).await?;
+        Ok(self.state.not_configured())
     }
 
     /// Whether a sink is in the configuration.

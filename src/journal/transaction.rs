@@ -187,8 +187,11 @@ impl Command {
         head: Position,
     ) -> Result<u64, Error> {
         let written = match self {
-            // The devices are the transaction's own.
-            Command::Flush | Command::Fence | Command::ForgetDevices { .. } => Ok(0),
+            // The sinks are the writer's, and the devices the transaction's own.
+            Command::Flush
+            | Command::Register { .. }
+            | Command::Fence
+            | Command::ForgetDevices { .. } => Ok(0),
             Command::LinkProven { at } => {
                 coverage::keep_proof(connection, *at, head).await?;
                 Ok(0)

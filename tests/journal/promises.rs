@@ -1176,6 +1176,49 @@ async fn new_sink_starts_where_it_is_told() {
     running.close().await;
 }
 
+#[tokio::test]
+async fn sink_registered_while_entries_are_removed_begins_behind_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        bytes_max: SMALL,
+        ..settings(folder.path())
+    };
+    let running = Running::open(&settings).await;
+    let Journal { log, cursors, .. } = &running.journal;
+    cursors.register_sinks(&sinks(&["site"])).await.unwrap();
+    // What every sink is past makes room from here on.
+    while log.status().bytes < SMALL - SMALL / 10 {
+        let one = batch(vec![entry(vec![7; BODY_BYTES])]);
+        log.append(one).await.unwrap();
+    }
+    let head = log.status().head;
+    // The writer waits for its lock once it has decided what goes.
+    let options = SqliteConnectOptions::new().filename(log.path());
+    let mut other = options.connect().await.unwrap();
+    let lock = sqlx::query("BEGIN IMMEDIATE").execute(&mut other);
+    lock.await.unwrap();
+    running.advance("site", head);
+    let both = sinks(&["site", "new"]);
+    let registered = async {
+        for _ in 0..10_000 {
+            tokio::task::yield_now().await;
+        }
+        let released = async {
+            for _ in 0..10_000 {
+                tokio::task::yield_now().await;
+            }
+            other.close().await.unwrap();
+        };
+        tokio::join!(cursors.register_sinks(&both), released).0
+    };
+    let (saved, registered) = tokio::join!(cursors.save(), registered);
+    saved.unwrap();
+    assert!(registered.unwrap().is_empty());
+    assert_eq!(log.status().oldest, None, "all of it is removed");
+    assert_eq!(cursors.cursor("new").await.unwrap(), Some(head));
+    running.close().await;
+}
+
 /// Four megabytes of bodies against a limit of one.
 const SMALL: u64 = 1 << 20;
 const BODY_BYTES: usize = 3000;

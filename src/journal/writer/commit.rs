@@ -48,6 +48,7 @@ impl Writer {
         now: Instant,
         stop: &CancellationToken,
     ) -> Result<(), Error> {
+        self.register(&group.commands);
         let mut truncation = self.due_truncation(group.entries.len(), worth);
         let resolved = self.resolve(std::mem::take(&mut group.entries)).await?;
         group.drop_entries(&resolved.dropped);
@@ -113,6 +114,15 @@ impl Writer {
             self.measure().await?;
         }
         Ok(())
+    }
+
+    /// Registers the sinks of the configuration. Nothing is being removed meanwhile.
+    fn register(&self, commands: &[QueuedCommand]) {
+        for QueuedCommand { command, .. } in commands {
+            if let Command::Register { sinks } = command {
+                self.state.register(sinks);
+            }
+        }
     }
 
     /// Nothing comes after it that proofs could go with.
@@ -188,6 +198,7 @@ impl Writer {
             matches!(
                 queued.command,
                 Command::Flush
+                    | Command::Register { .. }
                     | Command::LinkProven { .. }
                     | Command::Judged { .. }
                     | Command::ForgetDevices { .. }
