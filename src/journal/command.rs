@@ -75,6 +75,17 @@ pub struct ForgottenDevice {
     pub device_id: String,
 }
 
+/// What became of the wish to forget a sink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ForgottenSink {
+    /// The journal keeps nothing for it.
+    Forgotten,
+    /// The journal does not know it.
+    Unknown,
+    /// It is in the configuration, and is left as it is.
+    Configured,
+}
+
 /// A change that its sender waits for until it is on disk.
 #[derive(Debug)]
 pub(super) enum Command {
@@ -124,13 +135,20 @@ pub(super) enum Command {
         replay: Replay,
         done: Position,
     },
-    /// A sink is forgotten: its cursor, its dead letters and its replay go.
+    /// A sink is forgotten: its cursor, its dead letters and its replay go. Changes nothing where it
+    /// is in the configuration by then.
     Forget { sink: Arc<str> },
     /// Devices count as never seen: their last states go.
     ForgetDevices { devices: Vec<ForgottenDevice> },
 }
 
 impl Command {
+    /// Whether nothing may be written with it that comes after it: only then the memory has forgotten
+    /// what the disk has.
+    pub(super) fn ends_its_group(&self) -> bool {
+        matches!(self, Command::Forget { .. })
+    }
+
     /// Whether the deliveries must look again: it changes redrives, replays or dead letters.
     pub(super) fn concerns_sinks(&self) -> bool {
         !matches!(

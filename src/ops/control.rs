@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::redecoded::{self, Outcome, Redecoded};
-use crate::journal::{self, ForgottenDevice, Journal, Replay, Which};
+use crate::journal::{self, ForgottenDevice, ForgottenSink, Journal, Replay, Which};
 use crate::model::Position;
 use crate::secret::{Lifetime, protect};
 
@@ -185,16 +185,16 @@ pub async fn execute(journal: &Journal, command: AdminCommand) -> Result<Reply, 
                 .await?;
             (through.0 - done.0).unsigned_abs()
         }
-        AdminCommand::Forget { sink } if journal.cursors.is_configured(&sink) => {
-            let error = format!(
-                "the sink {sink} is in the configuration: take it out, reload, then forget it"
-            );
-            return Err(Refusal::Senseless(error));
-        }
-        AdminCommand::Forget { sink } => {
-            known(journal, &sink)?;
-            journal.admin.forget(&sink).await?.into()
-        }
+        AdminCommand::Forget { sink } => match journal.admin.forget(&sink).await? {
+            ForgottenSink::Forgotten => 1,
+            ForgottenSink::Unknown => return Err(unknown_to(journal, &sink)),
+            ForgottenSink::Configured => {
+                let error = format!(
+                    "the sink {sink} is in the configuration: take it out, reload, then forget it"
+                );
+                return Err(Refusal::Senseless(error));
+            }
+        },
         AdminCommand::ForgetDevices { devices } => journal.admin.forget_devices(devices).await?,
         AdminCommand::DecodeAgain { .. } => {
             let error = "no stomp-bridge runs on this journal: decode them by `stomp-bridge dlq \
@@ -211,14 +211,17 @@ pub async fn execute(journal: &Journal, command: AdminCommand) -> Result<Reply, 
 }
 
 fn known<'a>(journal: &Journal, sink: &'a str) -> Result<&'a str, Refusal> {
-    let sinks = journal.log.status().sinks;
-    if sinks.iter().any(|known| *known.name == *sink) {
-        return Ok(sink);
+    let mut sinks = journal.log.status().sinks.into_iter();
+    match sinks.any(|known| *known.name == *sink) {
+        true => Ok(sink),
+        false => Err(unknown_to(journal, sink)),
     }
-    Err(Refusal::Senseless(unknown(
-        sink,
-        sinks.iter().map(|known| &*known.name),
-    )))
+}
+
+fn unknown_to(journal: &Journal, sink: &str) -> Refusal {
+    let sinks = journal.log.status().sinks;
+    let known = sinks.iter().map(|known| &*known.name);
+    Refusal::Senseless(unknown(sink, known))
 }
 
 async fn redrive_undecodable(journal: &Journal, entries: Vec<Redecoded>) -> Result<Reply, Refusal> {

@@ -13,8 +13,9 @@ use proptest::prelude::*;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 use stomp_bridge::journal::{
-    Bound, DlqWhenFull, Entry, EntryContent, Error, ForgottenDevice, Journal, NewBatch, NewContent,
-    NewEntry, Passed, Reader, Settings, SinkStatus, Start, Unchanged, WhenFull, Which,
+    Bound, DlqWhenFull, Entry, EntryContent, Error, ForgottenDevice, ForgottenSink, Journal,
+    NewBatch, NewContent, NewEntry, Passed, Reader, Settings, SinkStatus, Start, Unchanged,
+    WhenFull, Which,
 };
 use stomp_bridge::model::{Position, Via};
 use stomp_bridge::pipeline::StatusKey;
@@ -1064,11 +1065,9 @@ async fn entries_stay_until_every_registered_sink_is_past_them() {
         .await
         .unwrap();
     assert_eq!(running.journal.log.status().oldest, Some(Position(5)));
-    assert!(running.journal.admin.forget("slow").await.unwrap());
-    assert!(
-        !running.journal.admin.forget("slow").await.unwrap(),
-        "it is forgotten already"
-    );
+    let forget = async |sink| running.journal.admin.forget(sink).await.unwrap();
+    assert_eq!(forget("slow").await, ForgottenSink::Forgotten);
+    assert_eq!(forget("slow").await, ForgottenSink::Unknown);
     running
         .until("fast", "a dead letter does not hold the log", |journal| {
             journal.log.status().oldest == Some(Position(11))
@@ -1173,6 +1172,47 @@ async fn new_sink_starts_where_it_is_told() {
         running.journal.cursors.cursor("nobody").await.unwrap(),
         None
     );
+    running.close().await;
+}
+
+#[tokio::test]
+async fn sink_that_is_configured_again_is_not_forgotten_and_a_forgotten_one_begins_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::open(&settings(folder.path())).await;
+    let Journal { log, cursors, .. } = &running.journal;
+    let (both, one) = (sinks(&["site", "slow"]), sinks(&["site"]));
+    cursors.register_sinks(&both).await.unwrap();
+    let head = log.append(batch(vec![entry("a"), entry("b")])).await;
+    let head = head.unwrap();
+    running.advance("slow", Position(1));
+    let listed = cursors.dead_letter("slow", Position(2), "refused");
+    listed.await.unwrap();
+    let admin = &running.journal.admin;
+    let left = cursors.register_sinks(&one).await.unwrap();
+    assert_eq!(left, ["slow".into()]);
+
+    // A reload brings it back just before it is forgotten.
+    let (registered, forgotten) = tokio::join!(cursors.register_sinks(&both), admin.forget("slow"));
+    assert!(registered.unwrap().is_empty());
+    assert_eq!(forgotten.unwrap(), ForgottenSink::Configured);
+    assert_eq!(cursors.cursor("slow").await.unwrap(), Some(Position(1)));
+    assert_eq!(cursors.dead_letters("slow"), 1);
+
+    // And just after that.
+    cursors.register_sinks(&one).await.unwrap();
+    let newest = [one[0].clone(), ("slow".into(), Start::Newest)];
+    let (forgotten, registered) =
+        tokio::join!(admin.forget("slow"), cursors.register_sinks(&newest));
+    assert_eq!(forgotten.unwrap(), ForgottenSink::Forgotten);
+    assert!(registered.unwrap().is_empty());
+    assert!(cursors.is_configured("slow"));
+    assert_eq!(cursors.cursor("slow").await.unwrap(), Some(head));
+    assert_eq!(cursors.dead_letters("slow"), 0);
+    let accounts = log.reader().await.unwrap().accounts().await.unwrap();
+    assert_eq!(accounts.len(), 2);
+    accounts
+        .iter()
+        .for_each(|it| assert_eq!(it.check(), Ok(())));
     running.close().await;
 }
 

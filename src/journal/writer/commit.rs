@@ -48,7 +48,7 @@ impl Writer {
         now: Instant,
         stop: &CancellationToken,
     ) -> Result<(), Error> {
-        self.register(&group.commands);
+        self.carry_out(&mut group.commands);
         let mut truncation = self.due_truncation(group.entries.len(), worth);
         let resolved = self.resolve(std::mem::take(&mut group.entries)).await?;
         group.drop_entries(&resolved.dropped);
@@ -116,11 +116,17 @@ impl Writer {
         Ok(())
     }
 
-    /// Registers the sinks of the configuration. Nothing is being removed meanwhile.
-    fn register(&self, commands: &[QueuedCommand]) {
+    /// Registers the sinks of the configuration: nothing is being removed meanwhile. A sink that is
+    /// among them by now is not forgotten.
+    fn carry_out(&self, commands: &mut [QueuedCommand]) {
         for QueuedCommand { command, .. } in commands {
-            if let Command::Register { sinks } = command {
-                self.state.register(sinks);
+            match command {
+                Command::Register { sinks } => self.state.register(sinks),
+                Command::Forget { sink } if self.state.is_configured(sink) => {
+                    *command = Command::Flush;
+                }
+                Command::Forget { sink } => self.state.forget_judged(sink),
+                _ => {}
             }
         }
     }
