@@ -114,6 +114,13 @@ impl Redrive {
         report: &mut Report,
     ) -> Result<Option<Again>, journal::Error> {
         let position = entry.position;
+        if let Some(reason) = entry.gone() {
+            report.dead_lettered(position, reason);
+            let refused = Settled::Refused(reason.to_owned());
+            let cursors = &log.journal.cursors;
+            cursors.settle(&log.sink, position, refused).await?;
+            return Ok(None);
+        }
         // An undecodable one stands here because it can be decoded by now.
         let content = match entry.content {
             EntryContent::Undecodable { .. } => EntryContent::Status {

@@ -1293,6 +1293,29 @@ async fn what_is_rejected_in_a_replay_is_listed_and_counted_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_dead_letter_whose_entry_was_evicted_stays_with_its_reason() {
+    let mut rig = Rig::new(Far::default()).await;
+    rig.append(["ok"]).await;
+    rig.start();
+    rig.until_done().await;
+    // No log has this position.
+    let gone = Position::START;
+    let listed = rig.journal.cursors.replay_rejected("site", gone, "refused");
+    assert!(listed.await.unwrap());
+    let reason = rig.dead_letters().await.remove(&gone.0).unwrap();
+    assert!(
+        reason.contains("refused (its entry was evicted"),
+        "{reason}"
+    );
+    let redriven = rig.journal.admin.redrive("site", Which::All);
+    assert_eq!(redriven.await.unwrap(), 1);
+    rig.until_settled().await;
+    assert_eq!(rig.dead_letters().await, [(gone.0, reason)].into());
+    assert!(rig.fake.far().again.is_empty());
+    rig.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn redriven_undecodable_entry_goes_to_the_sinks_that_exist() {
     let mut rig = Rig::new(Far::default()).await;
     let undecodable = NewEntry {

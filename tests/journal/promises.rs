@@ -473,7 +473,7 @@ async fn play(steps: Vec<Step>) {
                 let gone = if at > 0 {
                     ""
                 } else {
-                    " (its entry was evicted)"
+                    " (its entry was evicted before: nothing is left to redrive; drop it)"
                 };
                 let error = format!("first {at}{gone}");
                 model.dead_lettered.entry((sink, at)).or_insert(error);
