@@ -111,17 +111,17 @@ impl Admin {
             .await
     }
 
-    /// Begins a replay for a sink; it replaces one that has not ended. Durable on return.
+    /// Begins a replay for a sink; it replaces one that has not ended. Gives how many entries that
+    /// one had yet to look through. Durable on return.
     ///
     /// # Errors
     /// [`Error::Closed`].
-    pub async fn begin_replay(&self, sink: &str, replay: Replay) -> Result<(), Error> {
+    pub async fn begin_replay(&self, sink: &str, replay: Replay) -> Result<u64, Error> {
         self.commands
             .send(Command::Replay {
                 sink: sink.into(),
                 replay,
             })
             .await
-            .map(drop)
     }
 }

@@ -9,7 +9,8 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use super::command::Replay;
 use crate::model::Position;
 
-/// Begins a replay; it replaces one of the sink that has not ended.
+/// Begins a replay; it replaces one of the sink that has not ended. Gives how many entries that one
+/// had yet to look through.
 pub(super) async fn begin(
     connection: &mut SqliteConnection,
     sink: &Arc<str>,
@@ -19,6 +20,12 @@ pub(super) async fn begin(
          VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET position = excluded.position, \
          last_position = excluded.last_position, since = excluded.since, until = excluded.until, \
          device_id = excluded.device_id";
+    const LEFT: &str =
+        "SELECT coalesce(max(last_position - position), 0) FROM replay WHERE sink = ?";
+    let left: i64 = sqlx::query_scalar(LEFT)
+        .bind(Arc::clone(sink))
+        .fetch_one(&mut *connection)
+        .await?;
     let begun = sqlx::query(BEGIN)
         .bind(Arc::clone(sink))
         .bind(replay.done.0)
@@ -26,7 +33,8 @@ pub(super) async fn begin(
         .bind(replay.since.map(Timestamp::as_microsecond))
         .bind(replay.until.map(Timestamp::as_microsecond))
         .bind(replay.device_id.clone());
-    Ok(begun.execute(connection).await?.rows_affected())
+    begun.execute(connection).await?;
+    Ok(left.max(0).unsigned_abs())
 }
 
 /// Moves a replay to a position, and removes it at its end. One that an operator has put in its

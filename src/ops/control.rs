@@ -100,6 +100,10 @@ pub struct Reply {
     /// Of `RetrySource`: there is no wait to end, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub needless: Option<String>,
+    /// Of `Replay`: how many entries the sink's replay before it had yet to look through. That has
+    /// ended with it.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub replaced: u64,
     /// Of `DecodeAgain` and `RedriveUndecodable`: how many entries stay undecodable, as far as they
     /// were looked at.
     #[serde(default, skip_serializing_if = "is_none")]
@@ -120,6 +124,7 @@ impl Reply {
             entries,
             not_before: None,
             needless: None,
+            replaced: 0,
             left: 0,
             why: None,
         }
@@ -170,20 +175,17 @@ pub async fn execute(journal: &Journal, command: AdminCommand) -> Result<Reply, 
                 .oldest
                 .map_or(through, |oldest| Position(oldest.0 - 1))
                 .min(through);
-            journal
-                .admin
-                .begin_replay(
-                    &sink,
-                    Replay {
-                        done,
-                        through,
-                        since,
-                        until,
-                        device_id,
-                    },
-                )
-                .await?;
-            (through.0 - done.0).unsigned_abs()
+            let replay = Replay {
+                done,
+                through,
+                since,
+                until,
+                device_id,
+            };
+            return Ok(Reply {
+                replaced: journal.admin.begin_replay(&sink, replay).await?,
+                ..Reply::of((through.0 - done.0).unsigned_abs())
+            });
         }
         AdminCommand::Forget { sink } => match journal.admin.forget(&sink).await? {
             ForgottenSink::Forgotten => 1,
@@ -329,8 +331,56 @@ impl Access {
 
 #[cfg(test)]
 mod tests {
+    use tokio_util::sync::CancellationToken;
+
     use super::*;
+    use crate::journal::{NewBatch, NewContent, NewEntry, Passed, Start};
     use crate::secret::redact;
+
+    #[tokio::test]
+    async fn a_replay_says_what_the_one_before_it_leaves() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = journal::Settings::new(folder.path().join("journal.db"));
+        let (journal, writer) = Journal::open(&settings).await.unwrap();
+        let stop = CancellationToken::new();
+        let writer = tokio::spawn(writer.run(stop.clone()));
+        let sinks = [("site".into(), Start::Oldest)];
+        journal.cursors.register_sinks(&sinks).await.unwrap();
+        let entry = NewEntry {
+            topic: "map-1".into(),
+            received_at: Timestamp::now(),
+            body: "{}".into(),
+            content: NewContent::sample(),
+        };
+        let entries = vec![entry; 5];
+        let head = journal.log.append(NewBatch { entries }).await.unwrap();
+        let passed = Passed {
+            delivered: 5,
+            ..Passed::default()
+        };
+        journal.cursors.pass("site", head, passed);
+        let replay = async |device: &str| {
+            let replay = AdminCommand::Replay {
+                sink: "site".to_owned(),
+                since: None,
+                until: None,
+                device_id: Some(device.to_owned()),
+            };
+            let reply = execute(&journal, replay).await.unwrap();
+            (reply.entries, reply.replaced)
+        };
+        assert_eq!(replay("1").await, (5, 0));
+        let running = journal.cursors.replay("site").unwrap();
+        let replayed = journal.cursors.replayed("site", &running, Position(2));
+        replayed.await.unwrap();
+        assert_eq!(replay("2").await, (5, 3));
+        let running = journal.cursors.replay("site").unwrap();
+        let ended = journal.cursors.replayed("site", &running, head);
+        ended.await.unwrap();
+        assert_eq!(replay("3").await, (5, 0));
+        stop.cancel();
+        writer.await.unwrap().unwrap();
+    }
 
     #[test]
     fn the_token_is_a_secret_to_who_makes_it_and_to_who_reads_it() {
