@@ -146,7 +146,8 @@ async fn count(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         until: args.until,
         device_id: args.device.clone(),
     };
-    let dead_letters = reader.listed_after(&args.sink, Position::START).await?;
+    let listed = reader.listed_between(&args.sink, Position::START, through);
+    let dead_letters = listed.await?;
     let journal = reader.ids().await?;
     let statuses = Statuses::new(Decoders::new(Arc::clone(decoders)));
     let mut found: Option<(Position, Position, u64)> = None;

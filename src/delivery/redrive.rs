@@ -172,13 +172,14 @@ impl Redrive {
         // Positions have no holes.
         if let missing @ 1.. = first.0 - replay.done.0 - 1 {
             warn!(
-                sink = %log.sink, missing, from = %replay.done,
+                sink = %log.sink, missing, from = replay.done.0 + 1, through = first.0 - 1,
                 "replay shortened: entries were removed before it came to them; raise \
                  journal.max_bytes, or replay a smaller slice at once"
             );
         }
         // They are redriven, or dropped.
-        let dead_letters = log.reader.listed_after(&log.sink, replay.done).await?;
+        let listed = log.reader.listed_between(&log.sink, replay.done, done);
+        let dead_letters = listed.await?;
         entries.retain(|entry| {
             !dead_letters.contains(&entry.position) && replay.wants(entry.received_at)
         });

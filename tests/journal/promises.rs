@@ -1081,6 +1081,11 @@ async fn entries_stay_until_every_registered_sink_is_past_them() {
         })
         .await;
     let mut reader = running.journal.log.reader().await.unwrap();
+    for (after, through, expected) in [(7, 8, vec![8]), (8, 20, vec![]), (0, 7, vec![])] {
+        let listed = reader.listed_between("fast", Position(after), Position(through));
+        let listed = listed.await.unwrap().into_iter().map(|at| at.0);
+        assert_eq!(listed.collect::<Vec<_>>(), expected, "{after} to {through}");
+    }
     let copy = reader.dead_letter("fast", Position(8)).await.unwrap();
     assert_eq!(&copy.unwrap().body[..], b"7");
     running
