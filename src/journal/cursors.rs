@@ -49,11 +49,8 @@ impl Cursors {
     }
 
     /// Where a sink stands; `None`: it was never seen.
-    ///
-    /// # Errors
-    /// Never so far: it reads memory.
-    pub async fn cursor(&self, sink: &str) -> Result<Option<Position>, Error> {
-        Ok(self.state.cursor(sink))
+    pub fn cursor(&self, sink: &str) -> Option<Position> {
+        self.state.cursor(sink)
     }
 
     /// Every sink's accounting as it stands in memory.

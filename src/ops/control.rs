@@ -170,7 +170,7 @@ pub async fn execute(journal: &Journal, command: AdminCommand) -> Result<Reply, 
                 )));
             }
             let status = journal.log.status();
-            let through = journal.cursors.cursor(&sink).await?.unwrap_or(status.head);
+            let through = journal.cursors.cursor(&sink).unwrap_or(status.head);
             let done = status
                 .oldest
                 .map_or(through, |oldest| Position(oldest.0 - 1))
@@ -213,10 +213,9 @@ pub async fn execute(journal: &Journal, command: AdminCommand) -> Result<Reply, 
 }
 
 fn known<'a>(journal: &Journal, sink: &'a str) -> Result<&'a str, Refusal> {
-    let mut sinks = journal.log.status().sinks.into_iter();
-    match sinks.any(|known| *known.name == *sink) {
-        true => Ok(sink),
-        false => Err(unknown_to(journal, sink)),
+    match journal.cursors.cursor(sink) {
+        Some(_) => Ok(sink),
+        None => Err(unknown_to(journal, sink)),
     }
 }
 

@@ -112,7 +112,7 @@ impl Running {
                 return;
             }
             // A round trip through the writer: it has finished what it was doing before.
-            let cursor = self.journal.cursors.cursor(sink).await.unwrap().unwrap();
+            let cursor = self.journal.cursors.cursor(sink).unwrap();
             self.journal.cursors.place(sink, cursor).await.unwrap();
         }
         panic!(
@@ -524,14 +524,7 @@ async fn play(steps: Vec<Step>) {
                 model.anticipated.clear();
                 // A cursor may be older than it was, never newer.
                 for (sink, cursor) in &mut model.cursors {
-                    let found = running
-                        .journal
-                        .cursors
-                        .cursor(sink)
-                        .await
-                        .unwrap()
-                        .unwrap()
-                        .0;
+                    let found = running.journal.cursors.cursor(sink).unwrap().0;
                     assert!(found <= *cursor, "{found} > {cursor}");
                     *cursor = found;
                 }
@@ -771,10 +764,7 @@ async fn positions_go_on_after_every_entry_was_removed() {
 
     let running = Running::open(&settings).await;
     assert_eq!(running.journal.log.status().head, Position(3));
-    assert_eq!(
-        running.journal.cursors.cursor("site").await.unwrap(),
-        Some(Position(3))
-    );
+    assert_eq!(running.journal.cursors.cursor("site"), Some(Position(3)));
     assert_eq!(
         running
             .journal
@@ -1074,7 +1064,7 @@ async fn entries_stay_until_every_registered_sink_is_past_them() {
         })
         .await;
     running.advance("fast", Position(11));
-    assert_eq!(running.journal.cursors.cursor("slow").await.unwrap(), None);
+    assert_eq!(running.journal.cursors.cursor("slow"), None);
     running
         .until("fast", "nothing is left", |journal| {
             journal.log.status().oldest.is_none()
@@ -1166,17 +1156,11 @@ async fn new_sink_starts_where_it_is_told() {
         .await
         .unwrap();
     assert_eq!(
-        running.journal.cursors.cursor("history").await.unwrap(),
+        running.journal.cursors.cursor("history"),
         Some(Position::START)
     );
-    assert_eq!(
-        running.journal.cursors.cursor("site").await.unwrap(),
-        Some(Position(2))
-    );
-    assert_eq!(
-        running.journal.cursors.cursor("nobody").await.unwrap(),
-        None
-    );
+    assert_eq!(running.journal.cursors.cursor("site"), Some(Position(2)));
+    assert_eq!(running.journal.cursors.cursor("nobody"), None);
     running.close().await;
 }
 
@@ -1200,7 +1184,7 @@ async fn sink_that_is_configured_again_is_not_forgotten_and_a_forgotten_one_begi
     let (registered, forgotten) = tokio::join!(cursors.register_sinks(&both), admin.forget("slow"));
     assert!(registered.unwrap().is_empty());
     assert_eq!(forgotten.unwrap(), ForgottenSink::Configured);
-    assert_eq!(cursors.cursor("slow").await.unwrap(), Some(Position(1)));
+    assert_eq!(cursors.cursor("slow"), Some(Position(1)));
     assert_eq!(cursors.dead_letters("slow"), 1);
 
     // And just after that.
@@ -1211,7 +1195,7 @@ async fn sink_that_is_configured_again_is_not_forgotten_and_a_forgotten_one_begi
     assert_eq!(forgotten.unwrap(), ForgottenSink::Forgotten);
     assert!(registered.unwrap().is_empty());
     assert!(cursors.is_configured("slow"));
-    assert_eq!(cursors.cursor("slow").await.unwrap(), Some(head));
+    assert_eq!(cursors.cursor("slow"), Some(head));
     assert_eq!(cursors.dead_letters("slow"), 0);
     let accounts = log.reader().await.unwrap().accounts().await.unwrap();
     assert_eq!(accounts.len(), 2);
@@ -1260,7 +1244,7 @@ async fn sink_registered_while_entries_are_removed_begins_behind_them() {
     saved.unwrap();
     assert!(registered.unwrap().is_empty());
     assert_eq!(log.status().oldest, None, "all of it is removed");
-    assert_eq!(cursors.cursor("new").await.unwrap(), Some(head));
+    assert_eq!(cursors.cursor("new"), Some(head));
     running.close().await;
 }
 
