@@ -23,6 +23,7 @@ pub mod next_turn;
 pub mod retry;
 pub mod rotation;
 pub mod secret;
+pub mod sqlite_file;
 
 pub mod paced;
 pub mod pipeline;

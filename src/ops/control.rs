@@ -20,6 +20,7 @@ use super::redecoded::{self, Outcome, Redecoded};
 use crate::journal::{self, ForgottenDevice, ForgottenSink, Journal, Replay, Which};
 use crate::model::Position;
 use crate::secret::{Lifetime, protect};
+use crate::sqlite_file::beside;
 
 /// What may be asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -262,9 +263,7 @@ pub struct Access {
 impl Access {
     /// The file of a journal.
     pub fn path(journal: &Path) -> PathBuf {
-        let mut name = journal.as_os_str().to_owned();
-        name.push("-control");
-        PathBuf::from(name)
+        beside(journal, "-control")
     }
 
     /// Makes a new token, which nothing shows.
