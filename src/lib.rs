@@ -17,6 +17,7 @@ pub mod duration;
 pub mod excerpt;
 pub mod faults;
 pub mod latency;
+pub mod log_throttle;
 pub mod model;
 pub mod new_file;
 pub mod next_turn;
