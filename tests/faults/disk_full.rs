@@ -236,7 +236,7 @@ async fn a_save_of_cursors_waits_for_the_disk_without_news_of_room() {
         let log = std::fs::read_to_string(&log).expect("read the log");
         log.matches(what).count()
     };
-    let (stopped, still) = ("stopped: its disk is full", "still stopped");
+    let (stopped, still) = ("journal stopped: its disk is full", "still stopped");
     let settings = Settings::new(data.join("journal.db"));
     let (journal, writer) = Journal::open(&settings).await.expect("open a new journal");
     let stop = CancellationToken::new();
