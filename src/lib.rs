@@ -17,12 +17,14 @@ pub mod duration;
 pub mod excerpt;
 pub mod faults;
 pub mod latency;
+pub mod log_throttle;
 pub mod model;
 pub mod new_file;
 pub mod next_turn;
 pub mod retry;
 pub mod rotation;
 pub mod secret;
+pub mod sqlite_file;
 
 pub mod paced;
 pub mod pipeline;

@@ -227,10 +227,12 @@ impl Chosen {
 
     async fn carry_out(&self, command: AdminCommand, done: &str) -> anyhow::Result<ExitCode> {
         let reply = self.target.carry_out(&command).await?;
-        self.say(reply.entries, done)
+        self.say(reply.entries, 0, done)
     }
 
-    fn say(&self, entries: u64, done: &str) -> anyhow::Result<ExitCode> {
+    /// Says how many entries that was done with, and why not with the others. `told`: of so many that
+    /// was said already.
+    fn say(&self, entries: u64, told: u64, done: &str) -> anyhow::Result<ExitCode> {
         if self.json {
             print::json(&serde_json::json!({ "entries": entries }))?;
         } else {
@@ -241,14 +243,27 @@ impl Chosen {
         } else {
             self.names.len() - usize::from(!self.undecodable)
         };
-        if entries < wanted as u64 && !self.all {
-            tell!(
-                "the other entries are not dead-lettered, or the sink has not reached them \
-             yet"
-            );
+        if entries + told < wanted as u64 && !self.all {
+            tell!("{}", self.others());
             return Ok(ExitCode::FAILURE);
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(match told {
+            0 => ExitCode::SUCCESS,
+            _ => ExitCode::FAILURE,
+        })
+    }
+
+    /// Why there are entries with which nothing was done.
+    fn others(&self) -> &'static str {
+        match self.undecodable {
+            true => {
+                "the other entries are not undecodable, were redriven or dropped before, or are no \
+                 longer in the journal"
+            }
+            false => {
+                "the other entries are not dead-lettered, or the sink has not reached them yet"
+            }
+        }
     }
 
     /// Decodes with the present configuration: an entry that is still undecodable stays where it
@@ -298,11 +313,11 @@ impl Chosen {
             anyhow::Ok(redriven)
         };
         let Redriven { entries, left } = self.target.operate(redrive).await?;
-        let code = self.say(entries, "queued for delivery to every sink that wants them")?;
-        Ok(match left {
-            0 => code,
-            _ => ExitCode::FAILURE,
-        })
+        self.say(
+            entries,
+            left,
+            "queued for delivery to every sink that wants them",
+        )
     }
 }
 
@@ -330,7 +345,23 @@ impl Redriven {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        chosen: Chosen,
+    }
+
+    #[test]
+    fn entries_that_are_left_are_what_was_asked_for() {
+        let others = |line: &[&str]| Line::try_parse_from(line).unwrap().chosen.others();
+        assert!(others(&["drop", "oncall", "17"]).contains("not dead-lettered"));
+        let undecodable = others(&["drop", "--undecodable", "17"]);
+        assert!(undecodable.contains("not undecodable") && !undecodable.contains("sink"));
+    }
 
     #[test]
     fn entries_are_counted_in_words() {

@@ -72,7 +72,8 @@ pub(super) async fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     if args.json {
         let missing_before = missing.map(|missing| missing.before);
         print::json(&json!({
-            "sink": args.sink, "looked_at": reply.entries, "missing_before": missing_before
+            "sink": args.sink, "looked_at": reply.entries, "missing_before": missing_before,
+            "replaced": reply.replaced
         }))?;
     } else {
         say!(
@@ -81,9 +82,21 @@ pub(super) async fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
             args.sink,
             reply.entries
         );
+        if reply.replaced > 0 {
+            say!("{}", replaced(reply.replaced));
+        }
         say_missing(missing);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What to say of a replay that ends here, with so many entries left.
+fn replaced(left: u64) -> String {
+    let entries = if left == 1 { "entry" } else { "entries" };
+    format!(
+        "it replaces a replay that had {left} {entries} left to look through: replay those that the \
+         new one leaves out once `stomp-bridge status` no longer says `replays`"
+    )
 }
 
 /// Entries that a replay would want and that are no longer there.
@@ -133,7 +146,8 @@ async fn count(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         until: args.until,
         device_id: args.device.clone(),
     };
-    let dead_letters = reader.listed_after(&args.sink, Position::START).await?;
+    let listed = reader.listed_between(&args.sink, Position::START, through);
+    let dead_letters = listed.await?;
     let journal = reader.ids().await?;
     let statuses = Statuses::new(Decoders::new(Arc::clone(decoders)));
     let mut found: Option<(Position, Position, u64)> = None;
@@ -193,6 +207,12 @@ fn time(text: &str) -> anyhow::Result<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_replay_that_is_replaced_is_said_with_what_it_leaves() {
+        assert!(replaced(1).contains("a replay that had 1 entry left"));
+        assert!(replaced(70).contains("a replay that had 70 entries left"));
+    }
 
     #[test]
     fn a_count_names_the_device() {

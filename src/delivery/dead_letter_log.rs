@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::log_throttle::{LogThrottle, QUIET_ALWAYS, QUIET_FIRST, QUIET_LONGEST};
+use super::trouble_log::{QUIET_ALWAYS, TroubleLog};
+use crate::log_throttle::{INTERVAL, INTERVAL_MAX};
 use crate::model::Position;
 
 /// What is said of a sink's dead letters.
 #[derive(Debug, Default)]
 pub(super) struct DeadLetterLog {
-    throttle: LogThrottle,
+    named: TroubleLog,
     more: Option<More>,
     /// How long the next ones are counted: longer each time while they go on.
     quiet: Duration,
@@ -33,7 +34,7 @@ pub(super) struct More {
 impl DeadLetterLog {
     /// Whether this one is said by itself, now. Else it is counted.
     pub(super) fn should_name(&mut self, position: Position, error: &str, now: Instant) -> bool {
-        if self.throttle.should_log(error, now) {
+        if self.named.should_log(error, now) {
             if self.more.is_none() {
                 self.quiet = QUIET_ALWAYS;
             }
@@ -61,7 +62,7 @@ impl DeadLetterLog {
     /// Those that are to be said now.
     pub(super) fn take_due(&mut self, now: Instant) -> Option<More> {
         let more = self.more.take_if(|more| more.due <= now)?;
-        self.quiet = (self.quiet * 2).clamp(QUIET_FIRST, QUIET_LONGEST);
+        self.quiet = (self.quiet * 2).clamp(INTERVAL, INTERVAL_MAX);
         Some(more)
     }
 

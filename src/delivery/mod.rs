@@ -19,7 +19,7 @@
 //! | `verdict` | what a sink makes of a status, for people who ask |
 //! | `redrive` | redrives and replays |
 //! | `report`, `metrics` | log lines, status and counters |
-//! | `log_throttle`, `dead_letter_log` | pure: which lines are logged |
+//! | `trouble_log`, `dead_letter_log` | pure: which lines are logged |
 
 mod all_filtered;
 mod attempt;
@@ -30,7 +30,6 @@ mod decode;
 mod engine;
 mod gaps;
 mod lanes;
-mod log_throttle;
 mod metrics;
 mod prefetch;
 mod progress;
@@ -43,6 +42,7 @@ mod statuses;
 mod stopping;
 #[cfg(test)]
 mod tests;
+mod trouble_log;
 mod verdict;
 
 pub use decode::event_of;

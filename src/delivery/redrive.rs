@@ -114,6 +114,13 @@ impl Redrive {
         report: &mut Report,
     ) -> Result<Option<Again>, journal::Error> {
         let position = entry.position;
+        if let Some(reason) = entry.gone() {
+            report.dead_lettered(position, reason);
+            let refused = Settled::Refused(reason.to_owned());
+            let cursors = &log.journal.cursors;
+            cursors.settle(&log.sink, position, refused).await?;
+            return Ok(None);
+        }
         // An undecodable one stands here because it can be decoded by now.
         let content = match entry.content {
             EntryContent::Undecodable { .. } => EntryContent::Status {
@@ -157,7 +164,7 @@ impl Redrive {
             info!(sink = %log.sink, through = replay.through.0, "replay is done");
             log.journal
                 .cursors
-                .replayed(&log.sink, replay.through)
+                .replayed(&log.sink, &replay, replay.through)
                 .await?;
             return Ok(None);
         };
@@ -165,13 +172,14 @@ impl Redrive {
         // Positions have no holes.
         if let missing @ 1.. = first.0 - replay.done.0 - 1 {
             warn!(
-                sink = %log.sink, missing, from = %replay.done,
+                sink = %log.sink, missing, from = replay.done.0 + 1, through = first.0 - 1,
                 "replay shortened: entries were removed before it came to them; raise \
                  journal.max_bytes, or replay a smaller slice at once"
             );
         }
         // They are redriven, or dropped.
-        let dead_letters = log.reader.listed_after(&log.sink, replay.done).await?;
+        let listed = log.reader.listed_between(&log.sink, replay.done, done);
+        let dead_letters = listed.await?;
         entries.retain(|entry| {
             !dead_letters.contains(&entry.position) && replay.wants(entry.received_at)
         });
@@ -186,7 +194,8 @@ impl Redrive {
         let events: Vec<Event> = events.collect();
         if events.is_empty() {
             self.look();
-            log.journal.cursors.replayed(&log.sink, done).await?;
+            let cursors = &log.journal.cursors;
+            cursors.replayed(&log.sink, &replay, done).await?;
             return Ok(None);
         }
         self.replaying = Some(Page {
@@ -237,9 +246,8 @@ impl Redrive {
         if page.open > 0 {
             return Ok(());
         }
-        if journal.cursors.replay(sink).as_ref() == Some(&page.of) {
-            journal.cursors.replayed(sink, page.done).await?;
-        }
+        let Page { of, done, .. } = page;
+        journal.cursors.replayed(sink, of, *done).await?;
         self.replaying = None;
         self.look();
         Ok(())

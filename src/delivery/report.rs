@@ -11,9 +11,9 @@ use tracing::{error, info, warn};
 use super::all_filtered::{AllFiltered, Judged};
 use super::dead_letter_log::{DeadLetterLog, More};
 use super::decode::Decoded;
-use super::log_throttle::LogThrottle;
 use super::metrics::Counters;
 use super::scheduler::News;
+use super::trouble_log::TroubleLog;
 use crate::journal::Passed;
 use crate::model::{Event, Position};
 use crate::retry::end_of;
@@ -32,11 +32,11 @@ pub(super) struct Report {
     position: Position,
     /// It has been said that the sink is up, and nothing since.
     up: bool,
-    trouble: LogThrottle,
+    trouble: TroubleLog,
     dead_letters: DeadLetterLog,
-    lane: LogThrottle,
-    held: LogThrottle,
-    unlisted: LogThrottle,
+    lane: TroubleLog,
+    held: TroubleLog,
+    unlisted: TroubleLog,
     /// The log says already that the dead letters have no room.
     dlq_full: bool,
     all_filtered: AllFiltered,
@@ -50,11 +50,11 @@ impl Report {
             counters,
             position: Position::START,
             up: false,
-            trouble: LogThrottle::default(),
+            trouble: TroubleLog::default(),
             dead_letters: DeadLetterLog::default(),
-            lane: LogThrottle::default(),
-            held: LogThrottle::default(),
-            unlisted: LogThrottle::default(),
+            lane: TroubleLog::default(),
+            held: TroubleLog::default(),
+            unlisted: TroubleLog::default(),
             dlq_full: false,
             all_filtered: AllFiltered::default(),
         }

@@ -27,7 +27,7 @@ const ENTRIES_MAX: usize = 1000;
 impl Engine {
     /// Where the journal knows the sink to be.
     pub(super) async fn resume(&mut self) -> Result<(), journal::Error> {
-        let cursor = match self.log.journal.cursors.cursor(&self.log.sink).await? {
+        let cursor = match self.log.journal.cursors.cursor(&self.log.sink) {
             Some(cursor) => cursor,
             None => {
                 let head = self.log.journal.log.status().head;

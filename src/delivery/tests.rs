@@ -3,6 +3,7 @@
 
 mod gathering;
 mod per_device;
+mod replays;
 mod stopping;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -21,7 +22,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::decode::Decoded;
+use super::decode::{Decode, Decoded};
 use super::engine::Engine;
 use super::report::Report;
 use super::{Confirmations, Counters, Settings};
@@ -193,14 +194,7 @@ impl Sink for Fake {
                 .iter()
                 .map(|event| event.position().0)
                 .collect();
-            let cursor = self
-                .journal
-                .cursors
-                .cursor("site")
-                .await
-                .unwrap()
-                .unwrap()
-                .0;
+            let cursor = self.journal.cursors.cursor("site").unwrap().0;
             if batch.reason != Reason::Log {
                 assert_eq!(batch.through.0, cursor, "the cursor stays where it is");
                 self.far().again.extend(&positions);
@@ -339,6 +333,10 @@ impl Rig {
     }
 
     pub(super) fn start_with(&mut self, sink: Box<dyn Sink>) {
+        self.start_as(sink, Box::new(fake_decode));
+    }
+
+    fn start_as(&mut self, sink: Box<dyn Sink>, decode: Decode) {
         let settings = Settings {
             name: "site".into(),
             kinds: [EventKind::Status, EventKind::Coverage].into(),
@@ -351,7 +349,7 @@ impl Rig {
         };
         let (health, counters) = (self.health.clone(), Arc::clone(&self.counters));
         let report = Report::new("site".into(), health, counters);
-        let (journal, decode) = (self.journal.clone(), Box::new(fake_decode));
+        let journal = self.journal.clone();
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let running = tokio::spawn(async move {
@@ -683,7 +681,7 @@ async fn disabled_sink_is_left_alone_and_holds_its_entries() {
         tokio::time::sleep(Duration::from_secs(24 * 3600)).await;
         assert_eq!(rig.fake.far().attempts.len(), confirmed);
         assert_eq!(
-            rig.journal.cursors.cursor("site").await.unwrap(),
+            rig.journal.cursors.cursor("site"),
             Some(Position(confirmed as i64))
         );
         assert!(!rig.health.report().up);
@@ -1284,6 +1282,29 @@ async fn what_is_rejected_in_a_replay_is_listed_and_counted_once() {
         [3]
     );
     // It checks the accounting.
+    rig.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_whose_entry_was_evicted_stays_with_its_reason() {
+    let mut rig = Rig::new(Far::default()).await;
+    rig.append(["ok"]).await;
+    rig.start();
+    rig.until_done().await;
+    // No log has this position.
+    let gone = Position::START;
+    let listed = rig.journal.cursors.replay_rejected("site", gone, "refused");
+    assert!(listed.await.unwrap());
+    let reason = rig.dead_letters().await.remove(&gone.0).unwrap();
+    assert!(
+        reason.contains("refused (its entry was evicted"),
+        "{reason}"
+    );
+    let redriven = rig.journal.admin.redrive("site", Which::All);
+    assert_eq!(redriven.await.unwrap(), 1);
+    rig.until_settled().await;
+    assert_eq!(rig.dead_letters().await, [(gone.0, reason)].into());
+    assert!(rig.fake.far().again.is_empty());
     rig.stop().await;
 }
 

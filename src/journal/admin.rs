@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::command::{Command, ForgottenDevice, Replay, Which};
+use super::command::{Command, ForgottenDevice, ForgottenSink, Replay, Which};
 use super::command_sender::CommandSender;
 use super::log::Log;
 use super::state::State;
@@ -20,21 +20,17 @@ pub struct Admin {
 
 impl Admin {
     /// Forgets a sink's cursor, its dead letters and its replay: the journal keeps nothing for it.
-    /// True if the journal knew the sink. Durable on return.
-    ///
-    /// # Panics
-    /// The sink is in the configuration.
+    /// One that is in the configuration is left as it is. Durable on return.
     ///
     /// # Errors
     /// [`Error::Closed`].
-    pub async fn forget(&self, sink: &str) -> Result<bool, Error> {
-        assert!(!self.state.is_configured(sink), "the sink {sink} is in use");
-        self.state.forget_judged(sink);
-        Ok(self
-            .commands
-            .send(Command::Forget { sink: sink.into() })
-            .await?
-            > 0)
+    pub async fn forget(&self, sink: &str) -> Result<ForgottenSink, Error> {
+        let forget = Command::Forget { sink: sink.into() };
+        Ok(match self.commands.send(forget).await? {
+            0 if self.state.is_configured(sink) => ForgottenSink::Configured,
+            0 => ForgottenSink::Unknown,
+            _ => ForgottenSink::Forgotten,
+        })
     }
 
     /// Forgets the last states of devices: the next status of each begins as that of a new one. Gives
@@ -115,17 +111,17 @@ impl Admin {
             .await
     }
 
-    /// Begins a replay for a sink; it replaces one that has not ended. Durable on return.
+    /// Begins a replay for a sink; it replaces one that has not ended. Gives how many entries that
+    /// one had yet to look through. Durable on return.
     ///
     /// # Errors
     /// [`Error::Closed`].
-    pub async fn begin_replay(&self, sink: &str, replay: Replay) -> Result<(), Error> {
+    pub async fn begin_replay(&self, sink: &str, replay: Replay) -> Result<u64, Error> {
         self.commands
             .send(Command::Replay {
                 sink: sink.into(),
                 replay,
             })
             .await
-            .map(drop)
     }
 }

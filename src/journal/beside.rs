@@ -1,18 +1,12 @@
-//! The files beside the journal's own.
+//! The files beside the journal's own: who owns them, and its WAL.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{MetadataExt, fchown};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::Error;
-
-/// The file with `suffix` appended to its name, as SQLite does for `-wal`.
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
-}
+use crate::sqlite_file::beside;
 
 /// Root works for a daemon that has a user of its own: what root makes there belongs to the owner of
 /// the folder that `path` lies in. `file` is one that was just made, since a link that somebody has

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+use super::Start;
 use crate::model::Position;
 
 /// Entries that are dead-lettered for a sink, or that were undecodable.
@@ -74,11 +75,25 @@ pub struct ForgottenDevice {
     pub device_id: String,
 }
 
+/// What became of the wish to forget a sink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ForgottenSink {
+    /// The journal keeps nothing for it.
+    Forgotten,
+    /// The journal does not know it.
+    Unknown,
+    /// It is in the configuration, and is left as it is.
+    Configured,
+}
+
 /// A change that its sender waits for until it is on disk.
 #[derive(Debug)]
 pub(super) enum Command {
     /// Cursors as they stand.
     Flush,
+    /// These sinks are in the configuration, and no others. The writer registers them before it
+    /// decides what is removed: a sink that begins with the oldest entry gets that.
+    Register { sinks: Vec<(Arc<str>, Start)> },
     /// Dead-letter an entry for a sink. Changes nothing if it is listed already; gives 0 if there is
     /// no room, and it is to be listed only then.
     DeadLetter {
@@ -113,20 +128,33 @@ pub(super) enum Command {
     },
     /// Begin a replay; it replaces one that has not ended.
     Replay { sink: Arc<str>, replay: Replay },
-    /// A replay has reached this position; at its end it is removed.
-    Replayed { sink: Arc<str>, done: Position },
-    /// A sink is forgotten: its cursor, its dead letters and its replay go.
+    /// This replay has reached a position; at its end it is removed. Changes nothing where another
+    /// one is in its place.
+    Replayed {
+        sink: Arc<str>,
+        replay: Replay,
+        done: Position,
+    },
+    /// A sink is forgotten: its cursor, its dead letters and its replay go. Changes nothing where it
+    /// is in the configuration by then.
     Forget { sink: Arc<str> },
     /// Devices count as never seen: their last states go.
     ForgetDevices { devices: Vec<ForgottenDevice> },
 }
 
 impl Command {
+    /// Whether nothing may be written with it that comes after it: only then the memory has forgotten
+    /// what the disk has.
+    pub(super) fn ends_its_group(&self) -> bool {
+        matches!(self, Command::Forget { .. })
+    }
+
     /// Whether the deliveries must look again: it changes redrives, replays or dead letters.
     pub(super) fn concerns_sinks(&self) -> bool {
         !matches!(
             self,
             Command::Flush
+                | Command::Register { .. }
                 | Command::DeadLetter { .. }
                 | Command::Fence
                 | Command::LinkProven { .. }

@@ -38,9 +38,9 @@ impl Cursors {
         &self,
         sinks: &[(Arc<str>, Start)],
     ) -> Result<Vec<Arc<str>>, Error> {
-        let left = self.state.register(sinks);
-        self.save().await?;
-        Ok(left)
+        let sinks = sinks.to_vec();
+        self.commands.send(Command::Register { sinks }).await?;
+        Ok(self.state.not_configured())
     }
 
     /// Whether a sink is in the configuration.
@@ -49,11 +49,8 @@ impl Cursors {
     }
 
     /// Where a sink stands; `None`: it was never seen.
-    ///
-    /// # Errors
-    /// Never so far: it reads memory.
-    pub async fn cursor(&self, sink: &str) -> Result<Option<Position>, Error> {
-        Ok(self.state.cursor(sink))
+    pub fn cursor(&self, sink: &str) -> Option<Position> {
+        self.state.cursor(sink)
     }
 
     /// Every sink's accounting as it stands in memory.
@@ -238,14 +235,16 @@ impl Cursors {
         self.state.replay(sink)
     }
 
-    /// Moves a sink's replay to a position, and removes it at its end. Durable on return.
+    /// Moves a sink's replay to a position, and removes it at its end. `replay`: as it was given.
+    /// Changes nothing where an operator has begun another one since. Durable on return.
     ///
     /// # Errors
     /// [`Error::Closed`].
-    pub async fn replayed(&self, sink: &str, done: Position) -> Result<(), Error> {
+    pub async fn replayed(&self, sink: &str, replay: &Replay, done: Position) -> Result<(), Error> {
         self.commands
             .send(Command::Replayed {
                 sink: sink.into(),
+                replay: replay.clone(),
                 done,
             })
             .await

@@ -19,6 +19,9 @@ const ROW_BYTES: usize = 256;
 /// Bytes kept of an error; the rest is cut.
 pub(super) const ERROR_BYTES_MAX: usize = 2048;
 
+/// What the error of a dead letter says besides, where the entry was evicted before it was copied.
+const GONE_NOTE: &str = " (its entry was evicted before: nothing is left to redrive; drop it)";
+
 /// Dead letters that are dropped in one step to make room.
 const DROPPED_AT_ONCE: u32 = 16;
 
@@ -74,12 +77,17 @@ pub(super) async fn add(
          octet_length(body) + octet_length(?3) + ?5, ?6 FROM entry WHERE position = ?2 \
          ON CONFLICT (sink, position) DO UPDATE SET intake = 0, error = excluded.error, \
          at = excluded.at, bytes = excluded.bytes WHERE intake = 1 AND excluded.intake = 0";
-    // Evicted meanwhile: there is nothing left to keep, but the accounting counts it.
+    // Evicted meanwhile: there is nothing left to keep, but the accounting counts it. See
+    // [`Entry::gone`](super::Entry::gone).
     const GONE: &str = "INSERT INTO dead_letter (sink, position, kind, topic, received_at, body, \
          error, at, bytes, intake) \
-         VALUES (?1, ?2, 'undecodable', '', ?4, x'', ?3 || ' (its entry was evicted)', ?4, \
-         octet_length(?3) + ?5, ?6) ON CONFLICT DO NOTHING";
-    for text in [COPY, GONE] {
+         VALUES (?1, ?2, 'undecodable', '', ?4, x'', ?3, ?4, octet_length(?3) + ?5, ?6) \
+         ON CONFLICT DO NOTHING";
+    let gone = format!(
+        "{}{GONE_NOTE}",
+        cut_to(error, ERROR_BYTES_MAX - GONE_NOTE.len())
+    );
+    for (text, error) in [(COPY, error), (GONE, &gone)] {
         let written = sqlx::query(text)
             .bind(Arc::clone(sink))
             .bind(position.0)
@@ -322,7 +330,11 @@ fn chosen(which: &Which) -> (&'static str, String) {
 
 /// An error's text within [`ERROR_BYTES_MAX`].
 fn cut(error: &str) -> &str {
-    &error[..error.floor_char_boundary(ERROR_BYTES_MAX)]
+    cut_to(error, ERROR_BYTES_MAX)
+}
+
+fn cut_to(error: &str, bytes_max: usize) -> &str {
+    &error[..error.floor_char_boundary(bytes_max)]
 }
 
 #[cfg(test)]

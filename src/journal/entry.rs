@@ -172,6 +172,20 @@ pub struct Entry {
     pub content: EntryContent,
 }
 
+impl Entry {
+    /// Why a dead letter has nothing to deliver: its entry was evicted before it could be copied.
+    pub fn gone(&self) -> Option<&str> {
+        match &self.content {
+            EntryContent::Undecodable { reason }
+                if self.topic.is_empty() && self.body.is_empty() =>
+            {
+                Some(reason)
+            }
+            _ => None,
+        }
+    }
+}
+
 /// A copy of an entry that one sink rejected, until an operator redrives or drops it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {

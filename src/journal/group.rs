@@ -57,6 +57,12 @@ impl Group {
         }
     }
 
+    /// Whether what comes next is to be written after it.
+    pub(super) fn is_ended(&self) -> bool {
+        let last = self.commands.last();
+        last.is_some_and(|queued| queued.command.ends_its_group())
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.appends.is_empty() && self.commands.is_empty()
     }

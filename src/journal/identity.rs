@@ -4,20 +4,18 @@
 //! SQLite's locks when it is closed. Where a size is odd, SQLite itself is asked: an operator may
 //! have checkpointed or vacuumed the file, which takes nothing away.
 
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Handle;
 
-use super::beside::beside;
 use super::error::{Error, Taken};
 use super::file;
 use super::wal_end::{Found, WalEnd};
+use crate::sqlite_file::{self, FileId, beside};
 
 /// A file that is smaller has no header.
 const PAGE_BYTES: u64 = file::PAGE_BYTES as u64;
@@ -41,16 +39,6 @@ pub(super) enum Wrote {
     Entries,
     /// Perhaps nothing.
     Anything,
-}
-
-/// Device and inode.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct FileId(u64, u64);
-
-impl FileId {
-    fn of(metadata: &Metadata) -> FileId {
-        FileId(metadata.dev(), metadata.ino())
-    }
 }
 
 impl Identity {
@@ -114,19 +102,9 @@ impl Identity {
     }
 
     /// Gives our WAL another name where another file has taken that of the journal, and gives that
-    /// name: the next start would read it as the other file's, such as a backup's, and destroy that.
+    /// name.
     pub(super) fn move_wal_away(&self) -> Option<PathBuf> {
-        let id = |path: &Path| std::fs::metadata(path).map(|found| FileId::of(&found)).ok();
-        let is_another = id(&self.journal).is_some_and(|file| file != self.journal_id);
-        if !is_another || id(&self.wal) != Some(self.wal_id) {
-            return None;
-        }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let now = now.map_or(0, |now| now.as_secs());
-        let moved = beside(&self.journal, &format!("-wal-of-replaced-{now}"));
-        std::fs::rename(&self.wal, &moved).ok()?;
-        let _ = std::fs::remove_file(beside(&self.journal, "-shm"));
-        Some(moved)
+        sqlite_file::move_wal_away(&self.journal, self.journal_id, self.wal_id)
     }
 
     /// Whether SQLite finds all that there should be, though a size says otherwise.
@@ -160,8 +138,7 @@ impl Identity {
         if journal.len() < bytes_before {
             return Some(Taken::Truncated);
         }
-        let named = std::fs::metadata(&self.wal).map(|wal| FileId::of(&wal));
-        if named.ok() != Some(self.wal_id) {
+        if FileId::at(&self.wal) != Some(self.wal_id) {
             return Some(Taken::Wal);
         }
         let mut end = self.wal_end.lock().unwrap_or_else(PoisonError::into_inner);

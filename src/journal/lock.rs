@@ -12,8 +12,9 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::Error;
-use super::beside::{beside, give_to_owner_of_folder};
+use super::beside::give_to_owner_of_folder;
 use crate::model::Position;
+use crate::sqlite_file::beside;
 
 /// Who looks whether the lock is held has it for microseconds: so often it is tried again, after
 /// this time each.

@@ -91,7 +91,7 @@ mod writer;
 pub use accounting::{Accounting, Passed, SinkAccounting};
 pub use admin::Admin;
 pub use backup::{BackedUp, back_up};
-pub use command::{ForgottenDevice, Replay, Settled, Which};
+pub use command::{ForgottenDevice, ForgottenSink, Replay, Settled, Which};
 pub use coverage::Heard;
 pub use cursors::Cursors;
 pub use dead_letters::DlqTotal;

@@ -9,7 +9,8 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use super::command::Replay;
 use crate::model::Position;
 
-/// Begins a replay; it replaces one of the sink that has not ended.
+/// Begins a replay; it replaces one of the sink that has not ended. Gives how many entries that one
+/// had yet to look through.
 pub(super) async fn begin(
     connection: &mut SqliteConnection,
     sink: &Arc<str>,
@@ -19,6 +20,12 @@ pub(super) async fn begin(
          VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET position = excluded.position, \
          last_position = excluded.last_position, since = excluded.since, until = excluded.until, \
          device_id = excluded.device_id";
+    const LEFT: &str =
+        "SELECT coalesce(max(last_position - position), 0) FROM replay WHERE sink = ?";
+    let left: i64 = sqlx::query_scalar(LEFT)
+        .bind(Arc::clone(sink))
+        .fetch_one(&mut *connection)
+        .await?;
     let begun = sqlx::query(BEGIN)
         .bind(Arc::clone(sink))
         .bind(replay.done.0)
@@ -26,24 +33,38 @@ pub(super) async fn begin(
         .bind(replay.since.map(Timestamp::as_microsecond))
         .bind(replay.until.map(Timestamp::as_microsecond))
         .bind(replay.device_id.clone());
-    Ok(begun.execute(connection).await?.rows_affected())
+    begun.execute(connection).await?;
+    Ok(left.max(0).unsigned_abs())
 }
 
-/// Moves a replay to a position, and removes it at its end; gives 1 if it was removed.
+/// Moves a replay to a position, and removes it at its end. One that an operator has put in its
+/// place meanwhile stays as it is. Gives 1 if it was the replay of the sink.
 pub(super) async fn go_on(
     connection: &mut SqliteConnection,
     sink: &Arc<str>,
+    replay: &Replay,
     done: Position,
 ) -> Result<u64, sqlx::Error> {
-    const MOVE: &str = "UPDATE replay SET position = ?2 WHERE sink = ?1";
-    const END: &str = "DELETE FROM replay WHERE sink = ?1 AND position >= last_position";
-    sqlx::query(MOVE)
-        .bind(Arc::clone(sink))
+    // `IS`: an absent bound is equal to itself.
+    const MOVE: &str = "UPDATE replay SET position = ?1 WHERE sink = ?2 AND position = ?3 \
+         AND last_position = ?4 AND since IS ?5 AND until IS ?6 AND device_id IS ?7";
+    const END: &str = "DELETE FROM replay WHERE sink = ? AND position >= last_position";
+    let moved = sqlx::query(MOVE)
         .bind(done.0)
+        .bind(Arc::clone(sink))
+        .bind(replay.done.0)
+        .bind(replay.through.0)
+        .bind(replay.since.map(Timestamp::as_microsecond))
+        .bind(replay.until.map(Timestamp::as_microsecond))
+        .bind(replay.device_id.clone())
         .execute(&mut *connection)
-        .await?;
-    let ended = sqlx::query(END).bind(Arc::clone(sink));
-    Ok(ended.execute(connection).await?.rows_affected())
+        .await?
+        .rows_affected();
+    if moved > 0 {
+        let end = sqlx::query(END).bind(Arc::clone(sink));
+        end.execute(connection).await?;
+    }
+    Ok(moved)
 }
 
 /// All replays, each with its sink.

@@ -3,7 +3,7 @@
 //! the backup keeps its id, and so its event ids.
 
 use std::fs::{File, TryLockError};
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 use sqlx::Connection;
@@ -11,12 +11,13 @@ use sqlx::sqlite::SqliteConnection;
 use uuid::Uuid;
 
 use super::backup;
-use super::beside::{beside, give_to_owner_of_folder};
+use super::beside::give_to_owner_of_folder;
 use super::error::failed;
 use super::file::{self, Kind};
 use super::lock::{Left, Lock, Mark};
 use super::{Error, disk, earlier_ids};
 use crate::model::Position;
+use crate::sqlite_file::{Header, beside};
 
 /// A journal that was made of a backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,23 +90,12 @@ fn nothing_is_there(path: &Path) -> Result<(), Error> {
 
 /// What an SQLite file lacks at its end. SQLite reads the rest of a page that is cut off as zeros.
 fn cut_off(file: &Path) -> io::Result<Option<String>> {
-    let mut head = [0; 100];
-    let mut file = File::open(file)?;
+    let file = File::open(file)?;
     let bytes = file.metadata()?.len();
-    if bytes < head.len() as u64 {
-        return Ok(None);
-    }
-    file.read_exact(&mut head)?;
-    let number = |at: usize| u64::from(u32::from_be_bytes([0, 1, 2, 3].map(|it| head[at + it])));
-    // https://www.sqlite.org/fileformat.html, section 1.3: 1 stands for 65,536.
-    let page = match u16::from_be_bytes([head[16], head[17]]) {
-        1 => 65_536,
-        page => u64::from(page),
-    };
-    let expected = number(28) * page;
-    // The count of pages is right where it was written with the last change.
-    let is_known = head.starts_with(b"SQLite format 3\0") && number(24) == number(92);
-    Ok((is_known && bytes < expected).then(|| format!("it has {bytes} of {expected} bytes")))
+    let header = Header::read(&file)?.filter(|header| header.is_certain);
+    let expected = header.map(|header| header.bytes);
+    let lacks = expected.filter(|expected| bytes < *expected);
+    Ok(lacks.map(|expected| format!("it has {bytes} of {expected} bytes")))
 }
 
 async fn copy(from: &Path, to: &Path) -> io::Result<()> {

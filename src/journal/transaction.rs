@@ -187,8 +187,11 @@ impl Command {
         head: Position,
     ) -> Result<u64, Error> {
         let written = match self {
-            // The devices are the transaction's own.
-            Command::Flush | Command::Fence | Command::ForgetDevices { .. } => Ok(0),
+            // The sinks are the writer's, and the devices the transaction's own.
+            Command::Flush
+            | Command::Register { .. }
+            | Command::Fence
+            | Command::ForgetDevices { .. } => Ok(0),
             Command::LinkProven { at } => {
                 coverage::keep_proof(connection, *at, head).await?;
                 Ok(0)
@@ -222,7 +225,9 @@ impl Command {
                 settled,
             } => dead_letters::settle(connection, sink, *position, settled).await,
             Command::Replay { sink, replay } => replays::begin(connection, sink, replay).await,
-            Command::Replayed { sink, done } => replays::go_on(connection, sink, *done).await,
+            Command::Replayed { sink, replay, done } => {
+                replays::go_on(connection, sink, replay, *done).await
+            }
             Command::Forget { sink } => forget(connection, sink).await,
         };
         written.map_err(failed("write a command"))

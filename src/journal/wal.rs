@@ -153,8 +153,8 @@ impl<G> Wal<G> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::beside::beside;
     use super::*;
+    use crate::sqlite_file::beside;
 
     #[tokio::test]
     async fn what_is_written_during_a_sync_is_synced_by_the_next_one() {

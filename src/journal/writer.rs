@@ -246,7 +246,9 @@ impl Writer {
 
     /// Everything that waits joins the group: it gathered during the last commit.
     fn gather(&mut self, group: &mut Group) {
-        while let Ok(command) = self.queue.commands.try_recv() {
+        while !group.is_ended()
+            && let Ok(command) = self.queue.commands.try_recv()
+        {
             group.commands.push(command);
         }
         while self.accepts()
@@ -267,6 +269,10 @@ impl Writer {
         }
         while let Some(command) = self.queue.commands.recv().await {
             group.commands.push(command);
+            if group.is_ended() {
+                let ended = std::mem::take(&mut group);
+                self.commit(ended, Worth::Any, Instant::now(), stop).await?;
+            }
         }
         let now = Instant::now();
         self.due.save_now(now);

@@ -14,6 +14,7 @@ use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::connection::{Admission, Connection, Handle, Site};
+use crate::log_throttle::LogThrottle;
 
 /// Connections at once: enough for a few dozen scrapers, probes and operators. It is below the
 /// usual limit of 1,024 open files, since the journal and the sinks need files too.
@@ -24,8 +25,6 @@ const CONNECTIONS_RESERVED: usize = 8;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// A request that is being answered when the daemon stops has this long.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
-/// A line about one kind of trouble is logged at most this often.
-const QUIET: Duration = Duration::from_secs(60);
 
 /// How many connections there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,8 +61,8 @@ pub(super) struct Connections {
     /// The next connection's number.
     next: u64,
     accept_from: Instant,
-    accept_throttle: Throttle,
-    room_throttle: Throttle,
+    accept_throttle: LogThrottle,
+    room_throttle: LogThrottle,
 }
 
 impl Connections {
@@ -76,8 +75,8 @@ impl Connections {
             serving: FuturesUnordered::new(),
             next: 0,
             accept_from: Instant::now(),
-            accept_throttle: Throttle::default(),
-            room_throttle: Throttle::default(),
+            accept_throttle: LogThrottle::default(),
+            room_throttle: LogThrottle::default(),
         }
     }
 
@@ -113,7 +112,7 @@ impl Connections {
     fn admit(&mut self, stream: TcpStream, peer: SocketAddr) {
         let full = self.limits.connections_max - self.limits.reserved;
         if self.open.len() >= full {
-            if let Some(times) = self.room_throttle.should_log(Instant::now()) {
+            if let Some(times) = self.room_throttle.should_log(Instant::now().into_std()) {
                 tracing::warn!(
                     times,
                     connections = self.open.len(),
@@ -161,7 +160,7 @@ impl Connections {
         if self.evict(None).is_none() {
             self.accept_from = now + ACCEPT_PAUSE;
         }
-        if let Some(times) = self.accept_throttle.should_log(now) {
+        if let Some(times) = self.accept_throttle.should_log(now.into_std()) {
             tracing::warn!(
                 %error,
                 times,
@@ -189,25 +188,6 @@ fn is_of_one_connection(error: &io::Error) -> bool {
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionRefused
     )
-}
-
-/// Keeps one kind of trouble from filling the log.
-#[derive(Debug, Default)]
-struct Throttle {
-    logged: Option<Instant>,
-    times: u64,
-}
-
-impl Throttle {
-    /// How many times it has happened since the last line, if it is time for another.
-    fn should_log(&mut self, now: Instant) -> Option<u64> {
-        self.times += 1;
-        if self.logged.is_some_and(|logged| now < logged + QUIET) {
-            return None;
-        }
-        self.logged = Some(now);
-        Some(std::mem::take(&mut self.times))
-    }
 }
 
 #[cfg(test)]

@@ -17,9 +17,10 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::redecoded::{self, Outcome, Redecoded};
-use crate::journal::{self, ForgottenDevice, Journal, Replay, Which};
+use crate::journal::{self, ForgottenDevice, ForgottenSink, Journal, Replay, Which};
 use crate::model::Position;
 use crate::secret::{Lifetime, protect};
+use crate::sqlite_file::beside;
 
 /// What may be asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,6 +101,10 @@ pub struct Reply {
     /// Of `RetrySource`: there is no wait to end, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub needless: Option<String>,
+    /// Of `Replay`: how many entries the sink's replay before it had yet to look through. That has
+    /// ended with it.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub replaced: u64,
     /// Of `DecodeAgain` and `RedriveUndecodable`: how many entries stay undecodable, as far as they
     /// were looked at.
     #[serde(default, skip_serializing_if = "is_none")]
@@ -120,6 +125,7 @@ impl Reply {
             entries,
             not_before: None,
             needless: None,
+            replaced: 0,
             left: 0,
             why: None,
         }
@@ -165,36 +171,33 @@ pub async fn execute(journal: &Journal, command: AdminCommand) -> Result<Reply, 
                 )));
             }
             let status = journal.log.status();
-            let through = journal.cursors.cursor(&sink).await?.unwrap_or(status.head);
+            let through = journal.cursors.cursor(&sink).unwrap_or(status.head);
             let done = status
                 .oldest
                 .map_or(through, |oldest| Position(oldest.0 - 1))
                 .min(through);
-            journal
-                .admin
-                .begin_replay(
-                    &sink,
-                    Replay {
-                        done,
-                        through,
-                        since,
-                        until,
-                        device_id,
-                    },
-                )
-                .await?;
-            (through.0 - done.0).unsigned_abs()
+            let replay = Replay {
+                done,
+                through,
+                since,
+                until,
+                device_id,
+            };
+            return Ok(Reply {
+                replaced: journal.admin.begin_replay(&sink, replay).await?,
+                ..Reply::of((through.0 - done.0).unsigned_abs())
+            });
         }
-        AdminCommand::Forget { sink } if journal.cursors.is_configured(&sink) => {
-            let error = format!(
-                "the sink {sink} is in the configuration: take it out, reload, then forget it"
-            );
-            return Err(Refusal::Senseless(error));
-        }
-        AdminCommand::Forget { sink } => {
-            known(journal, &sink)?;
-            journal.admin.forget(&sink).await?.into()
-        }
+        AdminCommand::Forget { sink } => match journal.admin.forget(&sink).await? {
+            ForgottenSink::Forgotten => 1,
+            ForgottenSink::Unknown => return Err(unknown_to(journal, &sink)),
+            ForgottenSink::Configured => {
+                let error = format!(
+                    "the sink {sink} is in the configuration: take it out, reload, then forget it"
+                );
+                return Err(Refusal::Senseless(error));
+            }
+        },
         AdminCommand::ForgetDevices { devices } => journal.admin.forget_devices(devices).await?,
         AdminCommand::DecodeAgain { .. } => {
             let error = "no stomp-bridge runs on this journal: decode them by `stomp-bridge dlq \
@@ -211,14 +214,16 @@ pub async fn execute(journal: &Journal, command: AdminCommand) -> Result<Reply, 
 }
 
 fn known<'a>(journal: &Journal, sink: &'a str) -> Result<&'a str, Refusal> {
-    let sinks = journal.log.status().sinks;
-    if sinks.iter().any(|known| *known.name == *sink) {
-        return Ok(sink);
+    match journal.cursors.cursor(sink) {
+        Some(_) => Ok(sink),
+        None => Err(unknown_to(journal, sink)),
     }
-    Err(Refusal::Senseless(unknown(
-        sink,
-        sinks.iter().map(|known| &*known.name),
-    )))
+}
+
+fn unknown_to(journal: &Journal, sink: &str) -> Refusal {
+    let sinks = journal.log.status().sinks;
+    let known = sinks.iter().map(|known| &*known.name);
+    Refusal::Senseless(unknown(sink, known))
 }
 
 async fn redrive_undecodable(journal: &Journal, entries: Vec<Redecoded>) -> Result<Reply, Refusal> {
@@ -258,9 +263,7 @@ pub struct Access {
 impl Access {
     /// The file of a journal.
     pub fn path(journal: &Path) -> PathBuf {
-        let mut name = journal.as_os_str().to_owned();
-        name.push("-control");
-        PathBuf::from(name)
+        beside(journal, "-control")
     }
 
     /// Makes a new token, which nothing shows.
@@ -326,8 +329,56 @@ impl Access {
 
 #[cfg(test)]
 mod tests {
+    use tokio_util::sync::CancellationToken;
+
     use super::*;
+    use crate::journal::{NewBatch, NewContent, NewEntry, Passed, Start};
     use crate::secret::redact;
+
+    #[tokio::test]
+    async fn a_replay_says_what_the_one_before_it_leaves() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = journal::Settings::new(folder.path().join("journal.db"));
+        let (journal, writer) = Journal::open(&settings).await.unwrap();
+        let stop = CancellationToken::new();
+        let writer = tokio::spawn(writer.run(stop.clone()));
+        let sinks = [("site".into(), Start::Oldest)];
+        journal.cursors.register_sinks(&sinks).await.unwrap();
+        let entry = NewEntry {
+            topic: "map-1".into(),
+            received_at: Timestamp::now(),
+            body: "{}".into(),
+            content: NewContent::sample(),
+        };
+        let entries = vec![entry; 5];
+        let head = journal.log.append(NewBatch { entries }).await.unwrap();
+        let passed = Passed {
+            delivered: 5,
+            ..Passed::default()
+        };
+        journal.cursors.pass("site", head, passed);
+        let replay = async |device: &str| {
+            let replay = AdminCommand::Replay {
+                sink: "site".to_owned(),
+                since: None,
+                until: None,
+                device_id: Some(device.to_owned()),
+            };
+            let reply = execute(&journal, replay).await.unwrap();
+            (reply.entries, reply.replaced)
+        };
+        assert_eq!(replay("1").await, (5, 0));
+        let running = journal.cursors.replay("site").unwrap();
+        let replayed = journal.cursors.replayed("site", &running, Position(2));
+        replayed.await.unwrap();
+        assert_eq!(replay("2").await, (5, 3));
+        let running = journal.cursors.replay("site").unwrap();
+        let ended = journal.cursors.replayed("site", &running, head);
+        ended.await.unwrap();
+        assert_eq!(replay("3").await, (5, 0));
+        stop.cancel();
+        writer.await.unwrap().unwrap();
+    }
 
     #[test]
     fn the_token_is_a_secret_to_who_makes_it_and_to_who_reads_it() {

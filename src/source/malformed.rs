@@ -3,14 +3,12 @@
 
 use std::collections::HashMap;
 use std::mem::Discriminant;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tracing::warn;
 
+use crate::log_throttle::LogThrottle;
 use crate::stomp::{DecodeError, Malformed, Message};
-
-/// The time between two lines on the same trouble.
-const QUIET: Duration = Duration::from_secs(60);
 
 /// More kinds of trouble than that are the work of a peer that makes them up: all others are one.
 const KINDS_MAX: usize = 1000;
@@ -19,18 +17,12 @@ const KINDS_MAX: usize = 1000;
 #[derive(Debug, Default)]
 pub(super) struct MalformedLog {
     /// `None`: all kinds beyond [`KINDS_MAX`].
-    said: HashMap<Option<Trouble>, Said>,
+    said: HashMap<Option<Trouble>, LogThrottle>,
 }
 
 /// The mistake, or none where a message has no topic; and the topic, as the server names it where it
 /// is none of ours.
 type Trouble = (Option<Discriminant<DecodeError>>, String);
-
-#[derive(Debug)]
-struct Said {
-    at: Instant,
-    since: u64,
-}
 
 impl MalformedLog {
     /// A frame was read in spite of a rule that it has broken.
@@ -74,21 +66,14 @@ impl MalformedLog {
         let kind = Some(kind);
         let is_one_of_few = self.said.len() < KINDS_MAX || self.said.contains_key(&kind);
         let kind = kind.filter(|_| is_one_of_few);
-        let Some(said) = self.said.get_mut(&kind) else {
-            self.said.insert(kind, Said { at: now, since: 0 });
-            return Some(1);
-        };
-        said.since += 1;
-        if now < said.at + QUIET {
-            return None;
-        }
-        said.at = now;
-        Some(std::mem::take(&mut said.since))
+        self.said.entry(kind).or_default().should_log(now)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

@@ -1,13 +1,10 @@
 //! Which failed attempts to connect the log tells of: each error of an outage when it is new, then
 //! at ever longer intervals. It knows no clock.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::excerpt::without_numbers;
-
-/// Between two lines with the same error, at first and at most.
-const QUIET_FIRST: Duration = Duration::from_secs(60);
-const QUIET_LONGEST: Duration = Duration::from_secs(3600);
+use crate::log_throttle::LogThrottle;
 
 /// Errors of one outage that are known apart: each address has its own. Beyond it the oldest is
 /// forgotten.
@@ -24,8 +21,7 @@ struct Told {
     address: String,
     /// Without its numbers.
     error: String,
-    at: Instant,
-    quiet: Duration,
+    throttle: LogThrottle,
 }
 
 impl OutageLog {
@@ -34,21 +30,17 @@ impl OutageLog {
         let error = without_numbers(error);
         let mut all = self.told.iter_mut();
         if let Some(told) = all.find(|told| told.address == address && told.error == error) {
-            let is_due = now >= told.at + told.quiet;
-            if is_due {
-                told.at = now;
-                told.quiet = (told.quiet * 2).min(QUIET_LONGEST);
-            }
-            return is_due;
+            return told.throttle.should_log(now).is_some();
         }
         if self.told.len() == ERRORS_MAX {
             self.told.remove(0);
         }
+        let mut throttle = LogThrottle::rarer();
+        throttle.take(now);
         self.told.push(Told {
             address: address.to_owned(),
             error,
-            at: now,
-            quiet: QUIET_FIRST,
+            throttle,
         });
         true
     }
@@ -66,6 +58,8 @@ impl OutageLog {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

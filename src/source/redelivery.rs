@@ -4,19 +4,17 @@
 //! minute. It knows no clock.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tracing::warn;
 
 use super::broker::{self, DeliveryLimit, Seen};
 use super::status::Status;
 use super::topic::Topic;
+use crate::log_throttle::{INTERVAL, LogThrottle};
 use crate::stomp::Message;
 
-/// The time between two lines on the same topic and count.
-const QUIET: Duration = Duration::from_secs(60);
-
-/// Lines on all topics within that time: a connection that breaks brings all of them.
+/// Lines on all topics within [`INTERVAL`]: a connection that breaks brings all of them.
 const LINES_MAX: usize = 10;
 
 /// What one topic's messages have shown, and what of it was said.
@@ -25,14 +23,9 @@ pub(super) struct Deliveries {
     limit: DeliveryLimit,
     /// See [`Seen`].
     pub(super) seen: Seen,
-    said: Option<Said>,
-}
-
-#[derive(Debug)]
-struct Said {
-    at: Instant,
-    count: u64,
-    since: u64,
+    throttle: LogThrottle,
+    /// The count of the last line.
+    said: u64,
 }
 
 impl Deliveries {
@@ -41,7 +34,8 @@ impl Deliveries {
         Deliveries {
             limit: broker::delivery_limit(topic),
             seen: Seen::default(),
-            said: None,
+            throttle: LogThrottle::default(),
+            said: 0,
         }
     }
 
@@ -52,20 +46,13 @@ impl Deliveries {
 
     /// How many messages near the limit there were since the last line, if it is time for another.
     fn should_log(&mut self, count: u64, now: Instant) -> Option<u64> {
-        let since = self.said.as_ref().map_or(0, |said| said.since) + 1;
-        if let Some(said) = &mut self.said
-            && count <= said.count
-            && now < said.at + QUIET
-        {
-            said.since = since;
-            return None;
-        }
-        self.said = Some(Said {
-            at: now,
-            count,
-            since: 0,
-        });
-        Some(since)
+        self.throttle.count(1);
+        let times = match count > self.said {
+            true => self.throttle.take(now),
+            false => self.throttle.take_due(now)?,
+        };
+        self.said = count;
+        Some(times)
     }
 }
 
@@ -156,7 +143,7 @@ impl RedeliveryLog {
     fn should_log(&mut self, now: Instant) -> Option<u64> {
         let (begun, lines) = self
             .lines
-            .filter(|(begun, _)| now < *begun + QUIET)
+            .filter(|(begun, _)| now < *begun + INTERVAL)
             .unwrap_or((now, 0));
         if lines >= LINES_MAX {
             self.left_out += 1;
@@ -169,6 +156,8 @@ impl RedeliveryLog {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::stomp::AckMode;
 
@@ -192,7 +181,7 @@ mod tests {
         let (mut log, start) = (RedeliveryLog::new(Status::new()), Instant::now());
         let said = (0..500).filter_map(|_| log.should_log(start));
         assert_eq!(said.collect::<Vec<u64>>(), [0; LINES_MAX]);
-        let later = start + QUIET;
+        let later = start + INTERVAL;
         assert_eq!(log.should_log(later), Some(500 - LINES_MAX as u64));
         assert_eq!(log.should_log(later), Some(0));
     }

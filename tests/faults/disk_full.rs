@@ -1,12 +1,19 @@
 //! A disk that is full, and later is not: nothing is accepted meanwhile, nothing is damaged,
 //! nothing is lost.
 
+use std::fs::File;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
+use jiff::Timestamp;
 use rustix::process::Signal;
+use stomp_bridge::journal::{Journal, NewBatch, NewContent, NewEntry, Passed, Settings, Start};
+use stomp_bridge::model::Position;
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::plan::seed;
 use crate::rig::Rig;
@@ -209,6 +216,72 @@ async fn a_journal_that_is_replaced_while_the_disk_is_full_is_not_taken_for_the_
         process.log_tail()
     );
     drop(rig);
+}
+
+/// Cursors are saved alone where nothing comes in.
+#[tokio::test]
+async fn a_save_of_cursors_waits_for_the_disk_without_news_of_room() {
+    let folder = Folder::new("disk-full-cursors");
+    let data = folder.join("data");
+    std::fs::create_dir(&data).expect("create a folder in a new one");
+    let tmpfs = Tmpfs::mount(&data, 64);
+    let log = folder.join("log");
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::DEBUG)
+        .with_writer(Arc::new(File::create(&log).expect("create a log")))
+        .with_ansi(false)
+        .finish();
+    let _here = tracing::subscriber::set_default(subscriber);
+    let said = |what: &str| {
+        let log = std::fs::read_to_string(&log).expect("read the log");
+        log.matches(what).count()
+    };
+    let (stopped, still) = ("journal stopped: its disk is full", "still stopped");
+    let settings = Settings::new(data.join("journal.db"));
+    let (journal, writer) = Journal::open(&settings).await.expect("open a new journal");
+    let stop = CancellationToken::new();
+    let writer = tokio::spawn(writer.run(stop.clone()));
+    // No entry is past both: nothing is removed.
+    let sinks = ["fast", "slow"].map(|name| (name.into(), Start::Oldest));
+    let registered = journal.cursors.register_sinks(&sinks).await;
+    registered.expect("register two sinks");
+    let entries = (0..2000).map(|_| NewEntry {
+        topic: "map-1".into(),
+        received_at: Timestamp::now(),
+        body: "{}".into(),
+        content: NewContent::sample(),
+    });
+    let entries = entries.collect();
+    let head = journal.log.append(NewBatch { entries }).await;
+    let head = head.expect("append to an empty disk");
+    tmpfs.fill(0);
+    let mut at = Position::START;
+    // The -wal file may have room for some saves.
+    wait::until("a save that has no room", async || {
+        if said(stopped) > 0 {
+            return Some(());
+        }
+        at = Position(at.0 + 1);
+        assert!(at <= head, "the saves have room without end");
+        let passed = Passed {
+            delivered: 1,
+            ..Passed::default()
+        };
+        journal.cursors.pass("fast", at, passed);
+        None
+    })
+    .await;
+    wait::until("more attempts, or what is said of them", async || {
+        (said(still) >= 3 || said(stopped) > 1).then_some(())
+    })
+    .await;
+    let good_news = "disk has free space again";
+    assert_eq!((said(stopped), said(good_news)), (1, 0));
+    tmpfs.free();
+    wait::until("the save", async || (said(good_news) == 1).then_some(())).await;
+    stop.cancel();
+    let ended = writer.await.expect("end the writer");
+    ended.expect("close the journal");
 }
 
 /// Waits until no more is acknowledged for a while.

@@ -75,7 +75,7 @@ async fn append(journal: &Journal, batches: usize) -> Result<(), Error> {
     tokio::spawn(async move {
         let mut reader = sink.log.reader().await.unwrap();
         let mut head = sink.log.head();
-        let mut at = sink.cursors.cursor("sink").await.unwrap().unwrap();
+        let mut at = sink.cursors.cursor("sink").unwrap();
         loop {
             let _ = head.wait_for(|head| *head > at).await;
             let entries = reader.read_after(at, 100, usize::MAX).await.unwrap();
@@ -179,12 +179,7 @@ async fn check(path: &Path, said: &Said) -> Position {
         "{} was acknowledged, but the journal ends at {head}",
         said.acknowledged
     );
-    let cursor = journal
-        .cursors
-        .cursor("sink")
-        .await
-        .unwrap()
-        .unwrap_or_default();
+    let cursor = journal.cursors.cursor("sink").unwrap_or_default();
     assert!(
         cursor.0 <= said.confirmed,
         "the cursor {cursor} is past {}, the last confirmed",

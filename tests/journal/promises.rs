@@ -13,8 +13,9 @@ use proptest::prelude::*;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 use stomp_bridge::journal::{
-    Bound, DlqWhenFull, Entry, EntryContent, Error, ForgottenDevice, Journal, NewBatch, NewContent,
-    NewEntry, Passed, Reader, Settings, SinkStatus, Start, Unchanged, WhenFull, Which,
+    Bound, DlqWhenFull, Entry, EntryContent, Error, ForgottenDevice, ForgottenSink, Journal,
+    NewBatch, NewContent, NewEntry, Passed, Reader, Settings, SinkStatus, Start, Unchanged,
+    WhenFull, Which,
 };
 use stomp_bridge::model::{Position, Via};
 use stomp_bridge::pipeline::StatusKey;
@@ -111,7 +112,7 @@ impl Running {
                 return;
             }
             // A round trip through the writer: it has finished what it was doing before.
-            let cursor = self.journal.cursors.cursor(sink).await.unwrap().unwrap();
+            let cursor = self.journal.cursors.cursor(sink).unwrap();
             self.journal.cursors.place(sink, cursor).await.unwrap();
         }
         panic!(
@@ -472,7 +473,7 @@ async fn play(steps: Vec<Step>) {
                 let gone = if at > 0 {
                     ""
                 } else {
-                    " (its entry was evicted)"
+                    " (its entry was evicted before: nothing is left to redrive; drop it)"
                 };
                 let error = format!("first {at}{gone}");
                 model.dead_lettered.entry((sink, at)).or_insert(error);
@@ -523,14 +524,7 @@ async fn play(steps: Vec<Step>) {
                 model.anticipated.clear();
                 // A cursor may be older than it was, never newer.
                 for (sink, cursor) in &mut model.cursors {
-                    let found = running
-                        .journal
-                        .cursors
-                        .cursor(sink)
-                        .await
-                        .unwrap()
-                        .unwrap()
-                        .0;
+                    let found = running.journal.cursors.cursor(sink).unwrap().0;
                     assert!(found <= *cursor, "{found} > {cursor}");
                     *cursor = found;
                 }
@@ -770,10 +764,7 @@ async fn positions_go_on_after_every_entry_was_removed() {
 
     let running = Running::open(&settings).await;
     assert_eq!(running.journal.log.status().head, Position(3));
-    assert_eq!(
-        running.journal.cursors.cursor("site").await.unwrap(),
-        Some(Position(3))
-    );
+    assert_eq!(running.journal.cursors.cursor("site"), Some(Position(3)));
     assert_eq!(
         running
             .journal
@@ -1064,24 +1055,27 @@ async fn entries_stay_until_every_registered_sink_is_past_them() {
         .await
         .unwrap();
     assert_eq!(running.journal.log.status().oldest, Some(Position(5)));
-    assert!(running.journal.admin.forget("slow").await.unwrap());
-    assert!(
-        !running.journal.admin.forget("slow").await.unwrap(),
-        "it is forgotten already"
-    );
+    let forget = async |sink| running.journal.admin.forget(sink).await.unwrap();
+    assert_eq!(forget("slow").await, ForgottenSink::Forgotten);
+    assert_eq!(forget("slow").await, ForgottenSink::Unknown);
     running
         .until("fast", "a dead letter does not hold the log", |journal| {
             journal.log.status().oldest == Some(Position(11))
         })
         .await;
     running.advance("fast", Position(11));
-    assert_eq!(running.journal.cursors.cursor("slow").await.unwrap(), None);
+    assert_eq!(running.journal.cursors.cursor("slow"), None);
     running
         .until("fast", "nothing is left", |journal| {
             journal.log.status().oldest.is_none()
         })
         .await;
     let mut reader = running.journal.log.reader().await.unwrap();
+    for (after, through, expected) in [(7, 8, vec![8]), (8, 20, vec![]), (0, 7, vec![])] {
+        let listed = reader.listed_between("fast", Position(after), Position(through));
+        let listed = listed.await.unwrap().into_iter().map(|at| at.0);
+        assert_eq!(listed.collect::<Vec<_>>(), expected, "{after} to {through}");
+    }
     let copy = reader.dead_letter("fast", Position(8)).await.unwrap();
     assert_eq!(&copy.unwrap().body[..], b"7");
     running
@@ -1162,17 +1156,95 @@ async fn new_sink_starts_where_it_is_told() {
         .await
         .unwrap();
     assert_eq!(
-        running.journal.cursors.cursor("history").await.unwrap(),
+        running.journal.cursors.cursor("history"),
         Some(Position::START)
     );
-    assert_eq!(
-        running.journal.cursors.cursor("site").await.unwrap(),
-        Some(Position(2))
-    );
-    assert_eq!(
-        running.journal.cursors.cursor("nobody").await.unwrap(),
-        None
-    );
+    assert_eq!(running.journal.cursors.cursor("site"), Some(Position(2)));
+    assert_eq!(running.journal.cursors.cursor("nobody"), None);
+    running.close().await;
+}
+
+#[tokio::test]
+async fn sink_that_is_configured_again_is_not_forgotten_and_a_forgotten_one_begins_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::open(&settings(folder.path())).await;
+    let Journal { log, cursors, .. } = &running.journal;
+    let (both, one) = (sinks(&["site", "slow"]), sinks(&["site"]));
+    cursors.register_sinks(&both).await.unwrap();
+    let head = log.append(batch(vec![entry("a"), entry("b")])).await;
+    let head = head.unwrap();
+    running.advance("slow", Position(1));
+    let listed = cursors.dead_letter("slow", Position(2), "refused");
+    listed.await.unwrap();
+    let admin = &running.journal.admin;
+    let left = cursors.register_sinks(&one).await.unwrap();
+    assert_eq!(left, ["slow".into()]);
+
+    // A reload brings it back just before it is forgotten.
+    let (registered, forgotten) = tokio::join!(cursors.register_sinks(&both), admin.forget("slow"));
+    assert!(registered.unwrap().is_empty());
+    assert_eq!(forgotten.unwrap(), ForgottenSink::Configured);
+    assert_eq!(cursors.cursor("slow"), Some(Position(1)));
+    assert_eq!(cursors.dead_letters("slow"), 1);
+
+    // And just after that.
+    cursors.register_sinks(&one).await.unwrap();
+    let newest = [one[0].clone(), ("slow".into(), Start::Newest)];
+    let (forgotten, registered) =
+        tokio::join!(admin.forget("slow"), cursors.register_sinks(&newest));
+    assert_eq!(forgotten.unwrap(), ForgottenSink::Forgotten);
+    assert!(registered.unwrap().is_empty());
+    assert!(cursors.is_configured("slow"));
+    assert_eq!(cursors.cursor("slow"), Some(head));
+    assert_eq!(cursors.dead_letters("slow"), 0);
+    let accounts = log.reader().await.unwrap().accounts().await.unwrap();
+    assert_eq!(accounts.len(), 2);
+    accounts
+        .iter()
+        .for_each(|it| assert_eq!(it.check(), Ok(())));
+    running.close().await;
+}
+
+#[tokio::test]
+async fn sink_registered_while_entries_are_removed_begins_behind_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        bytes_max: SMALL,
+        ..settings(folder.path())
+    };
+    let running = Running::open(&settings).await;
+    let Journal { log, cursors, .. } = &running.journal;
+    cursors.register_sinks(&sinks(&["site"])).await.unwrap();
+    // What every sink is past makes room from here on.
+    while log.status().bytes < SMALL - SMALL / 10 {
+        let one = batch(vec![entry(vec![7; BODY_BYTES])]);
+        log.append(one).await.unwrap();
+    }
+    let head = log.status().head;
+    // The writer waits for its lock once it has decided what goes.
+    let options = SqliteConnectOptions::new().filename(log.path());
+    let mut other = options.connect().await.unwrap();
+    let lock = sqlx::query("BEGIN IMMEDIATE").execute(&mut other);
+    lock.await.unwrap();
+    running.advance("site", head);
+    let both = sinks(&["site", "new"]);
+    let registered = async {
+        for _ in 0..10_000 {
+            tokio::task::yield_now().await;
+        }
+        let released = async {
+            for _ in 0..10_000 {
+                tokio::task::yield_now().await;
+            }
+            other.close().await.unwrap();
+        };
+        tokio::join!(cursors.register_sinks(&both), released).0
+    };
+    let (saved, registered) = tokio::join!(cursors.save(), registered);
+    saved.unwrap();
+    assert!(registered.unwrap().is_empty());
+    assert_eq!(log.status().oldest, None, "all of it is removed");
+    assert_eq!(cursors.cursor("new"), Some(head));
     running.close().await;
 }
 

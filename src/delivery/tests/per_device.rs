@@ -211,8 +211,8 @@ fn in_turn(count: usize) -> impl Iterator<Item = &'static str> {
     DEVICES.into_iter().cycle().take(count)
 }
 
-async fn cursor(rig: &Rig) -> i64 {
-    rig.journal.cursors.cursor("site").await.unwrap().unwrap().0
+fn cursor(rig: &Rig) -> i64 {
+    rig.journal.cursors.cursor("site").unwrap().0
 }
 
 #[tokio::test(start_paused = true)]
@@ -223,12 +223,12 @@ async fn cursor_waits_for_the_lane_that_is_stuck_and_the_others_do_not() {
     rig.start_with(road.sink());
     rig.until("the others are served", |_| road.taken_in_all() == 180)
         .await;
-    assert_eq!(cursor(&rig).await, 3, "the first event of device 3 is at 4");
+    assert_eq!(cursor(&rig), 3, "the first event of device 3 is at 4");
     assert!(rig.health.report().up);
     rig.append(in_turn(200)).await;
     rig.until("the others are served", |_| road.taken_in_all() == 360)
         .await;
-    assert_eq!((cursor(&rig).await, road.world().held), (3, 1));
+    assert_eq!((cursor(&rig), road.world().held), (3, 1));
     road.release("3");
     rig.until_done().await;
     assert_eq!(
@@ -249,7 +249,7 @@ async fn what_is_beyond_the_cursor_at_a_stop_comes_again_with_its_id() {
         .await;
     // It does not wait for an answer that never comes.
     rig.stop().await;
-    assert_eq!((cursor(&rig).await, rig.counted()), (1, [1, 0, 0]));
+    assert_eq!((cursor(&rig), rig.counted()), (1, [1, 0, 0]));
     road.always("1", None);
     rig.start_with(road.sink());
     rig.until_done().await;
@@ -284,7 +284,7 @@ async fn what_is_under_way_at_a_stop_is_waited_for() {
     rig.stop().await;
     released.await.unwrap();
     // And no further attempt begins.
-    assert_eq!((cursor(&rig).await, road.taken("1")), (1, vec![1]));
+    assert_eq!((cursor(&rig), road.taken("1")), (1, vec![1]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -305,7 +305,7 @@ async fn disabled_sink_is_left_alone() {
     .await;
     rig.append(["d1", "d3"]).await;
     tokio::time::sleep(Duration::from_secs(3600)).await;
-    assert_eq!(cursor(&rig).await, 1);
+    assert_eq!(cursor(&rig), 1);
     assert_eq!(road.world().attempts, 2);
     assert!(!rig.health.report().up);
     // As after a restart, or on demand.
@@ -410,7 +410,7 @@ async fn event_that_holds_the_cursor_before_full_dead_letters_may_still_go() {
         error.is_some_and(|error| error.contains("dlq_max_bytes"))
     })
     .await;
-    assert_eq!(cursor(&rig).await, 0, "all of them are behind the cursor");
+    assert_eq!(cursor(&rig), 0, "all of them are behind the cursor");
     road.always("1", None);
     rig.until("the event that holds the cursor is delivered", |_| {
         road.taken("1").starts_with(&[1])
@@ -458,7 +458,7 @@ async fn redrives_and_replays_pass_a_stuck_lane_and_move_no_cursor() {
         road.taken("1").len() == 5 && road.taken("2").starts_with(&[2])
     })
     .await;
-    assert_eq!(cursor(&rig).await, 5);
+    assert_eq!(cursor(&rig), 5);
     road.release("3");
     rig.until_settled().await;
     rig.until_done().await;
@@ -534,7 +534,7 @@ async fn window_ahead_of_the_cursor_is_bounded() {
         "{}",
         road.taken("2").len()
     );
-    assert_eq!(cursor(&rig).await, 0);
+    assert_eq!(cursor(&rig), 0);
     road.release("1");
     rig.until_done().await;
     assert_eq!(rig.counted(), [12_001, 12_000, 0]);

@@ -131,18 +131,20 @@ impl Reader {
             .map_err(failed("read the dead letters"))
     }
 
-    /// All that is listed for one sink after a position, also what a replay has brought there: a
-    /// replay leaves it out.
+    /// All that is listed for one sink after a position and up to another, also what a replay has
+    /// brought there: a replay leaves it out.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub async fn listed_after(
+    pub async fn listed_between(
         &mut self,
         sink: &str,
         after: Position,
+        through: Position,
     ) -> Result<BTreeSet<Position>, Error> {
-        let all = "SELECT position FROM dead_letter WHERE sink = ? AND position > ?";
-        self.positions(all, sink, after).await
+        const ALL: &str =
+            "SELECT position FROM dead_letter WHERE sink = ? AND position > ? AND position <= ?";
+        self.positions(ALL, sink, after, through).await
     }
 
     /// The dead letters of one sink after a position, as the accounting counts them.
@@ -154,9 +156,10 @@ impl Reader {
         sink: &str,
         after: Position,
     ) -> Result<BTreeSet<Position>, Error> {
-        let counted =
-            "SELECT position FROM dead_letter WHERE sink = ? AND position > ? AND intake = 0";
-        self.positions(counted, sink, after).await
+        const COUNTED: &str = "SELECT position FROM dead_letter WHERE sink = ? AND position > ? \
+             AND position <= ? AND intake = 0";
+        let all = Position(i64::MAX);
+        self.positions(COUNTED, sink, after, all).await
     }
 
     async fn positions(
@@ -164,10 +167,12 @@ impl Reader {
         query: &'static str,
         sink: &str,
         after: Position,
+        through: Position,
     ) -> Result<BTreeSet<Position>, Error> {
         let positions: Vec<i64> = sqlx::query_scalar(query)
             .bind(Arc::<str>::from(sink))
             .bind(after.0)
+            .bind(through.0)
             .fetch_all(&mut self.connection)
             .await
             .map_err(failed("read the dead letters"))?;

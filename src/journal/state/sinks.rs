@@ -56,9 +56,9 @@ pub(in crate::journal) struct OperatorState {
 }
 
 impl State {
-    /// Registers the sinks of the configuration; a new one begins at its start. Gives the other
-    /// sinks that the journal knows: it keeps entries for them too.
-    pub(in crate::journal) fn register(&self, sinks: &[(Arc<str>, Start)]) -> Vec<Arc<str>> {
+    /// Registers the sinks of the configuration; a new one begins at its start. The writer alone
+    /// does it: what it removes meanwhile would be missing there.
+    pub(in crate::journal) fn register(&self, sinks: &[(Arc<str>, Start)]) {
         let newest = self.head();
         let oldest = self
             .oldest()
@@ -81,11 +81,6 @@ impl State {
                 cursor.accounting.started = cursor.position;
             }
         }
-        let left = known
-            .by_name
-            .iter()
-            .filter(|(_, cursor)| !cursor.configured);
-        left.map(|(sink, _)| Arc::clone(sink)).collect()
     }
 
     /// Whether the sink is in the configuration.
@@ -98,13 +93,12 @@ impl State {
 
     /// Every sink that is in the configuration.
     pub(in crate::journal) fn configured(&self) -> Vec<Arc<str>> {
-        let known = self.lock();
-        known
-            .by_name
-            .iter()
-            .filter(|(_, cursor)| cursor.configured)
-            .map(|(sink, _)| Arc::clone(sink))
-            .collect()
+        self.lock().where_configured(true)
+    }
+
+    /// Every other sink that the journal knows: it keeps entries for them, too.
+    pub(in crate::journal) fn not_configured(&self) -> Vec<Arc<str>> {
+        self.lock().where_configured(false)
     }
 
     pub(in crate::journal) fn accountings(&self) -> Vec<(Arc<str>, Accounting)> {
@@ -349,6 +343,11 @@ impl Sinks {
             sinks.by_name.insert(sink, cursor);
         }
         sinks
+    }
+
+    fn where_configured(&self, configured: bool) -> Vec<Arc<str>> {
+        let sinks = (self.by_name.iter()).filter(|(_, cursor)| cursor.configured == configured);
+        sinks.map(|(sink, _)| Arc::clone(sink)).collect()
     }
 
     fn of(&mut self, sink: &str) -> &mut Cursor {

@@ -48,11 +48,14 @@ impl Writer {
         now: Instant,
         stop: &CancellationToken,
     ) -> Result<(), Error> {
+        self.carry_out(&mut group.commands);
         let mut truncation = self.due_truncation(group.entries.len(), worth);
         let resolved = self.resolve(std::mem::take(&mut group.entries)).await?;
         group.drop_entries(&resolved.dropped);
         let head = resolved.head(self.head);
-        let mut upkeep = self.upkeep(&group, head, truncation, now);
+        // Once: what is tried again is tried for the same reason.
+        let is_save = self.due.is_save(now);
+        let mut upkeep = self.upkeep(&group, head, truncation, is_save);
         if upkeep.is_empty() && group.is_empty() && !self.is_last(&upkeep, stop) {
             if worth == Worth::Any {
                 self.age.nothing_is_old();
@@ -64,7 +67,7 @@ impl Writer {
                 Err(error) if error.is_out_of_space() && !stop.is_cancelled() => {
                     self.wait_for_space(&error, stop).await?;
                     truncation = self.due_truncation(resolved.entries.len(), worth);
-                    upkeep = self.upkeep(&group, head, truncation, now);
+                    upkeep = self.upkeep(&group, head, truncation, is_save);
                 }
                 // Said before the group goes, and with it those who wait for it.
                 written => break written.inspect_err(|error| self.state.closes(error))?,
@@ -113,21 +116,35 @@ impl Writer {
         Ok(())
     }
 
+    /// Registers the sinks of the configuration: nothing is being removed meanwhile. A sink that is
+    /// among them by now is not forgotten.
+    fn carry_out(&self, commands: &mut [QueuedCommand]) {
+        for QueuedCommand { command, .. } in commands {
+            match command {
+                Command::Register { sinks } => self.state.register(sinks),
+                Command::Forget { sink } if self.state.is_configured(sink) => {
+                    *command = Command::Flush;
+                }
+                Command::Forget { sink } => self.state.forget_judged(sink),
+                _ => {}
+            }
+        }
+    }
+
     /// Nothing comes after it that proofs could go with.
     fn is_last(&self, upkeep: &Upkeep, stop: &CancellationToken) -> bool {
         stop.is_cancelled() && !upkeep.proofs.is_empty()
     }
 
     /// What goes along with a group that brings the log to `head`. Cursors and last states are never
-    /// the reason of a commit before they are due.
+    /// the reason of a commit before they are due: `is_save`.
     fn upkeep(
         &mut self,
         group: &Group,
         head: Position,
         truncation: Option<Truncation>,
-        now: Instant,
+        is_save: bool,
     ) -> Upkeep {
-        let is_save = self.due.is_save(now);
         let excess = self.last_states.excess();
         let with_cursors = is_save || truncation.is_some() || !group.commands.is_empty();
         let forgets =
@@ -187,6 +204,7 @@ impl Writer {
             matches!(
                 queued.command,
                 Command::Flush
+                    | Command::Register { .. }
                     | Command::LinkProven { .. }
                     | Command::Judged { .. }
                     | Command::ForgetDevices { .. }

@@ -9,12 +9,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{OUT_OF_SPACE_INTERVAL, Writer};
-use crate::journal::beside::beside;
 use crate::journal::due::SAVE_INTERVAL;
 use crate::journal::group::Group;
 use crate::journal::lock::{Left, Mark};
 use crate::journal::retention::{FREE_BYTES_AGAIN, Worth};
 use crate::journal::{Error, dead_letters, disk};
+use crate::sqlite_file::beside;
 
 /// From this size of the WAL on, the writer waits until no reader needs it. So a busy reader cannot
 /// make it grow without end.

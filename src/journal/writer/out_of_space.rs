@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::{OUT_OF_SPACE_INTERVAL, TURN_MAX, Writer};
 use crate::journal::group::WrittenGroup;
@@ -26,6 +26,8 @@ impl Writer {
              space");
             self.state.full.store(true, Ordering::Relaxed);
             self.state.disk_full.store(true, Ordering::Relaxed);
+        } else {
+            debug!("journal still stopped: its disk is full");
         }
         self.state.next_turn.within(TURN_MAX);
         tokio::select! {

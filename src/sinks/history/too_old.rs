@@ -3,19 +3,18 @@
 
 use std::time::{Duration, Instant};
 
+use crate::log_throttle::LogThrottle;
+
 /// They are shown for this long after the last of them.
 const SHOWN_FOR: Duration = Duration::from_secs(24 * 3600);
-/// Between two lines of the log: a replay of old entries has some in each batch.
-const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Those since the start, or since the last time in which none came for long.
 #[derive(Debug, Default)]
 pub(super) struct TooOld {
     count: u64,
     last: Option<Instant>,
-    /// Those that the log has not named.
-    unlogged: u64,
-    logged: Option<Instant>,
+    /// A replay of old entries has some in each batch.
+    throttle: LogThrottle,
 }
 
 impl TooOld {
@@ -28,18 +27,13 @@ impl TooOld {
             self.count = 0;
         }
         self.count += count;
-        self.unlogged += count;
+        self.throttle.count(count);
         self.last = Some(now);
     }
 
     /// How many to name in the log now: the first at once, and those behind them a minute later.
     pub(super) fn take_unlogged(&mut self, now: Instant) -> Option<u64> {
-        let is_early = self.logged.is_some_and(|at| now < at + LOG_INTERVAL);
-        if self.unlogged == 0 || is_early {
-            return None;
-        }
-        self.logged = Some(now);
-        Some(std::mem::take(&mut self.unlogged))
+        self.throttle.take_due(now)
     }
 
     /// What to tell an operator of them.
@@ -85,23 +79,5 @@ mod tests {
         too_old.add(4, now + 2 * SHOWN_FOR);
         let shown = too_old.warning(now + 2 * SHOWN_FOR).unwrap();
         assert!(shown.starts_with("4 statuses"), "{shown}");
-    }
-    #[test]
-    fn the_log_names_the_first_at_once_and_then_all_of_a_minute_in_one_line() {
-        let (mut too_old, start) = (TooOld::default(), Instant::now());
-        let at = |second| start + Duration::from_secs(second);
-        assert_eq!(too_old.take_unlogged(start), None);
-        let mut lines = Vec::new();
-        for second in 0..=150 {
-            if second < 90 {
-                too_old.add(10, at(second));
-            }
-            lines.extend(
-                too_old
-                    .take_unlogged(at(second))
-                    .map(|count| (second, count)),
-            );
-        }
-        assert_eq!(lines, [(0, 10), (60, 600), (120, 290)]);
     }
 }

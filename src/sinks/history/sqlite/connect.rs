@@ -7,7 +7,7 @@ use rustix::fs::{Access, access};
 use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 
-use super::file::beside;
+use crate::sqlite_file::beside;
 
 /// Pages in the WAL from which a commit also checkpoints, 32 MiB. Most batches change the same
 /// pages of the indexes, which are so written once for many batches.

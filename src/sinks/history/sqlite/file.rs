@@ -1,13 +1,14 @@
 //! The file of a SQLite history: made for its owner alone, or for whom `mode` lets in, and whether
 //! it still is the file that was opened. SQLite goes on writing to a file that has lost its name.
 
-use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use tracing::{info, warn};
+
+use crate::sqlite_file::{self, FileId, Header, beside, beside_now};
 
 /// The bits of a mode that say who may do what.
 const MODE_BITS: u32 = 0o777;
@@ -16,23 +17,13 @@ const READ_BITS: u32 = 0o044;
 /// A folder that is made, at least.
 const FOLDER_MODE: u32 = 0o700;
 
-/// A database's header (<https://www.sqlite.org/fileformat2.html#the_database_header>): the size of
-/// a page at 16, their number at 28.
-const HEADER_BYTES: usize = 32;
-const PAGE_SIZE_AT: usize = 16;
-const PAGES_AT: usize = 28;
-
-/// The largest page, which does not fit its two bytes and is written as 1.
-const PAGE_BYTES_MAX: u64 = 65_536;
-
 /// A file as it was when it was last seen to be right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Seen {
-    device: u64,
-    inode: u64,
+    id: FileId,
     bytes: u64,
-    /// Device and inode of its `-wal`.
-    wal: Option<(u64, u64)>,
+    /// Its `-wal`.
+    wal: Option<FileId>,
 }
 
 /// What has happened to a file that was open.
@@ -47,21 +38,13 @@ pub(super) enum Lost {
 }
 
 impl Seen {
-    fn of(metadata: &Metadata) -> Seen {
-        Seen {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            bytes: metadata.len(),
-            wal: None,
-        }
-    }
-
     /// The file of that name, which a connection has open.
     pub(super) fn at(path: &Path) -> Option<Seen> {
         let metadata = std::fs::metadata(path).ok()?;
         Some(Seen {
-            wal: id(&beside(path, "-wal")),
-            ..Seen::of(&metadata)
+            id: FileId::of(&metadata),
+            bytes: metadata.len(),
+            wal: FileId::at(&beside(path, "-wal")),
         })
     }
 
@@ -70,7 +53,7 @@ impl Seen {
         let Some(now) = Seen::at(path) else {
             return Some(Lost::Removed);
         };
-        if (now.device, now.inode) != (self.device, self.inode) {
+        if now.id != self.id {
             return Some(Lost::Replaced);
         }
         if now.bytes < self.bytes {
@@ -80,31 +63,11 @@ impl Seen {
         None
     }
 
-    /// Gives our `-wal` another name where another file has taken that of ours, and gives that name:
-    /// SQLite would read it as the other file's, and destroy that. The connection is closed.
+    /// Gives our `-wal` another name where another file has taken that of ours, and gives that name.
+    /// The connection is closed.
     pub(super) fn move_wal_away(&self, path: &Path) -> Option<PathBuf> {
-        let is_another = id(path).is_some_and(|file| file != (self.device, self.inode));
-        let wal = beside(path, "-wal");
-        if !is_another || self.wal.is_none() || id(&wal) != self.wal {
-            return None;
-        }
-        let moved = beside(path, &format!("-wal-of-replaced-{}", seconds()));
-        std::fs::rename(&wal, &moved).ok()?;
-        let _ = std::fs::remove_file(beside(path, "-shm"));
-        Some(moved)
+        sqlite_file::move_wal_away(path, self.id, self.wal?)
     }
-}
-
-/// Device and inode of the file of that name.
-fn id(path: &Path) -> Option<(u64, u64)> {
-    let metadata = std::fs::metadata(path).ok()?;
-    Some((metadata.dev(), metadata.ino()))
-}
-
-/// The time, for names of files.
-fn seconds() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.map_or(0, |now| now.as_secs())
 }
 
 /// The file, and its folder where they are missing, before SQLite opens it: SQLite would make it
@@ -189,37 +152,18 @@ fn set_mode(path: &Path, mode: u32) {
 /// Whether it has as many bytes as its own header says: after VACUUM it has, after a truncation it
 /// has not.
 pub(super) fn is_whole(file: &File) -> io::Result<bool> {
-    let mut header = [0; HEADER_BYTES];
-    match file.read_exact_at(&mut header, 0) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
-        Err(error) => return Err(error),
-    }
-    let page_bytes = match u16::from_be_bytes([header[PAGE_SIZE_AT], header[PAGE_SIZE_AT + 1]]) {
-        1 => PAGE_BYTES_MAX,
-        bytes => u64::from(bytes),
-    };
-    let mut pages = [0; 4];
-    pages.copy_from_slice(&header[PAGES_AT..HEADER_BYTES]);
-    let bytes = page_bytes * u64::from(u32::from_be_bytes(pages));
-    Ok(file.metadata()?.len() >= bytes)
+    let bytes = file.metadata()?.len();
+    Ok(Header::read(file)?.is_some_and(|header| bytes >= header.bytes))
 }
 
 /// Gives a file that is not whole another name, with what SQLite has beside it, so that a new one
 /// can begin. Gives that name.
 pub(super) fn move_away(path: &Path) -> io::Result<PathBuf> {
-    let rest = beside(path, &format!("-truncated-{}", seconds()));
+    let rest = beside_now(path, "truncated");
     std::fs::rename(path, &rest)?;
     for suffix in ["-wal", "-shm"] {
         // As a rule they went with the connection.
         let _ = std::fs::rename(beside(path, suffix), beside(&rest, suffix));
     }
     Ok(rest)
-}
-
-/// The file that SQLite has beside a database.
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }

@@ -12,9 +12,9 @@ use sqlx::{ConnectOptions, Row};
 
 use super::connect::{Sharing, Unshared, reading};
 use super::failure::primary_code;
-use super::file::beside;
 use super::statements::query;
 use crate::sinks::history::question::{Kind, Statement, Value};
+use crate::sqlite_file::beside;
 
 /// The views that make a database a history.
 const VIEWS: &str = "SELECT count(*) FROM sqlite_schema WHERE type = 'view' AND name IN \

@@ -7,7 +7,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteConnection;
 use tracing::{info, warn};
 
-use super::file::beside;
+use crate::sqlite_file::beside;
 
 const HELD: &str = "history's -wal grows while another program has a transaction open: end that one \
      (`fuser` names who has the file open), and the space is given back";

@@ -1,22 +1,20 @@
-//! When a line of a kind is logged again, so that no trouble floods the log.
+//! Which lines about a trouble are logged: when its text changes, then at growing intervals, and never
+//! in a flood.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::excerpt::without_numbers;
+use crate::log_throttle::LogThrottle;
 
 /// Between any two lines of a kind: a thousand events may be rejected at once, each with a text of
 /// its own.
 pub(super) const QUIET_ALWAYS: Duration = Duration::from_secs(1);
 
-/// Between two lines about the same trouble, at first and at most.
-pub(super) const QUIET_FIRST: Duration = Duration::from_secs(60);
-pub(super) const QUIET_LONGEST: Duration = Duration::from_secs(3600);
-
-/// One kind of line: said when its text changes, then at growing intervals, and never in a flood.
+/// One kind of line.
 #[derive(Debug, Default)]
-pub(super) struct LogThrottle {
+pub(super) struct TroubleLog {
     said: Option<Said>,
 }
 
@@ -24,26 +22,24 @@ pub(super) struct LogThrottle {
 struct Said {
     /// Without its numbers.
     error: String,
-    at: Instant,
-    quiet: Duration,
+    throttle: LogThrottle,
 }
 
-impl LogThrottle {
+impl TroubleLog {
     /// Whether to log it now.
     pub(super) fn should_log(&mut self, error: &str, now: Instant) -> bool {
-        let error = without_numbers(error);
-        let quiet = match &self.said {
-            Some(said) if now < said.at + QUIET_ALWAYS => return false,
-            Some(said) if said.error == error && now < said.at + said.quiet => return false,
-            Some(said) if said.error == error => (said.quiet * 2).min(QUIET_LONGEST),
-            _ => QUIET_FIRST,
-        };
-        self.said = Some(Said {
+        let (error, now) = (without_numbers(error), now.into_std());
+        if let Some(Said { throttle, .. }) = &self.said
+            && throttle.logged().is_some_and(|at| now < at + QUIET_ALWAYS)
+        {
+            return false;
+        }
+        let said = self.said.take_if(|said| said.error == error);
+        let said = self.said.insert(said.unwrap_or_else(|| Said {
             error,
-            at: now,
-            quiet,
-        });
-        true
+            throttle: LogThrottle::rarer(),
+        }));
+        said.throttle.should_log(now).is_some()
     }
 
     /// It has passed: the next one is news.
@@ -59,7 +55,7 @@ mod tests {
     #[test]
     fn same_trouble_is_said_at_growing_intervals_and_another_sooner() {
         let start = Instant::now();
-        let mut throttle = LogThrottle::default();
+        let mut throttle = TroubleLog::default();
         let lines = (0..24 * 60).filter(|minute| {
             let error = format!("refused after {minute} ms");
             throttle.should_log(&error, start + Duration::from_secs(60 * minute))
