@@ -3,6 +3,7 @@
 
 mod words;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -15,6 +16,7 @@ use super::reload::RejectedReload;
 use super::view::{Behind, View};
 use crate::bilingual::Bilingual;
 use crate::secret::redact;
+use crate::sinks::Condition;
 use crate::source::{Link, LinkState, Refuser};
 
 /// More topics with the same trouble are counted.
@@ -52,8 +54,8 @@ impl Level {
     }
 }
 
-/// What a sink that is not up waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a sink that is not up waits for, the least urgent first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Waits {
     /// Its first answer.
     First,
@@ -63,6 +65,19 @@ pub(super) enum Waits {
     Pause,
     /// `sinks retry`.
     Operator,
+}
+
+impl Waits {
+    /// What a sink in this condition waits for, if for anything.
+    fn of(condition: Condition) -> Option<Waits> {
+        match condition {
+            Condition::Up | Condition::Removed => None,
+            Condition::Starting => Some(Waits::First),
+            Condition::Retrying => Some(Waits::Attempt),
+            Condition::Paused => Some(Waits::Pause),
+            Condition::Disabled => Some(Waits::Operator),
+        }
+    }
 }
 
 /// What leaves the journal no room for anything.
@@ -508,24 +523,13 @@ fn sinks_down(view: &View) -> Vec<Fact> {
         let sink = status.sinks.iter().find(|sink| &*sink.name == name);
         sink.map_or(0, |sink| sink.pending(status.head))
     };
-    let mut by_waits: [(Waits, Vec<Down>); 4] = [
-        (Waits::Operator, Vec::new()),
-        (Waits::Pause, Vec::new()),
-        (Waits::Attempt, Vec::new()),
-        (Waits::First, Vec::new()),
-    ];
+    let mut by_waits: BTreeMap<Waits, Vec<Down>> = BTreeMap::new();
     for sink in &*view.sinks.all() {
         let report = sink.health.report();
-        if report.up {
+        let Some(waits) = Waits::of(Condition::of(Some(&report))) else {
             continue;
-        }
-        let place = match (report.disabled, report.paused, &report.trouble) {
-            (true, ..) => 0,
-            (_, true, _) => 1,
-            (_, _, Some(_)) => 2,
-            (_, _, None) => 3,
         };
-        by_waits[place].1.push(Down {
+        by_waits.entry(waits).or_default().push(Down {
             name: Arc::clone(&sink.name),
             since: report.since,
             trouble: report.trouble,
@@ -533,8 +537,9 @@ fn sinks_down(view: &View) -> Vec<Fact> {
             pending: pending(&sink.name),
         });
     }
-    let some = by_waits.into_iter().filter(|(_, sinks)| !sinks.is_empty());
-    some.map(|(waits, sinks)| Fact::SinksDown { waits, sinks })
+    let most_urgent_first = by_waits.into_iter().rev();
+    most_urgent_first
+        .map(|(waits, sinks)| Fact::SinksDown { waits, sinks })
         .collect()
 }
 

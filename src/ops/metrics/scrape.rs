@@ -12,7 +12,7 @@ use super::topic_labels::TopicLabels;
 use crate::model::Position;
 use crate::ops::sinks::SinkView;
 use crate::ops::view::View;
-use crate::sinks::HealthReport;
+use crate::sinks::Condition;
 use crate::source::LinkState;
 
 /// All metrics, now.
@@ -192,16 +192,16 @@ impl Scrape<'_> {
     fn sinks(&mut self) {
         let status = self.view.journal.log.status();
         let running = self.view.sinks.all();
-        let reports: Vec<HealthReport> = running.iter().map(|it| it.health.report()).collect();
+        let condition = |sink: &SinkView| Condition::of(Some(&sink.health.report()));
+        let conditions: Vec<Condition> = running.iter().map(condition).collect();
         let mut samples = self.out.family(&list::SINK_UP);
-        for (sink, report) in running.iter().zip(&reports) {
-            samples.sample(&[&sink.name], u8::from(report.up));
+        for (sink, condition) in running.iter().zip(&conditions) {
+            samples.sample(&[&sink.name], u8::from(*condition == Condition::Up));
         }
         let mut samples = self.out.family(&list::SINK_STATE);
-        for (sink, report) in running.iter().zip(&reports) {
-            for condition in ["up", "retrying", "paused", "disabled"] {
-                let is_in = condition == condition_of(report);
-                samples.sample(&[&sink.name, condition], u8::from(is_in));
+        for (sink, condition) in running.iter().zip(&conditions) {
+            for other in Condition::CONFIGURED {
+                samples.sample(&[&sink.name, other.as_str()], u8::from(other == *condition));
             }
         }
         let mut samples = self.out.family(&list::SINK_LAG_ENTRIES);
@@ -324,16 +324,6 @@ fn reasons(view: &View) -> [(&'static str, usize); 5] {
         ("sink", down.count()),
         ("journal_full", usize::from(view.journal.log.status().full)),
     ]
-}
-
-/// The condition of a sink, in one of the words of the vocabulary.
-fn condition_of(report: &HealthReport) -> &'static str {
-    match (report.up, report.disabled, report.paused) {
-        (true, ..) => "up",
-        (_, true, _) => "disabled",
-        (_, _, true) => "paused",
-        _ => "retrying",
-    }
 }
 
 fn cursor(sink: &SinkView) -> Position {
