@@ -89,6 +89,37 @@ pub(super) enum Full {
     Disk,
 }
 
+/// Why the daemon is not ready, as `/metrics` counts it: from the server to the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Reason {
+    Link,
+    TopicRefused,
+    TopicSilent,
+    Sink,
+    JournalFull,
+}
+
+impl Reason {
+    const ALL: [Reason; 5] = [
+        Reason::Link,
+        Reason::TopicRefused,
+        Reason::TopicSilent,
+        Reason::Sink,
+        Reason::JournalFull,
+    ];
+
+    /// The label of the metric.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Reason::Link => "link",
+            Reason::TopicRefused => "topic_refused",
+            Reason::TopicSilent => "topic_silent",
+            Reason::Sink => "sink",
+            Reason::JournalFull => "journal_full",
+        }
+    }
+}
+
 /// A sink that is not up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Down {
@@ -256,14 +287,28 @@ impl Fact {
         }
     }
 
-    /// Its place among the reasons: from the server to the journal.
-    fn place(&self) -> u8 {
+    /// The reason that it is, and how many times; `None`: the daemon is ready in spite of it.
+    fn reason(&self) -> Option<(Reason, usize)> {
         match self {
-            Fact::Refused { .. } => 1,
-            Fact::Silent { .. } => 2,
-            Fact::SinksDown { .. } => 3,
-            Fact::JournalFull { .. } => 4,
-            _ => 0,
+            Fact::Unconnected { .. }
+            | Fact::Paused { .. }
+            | Fact::Subscribing { .. }
+            | Fact::LinkSilent { .. } => Some((Reason::Link, 1)),
+            Fact::Refused { count, .. } => Some((Reason::TopicRefused, *count)),
+            Fact::Silent { count, .. } => Some((Reason::TopicSilent, *count)),
+            Fact::SinksDown { sinks, .. } => Some((Reason::Sink, sinks.len())),
+            Fact::JournalFull { full: Some(_), .. } => Some((Reason::JournalFull, 1)),
+            Fact::JournalFull { full: None, .. }
+            | Fact::Evicted { .. }
+            | Fact::AccountingErrors(_)
+            | Fact::Undeliverable(_)
+            | Fact::SinksBehind(_)
+            | Fact::SnapshotsFailing { .. }
+            | Fact::DeadLetters { .. }
+            | Fact::Undecodable { .. }
+            | Fact::ReloadRejected(_)
+            | Fact::SecretsUnread(_)
+            | Fact::NothingYet { .. } => None,
         }
     }
 
@@ -332,14 +377,23 @@ impl View {
 impl Verdict {
     /// Whether it delivers all: connected, every topic subscribed and none silent, and every sink up.
     pub fn is_ready(&self) -> bool {
-        self.reasons().is_empty()
+        self.facts.iter().all(|fact| fact.reason().is_none())
+    }
+
+    /// How many times each reason keeps it from being ready.
+    pub(super) fn counts(&self) -> [(Reason, usize); 5] {
+        let reasons = || self.facts.iter().filter_map(Fact::reason);
+        Reason::ALL.map(|reason| {
+            let counts = reasons().filter(|(it, _)| *it == reason);
+            (reason, counts.map(|(_, count)| count).sum())
+        })
     }
 
     /// Why it is not ready, one line each, in English: the source, the sinks, then the journal. What
     /// has passed is no reason.
     pub fn reasons(&self) -> Vec<String> {
         let mut facts: Vec<&Fact> = self.facts.iter().collect();
-        facts.sort_by_key(|fact| fact.place());
+        facts.sort_by_key(|fact| fact.reason().map(|(reason, _)| reason));
         facts.into_iter().flat_map(words::reasons).collect()
     }
 
@@ -749,6 +803,8 @@ mod tests {
         let mut keys = std::collections::BTreeSet::new();
         for fact in all {
             keys.insert(fact.key());
+            let (is_reason, lines) = (fact.reason().is_some(), words::reasons(&fact));
+            assert_eq!(is_reason, !lines.is_empty(), "{fact:?}");
             let verdict = verdict(vec![fact]);
             let [en, zh] = Lang::ALL.map(|lang| verdict.said(lang));
             assert_ne!(en.sentence, zh.sentence);
@@ -907,6 +963,22 @@ mod tests {
         {
             assert!(reason.starts_with(begins), "{reasons:?}");
         }
+    }
+
+    #[test]
+    fn each_reason_is_counted_as_often_as_it_is_said() {
+        let since = Timestamp::UNIX_EPOCH;
+        let (full, held_back) = (Some(Full::Log), 0);
+        let verdict = verdict(vec![
+            sinks(Waits::Operator, &["a"]),
+            sinks(Waits::Attempt, &["b", "c"]),
+            Fact::JournalFull { full, held_back },
+            Fact::LinkSilent { since },
+            Fact::Evicted { entries: 7 },
+        ]);
+        let counts = verdict.counts().map(|(_, count)| count);
+        assert_eq!(counts, [1, 0, 0, 3, 1]);
+        assert_eq!(verdict.reasons().len(), 5);
     }
 
     #[test]

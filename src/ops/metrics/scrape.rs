@@ -49,10 +49,11 @@ impl Scrape<'_> {
 
     fn readiness(&mut self) {
         let view = self.view;
-        self.one(&list::READY, u8::from(view.verdict().is_ready()));
+        let verdict = view.verdict();
+        self.one(&list::READY, u8::from(verdict.is_ready()));
         let mut samples = self.out.family(&list::NOT_READY);
-        for (reason, count) in reasons(view) {
-            samples.sample(&[reason], count);
+        for (reason, count) in verdict.counts() {
+            samples.sample(&[reason.as_str()], count);
         }
         let reloads = &view.reloads;
         let is_good = reloads.last_rejected().is_none() && reloads.unread_secrets().is_none();
@@ -303,27 +304,6 @@ impl Scrape<'_> {
             waited.max(0.0)
         })
     }
-}
-
-/// How many times each reason keeps the daemon from being ready, as the verdict says it.
-fn reasons(view: &View) -> [(&'static str, usize); 5] {
-    let state = view.source.link().state;
-    let topics = view.source.topics();
-    let silent = topics.values().filter(|topic| topic.silent_since.is_some());
-    // Where all are silent, the link says so.
-    let silent = match state {
-        LinkState::Silent => 0,
-        _ => silent.count(),
-    };
-    let sinks = view.sinks.all();
-    let down = sinks.iter().filter(|sink| !sink.health.report().up);
-    [
-        ("link", usize::from(!state.is_ready())),
-        ("topic_refused", view.source.refused_topics().len()),
-        ("topic_silent", silent),
-        ("sink", down.count()),
-        ("journal_full", usize::from(view.journal.log.status().full)),
-    ]
 }
 
 fn cursor(sink: &SinkView) -> Position {
