@@ -236,7 +236,7 @@ impl Requests {
     /// The client's TLS handshake, within the time of a request's head.
     async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
-        server: &tls::Server,
+        server: &Arc<tls::Server>,
         stream: S,
         site: &Site,
         cut: &CancellationToken,
