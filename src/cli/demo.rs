@@ -21,7 +21,7 @@ use crate::config::{self, Plan};
 use crate::demo::{Broker, Devices};
 use crate::duration::InWords;
 use crate::journal::{EntryContent, Journal};
-use crate::model::{Origin, Position};
+use crate::model::Position;
 
 /// Entries that the live lines read at once, and their bytes.
 const ENTRIES_MAX: usize = 256;
@@ -230,10 +230,7 @@ async fn print_live(
             let Some(decoder) = decoders.get(&entry.topic) else {
                 continue;
             };
-            let origin = Origin {
-                journal: journal.log.uuid(),
-                position,
-            };
+            let origin = journal.log.ids().origin(position);
             if let Ok(event) =
                 decoder.event(&entry.body, origin, entry.received_at, previous.as_deref())
             {

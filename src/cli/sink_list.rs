@@ -10,6 +10,7 @@ use super::target::Target;
 use super::terminal::columns;
 use crate::config::Plan;
 use crate::ops::status;
+use crate::sinks::Condition;
 
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
@@ -26,7 +27,7 @@ struct Listed {
     /// `None`: the configuration does not have it, or cannot be read.
     r#type: Option<&'static str>,
     /// `None`: no daemon runs.
-    state: Option<&'static str>,
+    state: Option<Condition>,
     /// Entries that it has yet to get; `None`: the journal does not know it.
     pending: Option<u64>,
     dead_letters: Option<u64>,
@@ -77,13 +78,7 @@ fn running(sinks: &mut Sinks, report: &status::Report) {
         let listed = sinks.entry(sink.name.clone()).or_default();
         listed.pending = Some(sink.account.pending);
         listed.dead_letters = Some(sink.account.waiting);
-        listed.state = Some(match sink {
-            sink if !sink.configured => "removed",
-            sink if sink.up => "up",
-            sink if sink.disabled => "disabled",
-            sink if sink.paused => "paused",
-            _ => "retrying",
-        });
+        listed.state = Some(sink.state);
     }
 }
 
@@ -94,7 +89,7 @@ fn lines(sinks: &Sinks, columns: Option<usize>) -> Vec<String> {
         [
             harmless(name),
             sink.r#type.unwrap_or("-").to_owned(),
-            sink.state.unwrap_or("-").to_owned(),
+            sink.state.map_or("-", Condition::as_str).to_owned(),
             count(sink.pending),
             count(sink.dead_letters),
         ]
@@ -110,7 +105,7 @@ mod tests {
     fn a_sink_is_listed_with_what_is_known_of_it() {
         let known = Listed {
             r#type: Some("mqtt"),
-            state: Some("up"),
+            state: Some(Condition::Up),
             pending: Some(3),
             dead_letters: Some(0),
         };

@@ -26,7 +26,7 @@ use crate::model::{Event, EventKind, JournalIds, Position, device_name};
 use crate::ops::status::{Report, Sink};
 use crate::pipeline::Decoders;
 use crate::secret::redact;
-use crate::sinks::Settings;
+use crate::sinks::{Condition, Settings};
 
 /// How often the journal is looked at. The daemon writes what was confirmed once a second.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
@@ -127,22 +127,26 @@ fn nothing_yet(report: &Report, name: &str) -> String {
             "the running daemon has no sink {name}: does it run with another configuration?"
         );
     };
-    let error = |sink: &Sink| {
-        let error = sink.last_error.as_deref().map(one_line);
-        error.map_or(String::new(), |error| format!(": {error}"))
-    };
-    let state = match sink {
-        sink if sink.up => "up".to_owned(),
-        sink if sink.disabled => format!("disabled{}", error(sink)),
-        sink if sink.paused => format!("paused{}", error(sink)),
-        sink => format!("retrying{}", error(sink)),
-    };
+    let state = in_words(sink);
     let waits = match sink.account.pending {
         0 => "no entry waits for it".to_owned(),
         1 => "1 entry waits for it".to_owned(),
         entries => format!("{entries} entries wait for it"),
     };
     format!("the sink {name} is {state}; {waits}, nothing sent yet")
+}
+
+/// How a sink is, and why, where that is trouble of now.
+pub(super) fn in_words(sink: &Sink) -> String {
+    let state = sink.state.as_str();
+    let is_in_trouble = matches!(
+        sink.state,
+        Condition::Retrying | Condition::Paused | Condition::Disabled
+    );
+    match sink.last_error.as_deref().filter(|_| is_in_trouble) {
+        Some(error) => format!("{state}: {}", one_line(error)),
+        None => state.to_owned(),
+    }
 }
 
 /// How far it was read, and what is still wanted.
@@ -379,7 +383,7 @@ mod tests {
         let said = nothing_yet(&report, "oncall");
         assert!(said.contains("has no sink oncall"), "{said}");
         let sink = serde_json::json!({
-            "name": "oncall", "configured": true, "up": false, "since": null,
+            "name": "oncall", "configured": true, "state": "retrying", "up": false, "since": null,
             "last_error": "answered\n503", "replaying": false, "dlq_bytes": 0,
             "sink": "oncall", "cursor": 0, "pending": 7, "waiting": 0,
             "started": 0, "rewound": 0, "furthest": 0, "redriven": 0, "discarded": 0,
@@ -393,7 +397,11 @@ mod tests {
         let rest = "7 entries wait for it, nothing sent yet";
         let expected = format!("the sink oncall is retrying: answered 503; {rest}");
         check(&report, &expected);
-        report.sinks[0].up = true;
-        check(&report, &format!("the sink oncall is up; {rest}"));
+        for state in [Condition::Up, Condition::Starting] {
+            // What has passed is not why nothing comes.
+            report.sinks[0].state = state;
+            let state = state.as_str();
+            check(&report, &format!("the sink oncall is {state}; {rest}"));
+        }
     }
 }

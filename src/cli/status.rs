@@ -13,6 +13,7 @@ use super::target::Target;
 use super::terminal::{columns, hanging};
 use crate::ops::RejectedReload;
 use crate::ops::status::{Link, Report, Resync, Sink, Topic};
+use crate::sinks::Condition;
 use crate::source::in_short;
 
 /// More refused topics are counted, and more silent ones.
@@ -438,16 +439,11 @@ fn summary(topics: &[(&String, &Topic)], now: Timestamp) -> String {
 }
 
 fn row(sink: &Sink, now: Timestamp) -> [String; 7] {
-    let state = match (sink.configured, sink.up) {
-        (false, _) => "removed".to_owned(),
-        (true, up) => {
+    let state = sink.state.as_str();
+    let state = match sink.state {
+        Condition::Removed => state.to_owned(),
+        _ => {
             let since = sink.since.map(|since| age(since, now)).unwrap_or_default();
-            let state = match (up, sink.disabled, sink.paused) {
-                (true, ..) => "up",
-                (false, true, _) => "disabled",
-                (false, false, true) => "paused",
-                (false, false, false) => "retrying",
-            };
             format!("{state} {since}{}", next_of_sink(sink, now))
         }
     };
@@ -757,6 +753,7 @@ mod tests {
         Sink {
             name: "history".to_owned(),
             configured: true,
+            state: Condition::Up,
             up: true,
             since: Some(at(0)),
             last_error: None,
@@ -765,8 +762,6 @@ mod tests {
             next_attempt: None,
             no_attempt_before: None,
             waits_for_rate: false,
-            disabled: false,
-            paused: false,
             since_start: SinceStart::default(),
             replaying: false,
             dlq_bytes: 0,
@@ -779,6 +774,18 @@ mod tests {
                 accounting: Accounting::default(),
             },
         }
+    }
+
+    #[test]
+    fn a_row_has_the_word_of_the_page_for_a_sink() {
+        let state = |state| {
+            let sink = Sink { state, ..sink() };
+            let [_, state, ..] = row(&sink, at(9));
+            state
+        };
+        assert_eq!(state(Condition::Starting), "starting 9 s");
+        assert_eq!(state(Condition::Disabled), "disabled 9 s");
+        assert_eq!(state(Condition::Removed), "removed");
     }
 
     #[test]

@@ -204,6 +204,8 @@ pub struct DeadLetter {
 pub struct Letter {
     /// The entry that it is a copy of.
     pub position: Position,
+    /// What that entry is.
+    pub kind: EntryKind,
     /// As in [`NewEntry`].
     pub topic: Arc<str>,
     /// As in [`NewEntry`].

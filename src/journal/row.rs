@@ -11,29 +11,34 @@ pub(super) fn timestamp(microseconds: i64) -> Result<Timestamp, sqlx::Error> {
     Timestamp::from_microsecond(microseconds).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
+/// The kind of an entry, from its column.
+pub(super) fn kind(name: &str) -> Result<EntryKind, sqlx::Error> {
+    let unknown = || sqlx::Error::Decode(UnknownKind(name.to_owned()).into());
+    EntryKind::named(name).ok_or_else(unknown)
+}
+
 /// The content of an entry, from its columns.
 pub(super) fn content(
-    kind: &str,
+    name: &str,
     previous: Option<String>,
     repeat: bool,
     reason: Option<String>,
 ) -> Result<EntryContent, sqlx::Error> {
-    match EntryKind::named(kind) {
-        Some(EntryKind::Status) => Ok(EntryContent::Status {
+    Ok(match kind(name)? {
+        EntryKind::Status => EntryContent::Status {
             previous: previous.map(Into::into),
             repeat,
-        }),
-        Some(EntryKind::Undecodable) => Ok(EntryContent::Undecodable {
+        },
+        EntryKind::Undecodable => EntryContent::Undecodable {
             reason: reason.unwrap_or_default().into(),
-        }),
-        Some(EntryKind::Coverage) => Ok(EntryContent::Coverage),
-        Some(EntryKind::Alarm) => Ok(EntryContent::Alarm),
-        Some(EntryKind::Resync) => Ok(EntryContent::Resync {
+        },
+        EntryKind::Coverage => EntryContent::Coverage,
+        EntryKind::Alarm => EntryContent::Alarm,
+        EntryKind::Resync => EntryContent::Resync {
             previous: previous.map(Into::into),
             confirms: repeat,
-        }),
-        None => Err(sqlx::Error::Decode(UnknownKind(kind.to_owned()).into())),
-    }
+        },
+    })
 }
 
 /// Positions as the JSON array that `json_each` takes.

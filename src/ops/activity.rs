@@ -11,6 +11,9 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection may be idle for this long between two requests: longer than the minute at which
 /// Prometheus scrapes by default.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+/// A request's body has to be there this long after somebody began to wait for it: a command of 8 MiB
+/// comes from this machine, and a sign-in is one packet.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// A client has to read an answer within this time. The longest, /metrics with many sinks, has some
 /// hundred kilobytes.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -23,6 +26,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 pub(super) struct Patience {
     /// From the first byte of a request, or from the accept, to the end of its head.
     pub(super) head: Duration,
+    /// From the first wait for a request's body to the body's end.
+    pub(super) body: Duration,
     /// From one answer to the first byte of the next request.
     pub(super) idle: Duration,
     /// From an answer's first byte to its last.
@@ -35,6 +40,7 @@ impl Default for Patience {
     fn default() -> Patience {
         Patience {
             head: HEAD_TIMEOUT,
+            body: BODY_TIMEOUT,
             idle: IDLE_TIMEOUT,
             answer: ANSWER_TIMEOUT,
             close: CLOSE_TIMEOUT,
@@ -49,8 +55,10 @@ enum Phase {
     Idle,
     /// The client: it owes us the head of a request.
     Head,
-    /// We: a request is being handled. The handler that reads a body has its own timeout.
+    /// We: a request is being handled.
     Handling,
+    /// The client: what is being handled waits for the request's body.
+    Body,
     /// The client: it is to read an answer.
     Answer,
     /// We: an answer without end is being sent, and there is nothing to send now.
@@ -89,6 +97,20 @@ impl Activity {
         self.enter(Phase::Handling, now);
     }
 
+    /// The request's body is wanted, and has not come, or not to its end.
+    pub(super) fn wants_body(&mut self, now: Instant) {
+        if self.phase == Phase::Handling {
+            self.enter(Phase::Body, now);
+        }
+    }
+
+    /// The body is there, or nobody wants it any longer.
+    pub(super) fn has_body(&mut self, now: Instant) {
+        if self.phase == Phase::Body {
+            self.enter(Phase::Handling, now);
+        }
+    }
+
     /// The answer is known.
     pub(super) fn answered(&mut self, now: Instant) {
         self.enter(Phase::Answer, now);
@@ -104,7 +126,7 @@ impl Activity {
         match self.phase {
             Phase::Idle | Phase::Head => self.enter(Phase::Answer, now),
             Phase::Stream => self.enter(Phase::Piece, now),
-            Phase::Handling | Phase::Answer | Phase::Piece | Phase::Closing => {}
+            Phase::Handling | Phase::Body | Phase::Answer | Phase::Piece | Phase::Closing => {}
         }
     }
 
@@ -113,7 +135,12 @@ impl Activity {
         match self.phase {
             Phase::Answer => self.enter(Phase::Idle, now),
             Phase::Piece => self.enter(Phase::Stream, now),
-            Phase::Idle | Phase::Head | Phase::Handling | Phase::Stream | Phase::Closing => {}
+            Phase::Idle
+            | Phase::Head
+            | Phase::Handling
+            | Phase::Body
+            | Phase::Stream
+            | Phase::Closing => {}
         }
     }
 
@@ -138,6 +165,7 @@ impl Activity {
         let patience = match self.phase {
             Phase::Idle => patience.idle,
             Phase::Head => patience.head,
+            Phase::Body => patience.body,
             Phase::Handling | Phase::Stream => return None,
             Phase::Answer | Phase::Piece => patience.answer,
             Phase::Closing => patience.close,
@@ -157,6 +185,7 @@ mod tests {
 
     const PATIENCE: Patience = Patience {
         head: Duration::from_secs(1),
+        body: Duration::from_secs(5),
         idle: Duration::from_secs(10),
         answer: Duration::from_secs(100),
         close: Duration::from_secs(1000),
@@ -190,6 +219,27 @@ mod tests {
         check(&answered, Some(10));
         check(&[&answered[..], &[Activity::read]].concat(), Some(1));
         check(&[&answered[..], &[Activity::closed]].concat(), Some(1000));
+    }
+
+    #[test]
+    fn a_body_is_the_clients_step_until_it_is_there_and_its_pieces_move_no_deadline() {
+        let wanted: [fn(&mut Activity, Instant); 2] = [Activity::requested, Activity::wants_body];
+        check(&wanted, Some(5));
+        check(&[&wanted[..], &[Activity::has_body]].concat(), None);
+        check(&[&wanted[..], &[Activity::answered]].concat(), Some(100));
+        // `100 Continue` is written before the body comes.
+        let continues: [fn(&mut Activity, Instant); 2] = [Activity::writing, Activity::flushed];
+        let start = Instant::now();
+        let mut activity = Activity::accepted(start);
+        activity.requested(start);
+        activity.wants_body(start);
+        for seconds in 1..5 {
+            let now = start + Duration::from_secs(seconds);
+            continues.iter().for_each(|step| step(&mut activity, now));
+            activity.read(now);
+            activity.wants_body(now);
+        }
+        assert_eq!(activity.deadline(&PATIENCE), Some(start + PATIENCE.body));
     }
 
     #[test]

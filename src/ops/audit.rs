@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -99,6 +100,8 @@ async fn now_and_then<Audit: Future<Output = Result<(), Error>>>(
     mut audit: impl FnMut() -> Audit,
 ) -> Result<(), Error> {
     let mut interval = tokio::time::interval(INTERVAL);
+    // One that took long is not made up for by several at once.
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         turn.within(INTERVAL + TURN_MAX);
         tokio::select! {

@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::ConnectInfo;
 use axum::http::Request;
 use axum::response::Response;
-use hyper::body::Incoming;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
@@ -235,7 +236,7 @@ impl Requests {
     /// The client's TLS handshake, within the time of a request's head.
     async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
-        server: &tls::Server,
+        server: &Arc<tls::Server>,
         stream: S,
         site: &Site,
         cut: &CancellationToken,
@@ -305,6 +306,10 @@ impl Requests {
             Admission::Full => true,
             Admission::Reserved => self.reserved_paths.contains(&request.uri().path()),
         };
+        let request = request.map(|body| Awaited {
+            body,
+            activity: self.activity.clone(),
+        });
         let response = if admitted {
             self.router.call(request).await
         } else {
@@ -318,6 +323,43 @@ impl Requests {
         }
         drop(activity);
         response
+    }
+}
+
+/// A request's body that says when it is waited for, so that whoever reads it needs no deadline.
+struct Awaited {
+    body: Incoming,
+    activity: Shared,
+}
+
+impl Body for Awaited {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if frame.is_pending() {
+            self.activity.lock().wants_body(Instant::now());
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Who has all of it, or has had enough, lets it go.
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        self.activity.lock().has_body(Instant::now());
     }
 }
 

@@ -1,6 +1,7 @@
 //! The HTTP listener: `/healthz`, `/readyz`, `/metrics`, `/status` and the pages answer on what the
 //! parts say;
-//! `/control` alone changes something, for who has the token. Nobody else's body is read.
+//! `/control` alone changes something, for who has the token. No other body is read but the form of a
+//! sign-in.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
@@ -39,7 +40,6 @@ use super::settings::Settings;
 use super::status::Report;
 use super::trouble::said;
 use super::view::View;
-use crate::duration::InWords;
 use crate::excerpt::beginning;
 use crate::secret::redact;
 use crate::tls;
@@ -53,8 +53,6 @@ const COMMANDS_MAX: usize = 1;
 /// A command waits this long for the one before it: less than the 30 s that the command line waits
 /// for an answer.
 const TURN_TIMEOUT: Duration = Duration::from_secs(15);
-/// A command's body has to be there within this time: its client runs on this machine.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Reports that are made at once, since anybody may ask for one: each opens the journal's file to
 /// read, with a thread of its own. Two: a monitor does not wait for an operator.
 const REPORTS_MAX: usize = 2;
@@ -331,8 +329,6 @@ enum Unread {
     TooLong,
     #[error("another command is being carried out: try again")]
     Busy,
-    #[error("a command's body has to come within {}", InWords(BODY_TIMEOUT))]
-    TooSlow,
     #[error("the body broke off: {0}")]
     Broken(axum::Error),
 }
@@ -342,14 +338,13 @@ impl Unread {
         match self {
             Unread::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
             Unread::Busy => StatusCode::SERVICE_UNAVAILABLE,
-            Unread::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Unread::Broken(_) => StatusCode::BAD_REQUEST,
         }
     }
 }
 
 /// A command's body, and its turn: the next body is read when that is dropped. One whose declared
-/// length is too long does not wait for it.
+/// length is too long does not wait for it. The connection ends where the body does not come.
 async fn read(turns: &Semaphore, body: Body) -> Result<(SemaphorePermit<'_>, Vec<u8>), Unread> {
     // 0 where it comes in chunks.
     let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
@@ -359,22 +354,16 @@ async fn read(turns: &Semaphore, body: Body) -> Result<(SemaphorePermit<'_>, Vec
     let Ok(Ok(turn)) = timeout(TURN_TIMEOUT, turns.acquire()).await else {
         return Err(Unread::Busy);
     };
-    let collect = async {
-        let mut collected = Vec::with_capacity(declared);
-        let mut pieces = body.into_data_stream();
-        while let Some(piece) = pieces.next().await {
-            let piece = piece.map_err(Unread::Broken)?;
-            if piece.len() > COMMAND_BYTES_MAX - collected.len() {
-                return Err(Unread::TooLong);
-            }
-            collected.extend_from_slice(&piece);
+    let mut collected = Vec::with_capacity(declared);
+    let mut pieces = body.into_data_stream();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(Unread::Broken)?;
+        if piece.len() > COMMAND_BYTES_MAX - collected.len() {
+            return Err(Unread::TooLong);
         }
-        Ok(collected)
-    };
-    match timeout(BODY_TIMEOUT, collect).await {
-        Ok(collected) => Ok((turn, collected?)),
-        Err(_) => Err(Unread::TooSlow),
+        collected.extend_from_slice(&piece);
     }
+    Ok((turn, collected))
 }
 
 /// For the log: a thousand positions are none of its business, nor what statuses say.
@@ -467,14 +456,8 @@ mod tests {
         assert_eq!(redacted(answer), expected);
     }
 
-    fn endless(piece: &'static [u8], every: Duration) -> Body {
-        let pieces = stream::repeat(piece).then(move |piece| async move {
-            if !every.is_zero() {
-                tokio::time::sleep(every).await;
-            }
-            Ok::<_, Infallible>(piece)
-        });
-        Body::from_stream(pieces)
+    fn endless(piece: &'static [u8]) -> Body {
+        Body::from_stream(stream::repeat(Ok::<_, Infallible>(piece)))
     }
 
     #[test]
@@ -518,17 +501,6 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_of_one_byte_a_second_is_given_up_and_the_next_command_has_its_turn() {
-        let turns = Semaphore::new(COMMANDS_MAX);
-        let slow = endless(b" ", Duration::from_secs(1));
-        tokio::join!(
-            biased;
-            check(&turns, slow, Err(408), BODY_TIMEOUT),
-            check(&turns, Body::from("{}"), Ok(2), BODY_TIMEOUT),
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
     async fn a_command_waits_for_its_turn_and_not_without_end() {
         let turns = Semaphore::new(COMMANDS_MAX);
         let _turn = turns.acquire().await.unwrap();
@@ -542,7 +514,7 @@ mod tests {
         let turns = Semaphore::new(COMMANDS_MAX);
         let longest = Body::from(vec![b' '; COMMAND_BYTES_MAX]);
         check(&turns, longest, Ok(COMMAND_BYTES_MAX), Duration::ZERO).await;
-        let chunked = endless(&[b' '; 4096], Duration::ZERO);
+        let chunked = endless(&[b' '; 4096]);
         check(&turns, chunked, Err(413), Duration::ZERO).await;
     }
 }

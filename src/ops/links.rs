@@ -1,15 +1,7 @@
 //! The paths of things that have a page of their own.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-
+use crate::pipeline::percent_encoded;
 use crate::sinks::history::question::DeviceKey;
-
-/// What a segment of a path need not escape.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'~');
 
 /// The page of one device. An empty client is `-`; one whose name begins with `-` has one more.
 pub(super) fn device_path(stream: &str, client: &str, device: &str) -> String {
@@ -18,7 +10,7 @@ pub(super) fn device_path(stream: &str, client: &str, device: &str) -> String {
             true => format!("-{text}"),
             false => text.to_owned(),
         };
-        utf8_percent_encode(&marked, SEGMENT).to_string()
+        percent_encoded(&marked)
     };
     format!(
         "/devices/{}/{}/{}",

@@ -19,6 +19,7 @@ use crate::journal;
 use crate::latency::LatencyReading;
 use crate::model::Severity;
 use crate::secret::redact;
+use crate::sinks::Condition;
 use crate::source::{Agreed, Broker, LinkState, RefusedTopic, SeenGap, TopicStatus};
 
 /// Gaps with a line of their own.
@@ -237,8 +238,9 @@ pub(super) struct SinkNow {
     pub(super) name: String,
     /// Its type; none where it has left the configuration.
     pub(super) kind: Option<&'static str>,
-    /// `up`, `retrying`, `paused`, `disabled`, `starting` or `removed`.
-    pub(super) state: &'static str,
+    /// `up`, `starting`, `retrying`, `paused`, `disabled` or `removed`.
+    #[schema(value_type = String)]
+    pub(super) state: Condition,
     #[schema(value_type = Option<String>)]
     pub(super) since: Option<Timestamp>,
     pub(super) pending: u64,
@@ -562,14 +564,6 @@ fn sinks(view: &View, setup: &Setup) -> Vec<SinkNow> {
         .map(|sink| {
             let health = running.iter().find(|known| known.name == sink.name);
             let health = health.map(|known| known.health.report());
-            let state = match &health {
-                None => "removed",
-                Some(it) if it.up => "up",
-                Some(it) if it.disabled => "disabled",
-                Some(it) if it.paused => "paused",
-                Some(it) if it.trouble.is_some() => "retrying",
-                Some(_) => "starting",
-            };
             let rate = rates.remove(&sink.name).unwrap_or_default();
             let accounting = accountings.get(&sink.name).copied().unwrap_or_default();
             let delivered = accounting.passed.delivered + accounting.redriven;
@@ -577,7 +571,7 @@ fn sinks(view: &View, setup: &Setup) -> Vec<SinkNow> {
             SinkNow {
                 name: sink.name.to_string(),
                 kind: setup.sinks.get(&sink.name).copied(),
-                state,
+                state: Condition::of(health.as_ref()),
                 since: health.as_ref().map(|it| it.since),
                 pending,
                 oldest_pending: on_disk
@@ -602,7 +596,7 @@ fn sinks(view: &View, setup: &Setup) -> Vec<SinkNow> {
             }
         })
         .collect();
-    sinks.sort_by_key(|sink| (sink.state == "up", place(&sink.name)));
+    sinks.sort_by_key(|sink| (sink.state == Condition::Up, place(&sink.name)));
     sinks
 }
 

@@ -16,6 +16,7 @@ use super::view::View;
 use crate::journal::{self, SinkAccounting};
 use crate::model::Position;
 use crate::secret::redact_echo;
+use crate::sinks::Condition;
 use crate::source;
 
 /// The state of the daemon at one moment, as `/status` gives it.
@@ -206,6 +207,8 @@ pub struct Sink {
     /// Whether it is in the configuration; where not, entries are kept for it until it is
     /// forgotten.
     pub configured: bool,
+    /// How it is: `up`, `starting`, `retrying`, `paused`, `disabled` or `removed`.
+    pub state: Condition,
     /// Whether its other side answers.
     pub up: bool,
     /// Since when.
@@ -227,13 +230,6 @@ pub struct Sink {
     /// Something could be delivered now, and waits for its `rate`.
     #[serde(default)]
     pub waits_for_rate: bool,
-    /// The other side wants nothing more: it is not tried until `sinks retry` or a reload.
-    #[serde(default)]
-    pub disabled: bool,
-    /// It waits until something is done, or for long: its dead letters are full, or it rejects too
-    /// much.
-    #[serde(default)]
-    pub paused: bool,
     /// What it got since the daemon started.
     #[serde(default)]
     pub since_start: SinceStart,
@@ -430,13 +426,12 @@ fn sinks(view: &View, accounts: Vec<SinkAccounting>) -> Vec<Sink> {
             Sink {
                 name: account.sink.to_string(),
                 configured: known.is_some(),
+                state: Condition::of(health.as_ref()),
                 up: health.as_ref().is_some_and(|health| health.up),
                 since: health.as_ref().map(|health| health.since),
                 next_attempt: health.as_ref().and_then(|health| health.next_attempt),
                 no_attempt_before: health.as_ref().and_then(|health| health.no_attempt_before),
                 waits_for_rate: health.as_ref().is_some_and(|health| health.waits_for_rate),
-                disabled: health.as_ref().is_some_and(|health| health.disabled),
-                paused: health.as_ref().is_some_and(|health| health.paused),
                 since_start: known.map(since_start).unwrap_or_default(),
                 warning: health.as_ref().and_then(|health| health.warning.clone()),
                 last_error_at: health.as_ref().and_then(|health| health.last_error_at),

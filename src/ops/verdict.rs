@@ -3,6 +3,7 @@
 
 mod words;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -15,6 +16,7 @@ use super::reload::RejectedReload;
 use super::view::{Behind, View};
 use crate::bilingual::Bilingual;
 use crate::secret::redact;
+use crate::sinks::Condition;
 use crate::source::{Link, LinkState, Refuser};
 
 /// More topics with the same trouble are counted.
@@ -52,8 +54,8 @@ impl Level {
     }
 }
 
-/// What a sink that is not up waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a sink that is not up waits for, the least urgent first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Waits {
     /// Its first answer.
     First,
@@ -65,6 +67,19 @@ pub(super) enum Waits {
     Operator,
 }
 
+impl Waits {
+    /// What a sink in this condition waits for, if for anything.
+    fn of(condition: Condition) -> Option<Waits> {
+        match condition {
+            Condition::Up | Condition::Removed => None,
+            Condition::Starting => Some(Waits::First),
+            Condition::Retrying => Some(Waits::Attempt),
+            Condition::Paused => Some(Waits::Pause),
+            Condition::Disabled => Some(Waits::Operator),
+        }
+    }
+}
+
 /// What leaves the journal no room for anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Full {
@@ -72,6 +87,37 @@ pub(super) enum Full {
     Log,
     /// Its disk: a person does.
     Disk,
+}
+
+/// Why the daemon is not ready, as `/metrics` counts it: from the server to the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Reason {
+    Link,
+    TopicRefused,
+    TopicSilent,
+    Sink,
+    JournalFull,
+}
+
+impl Reason {
+    const ALL: [Reason; 5] = [
+        Reason::Link,
+        Reason::TopicRefused,
+        Reason::TopicSilent,
+        Reason::Sink,
+        Reason::JournalFull,
+    ];
+
+    /// The label of the metric.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Reason::Link => "link",
+            Reason::TopicRefused => "topic_refused",
+            Reason::TopicSilent => "topic_silent",
+            Reason::Sink => "sink",
+            Reason::JournalFull => "journal_full",
+        }
+    }
 }
 
 /// A sink that is not up.
@@ -241,14 +287,28 @@ impl Fact {
         }
     }
 
-    /// Its place among the reasons: from the server to the journal.
-    fn place(&self) -> u8 {
+    /// The reason that it is, and how many times; `None`: the daemon is ready in spite of it.
+    fn reason(&self) -> Option<(Reason, usize)> {
         match self {
-            Fact::Refused { .. } => 1,
-            Fact::Silent { .. } => 2,
-            Fact::SinksDown { .. } => 3,
-            Fact::JournalFull { .. } => 4,
-            _ => 0,
+            Fact::Unconnected { .. }
+            | Fact::Paused { .. }
+            | Fact::Subscribing { .. }
+            | Fact::LinkSilent { .. } => Some((Reason::Link, 1)),
+            Fact::Refused { count, .. } => Some((Reason::TopicRefused, *count)),
+            Fact::Silent { count, .. } => Some((Reason::TopicSilent, *count)),
+            Fact::SinksDown { sinks, .. } => Some((Reason::Sink, sinks.len())),
+            Fact::JournalFull { full: Some(_), .. } => Some((Reason::JournalFull, 1)),
+            Fact::JournalFull { full: None, .. }
+            | Fact::Evicted { .. }
+            | Fact::AccountingErrors(_)
+            | Fact::Undeliverable(_)
+            | Fact::SinksBehind(_)
+            | Fact::SnapshotsFailing { .. }
+            | Fact::DeadLetters { .. }
+            | Fact::Undecodable { .. }
+            | Fact::ReloadRejected(_)
+            | Fact::SecretsUnread(_)
+            | Fact::NothingYet { .. } => None,
         }
     }
 
@@ -317,14 +377,23 @@ impl View {
 impl Verdict {
     /// Whether it delivers all: connected, every topic subscribed and none silent, and every sink up.
     pub fn is_ready(&self) -> bool {
-        self.reasons().is_empty()
+        self.facts.iter().all(|fact| fact.reason().is_none())
+    }
+
+    /// How many times each reason keeps it from being ready.
+    pub(super) fn counts(&self) -> [(Reason, usize); 5] {
+        let reasons = || self.facts.iter().filter_map(Fact::reason);
+        Reason::ALL.map(|reason| {
+            let counts = reasons().filter(|(it, _)| *it == reason);
+            (reason, counts.map(|(_, count)| count).sum())
+        })
     }
 
     /// Why it is not ready, one line each, in English: the source, the sinks, then the journal. What
     /// has passed is no reason.
     pub fn reasons(&self) -> Vec<String> {
         let mut facts: Vec<&Fact> = self.facts.iter().collect();
-        facts.sort_by_key(|fact| fact.place());
+        facts.sort_by_key(|fact| fact.reason().map(|(reason, _)| reason));
         facts.into_iter().flat_map(words::reasons).collect()
     }
 
@@ -508,24 +577,13 @@ fn sinks_down(view: &View) -> Vec<Fact> {
         let sink = status.sinks.iter().find(|sink| &*sink.name == name);
         sink.map_or(0, |sink| sink.pending(status.head))
     };
-    let mut by_waits: [(Waits, Vec<Down>); 4] = [
-        (Waits::Operator, Vec::new()),
-        (Waits::Pause, Vec::new()),
-        (Waits::Attempt, Vec::new()),
-        (Waits::First, Vec::new()),
-    ];
+    let mut by_waits: BTreeMap<Waits, Vec<Down>> = BTreeMap::new();
     for sink in &*view.sinks.all() {
         let report = sink.health.report();
-        if report.up {
+        let Some(waits) = Waits::of(Condition::of(Some(&report))) else {
             continue;
-        }
-        let place = match (report.disabled, report.paused, &report.trouble) {
-            (true, ..) => 0,
-            (_, true, _) => 1,
-            (_, _, Some(_)) => 2,
-            (_, _, None) => 3,
         };
-        by_waits[place].1.push(Down {
+        by_waits.entry(waits).or_default().push(Down {
             name: Arc::clone(&sink.name),
             since: report.since,
             trouble: report.trouble,
@@ -533,8 +591,9 @@ fn sinks_down(view: &View) -> Vec<Fact> {
             pending: pending(&sink.name),
         });
     }
-    let some = by_waits.into_iter().filter(|(_, sinks)| !sinks.is_empty());
-    some.map(|(waits, sinks)| Fact::SinksDown { waits, sinks })
+    let most_urgent_first = by_waits.into_iter().rev();
+    most_urgent_first
+        .map(|(waits, sinks)| Fact::SinksDown { waits, sinks })
         .collect()
 }
 
@@ -744,6 +803,8 @@ mod tests {
         let mut keys = std::collections::BTreeSet::new();
         for fact in all {
             keys.insert(fact.key());
+            let (is_reason, lines) = (fact.reason().is_some(), words::reasons(&fact));
+            assert_eq!(is_reason, !lines.is_empty(), "{fact:?}");
             let verdict = verdict(vec![fact]);
             let [en, zh] = Lang::ALL.map(|lang| verdict.said(lang));
             assert_ne!(en.sentence, zh.sentence);
@@ -902,6 +963,22 @@ mod tests {
         {
             assert!(reason.starts_with(begins), "{reasons:?}");
         }
+    }
+
+    #[test]
+    fn each_reason_is_counted_as_often_as_it_is_said() {
+        let since = Timestamp::UNIX_EPOCH;
+        let (full, held_back) = (Some(Full::Log), 0);
+        let verdict = verdict(vec![
+            sinks(Waits::Operator, &["a"]),
+            sinks(Waits::Attempt, &["b", "c"]),
+            Fact::JournalFull { full, held_back },
+            Fact::LinkSilent { since },
+            Fact::Evicted { entries: 7 },
+        ]);
+        let counts = verdict.counts().map(|(_, count)| count);
+        assert_eq!(counts, [1, 0, 0, 3, 1]);
+        assert_eq!(verdict.reasons().len(), 5);
     }
 
     #[test]

@@ -27,10 +27,12 @@ impl Unescaped {
                 at += length;
                 continue;
             }
+            // Of a run of backslashes that escapes nothing, no part does: each is looked at once.
+            let end = at + slashes(&text[at..]).max(1);
             if let Some(unescaped) = &mut unescaped {
-                unescaped.push(text[at], at, at + 1);
+                (at..end).for_each(|at| unescaped.push(text[at], at, at + 1));
             }
-            at += 1;
+            at = end;
         }
         unescaped
     }
@@ -77,19 +79,28 @@ impl Escaped {
     }
 }
 
+/// Hexadecimal digits of the longest escape.
+const DIGITS_MAX: usize = 6;
+
+/// How many backslashes a text begins with.
+fn slashes(text: &[u8]) -> usize {
+    text.iter().take_while(|byte| **byte == b'\\').count()
+}
+
 /// The escape that a text begins with, and how long that is.
 fn escape(text: &[u8]) -> Option<(Escaped, usize)> {
     match text {
         // Within a JSON text that is itself a text the backslash is escaped, too.
         [b'\\', ..] => {
-            let slashes = text.iter().take_while(|byte| **byte == b'\\').count();
+            let slashes = slashes(text);
             match &text[slashes..] {
                 [b'x', rest @ ..] => {
                     let byte = u8::try_from(hex(rest, 2)?).ok()?;
                     Some((Escaped::byte(byte), slashes + 3))
                 }
                 [b'u', b'{', rest @ ..] => {
-                    let digits = rest.iter().position(|byte| *byte == b'}')?;
+                    let mut digits = rest.iter().take(DIGITS_MAX + 1);
+                    let digits = digits.position(|byte| *byte == b'}')?;
                     let code = hex(rest, digits)?;
                     Some((Escaped::character(code)?, slashes + digits + 3))
                 }
@@ -129,7 +140,7 @@ fn escape(text: &[u8]) -> Option<(Escaped, usize)> {
 
 /// The `\u0061` that a text begins with, and how long that is.
 fn unit(text: &[u8]) -> Option<(u32, usize)> {
-    let slashes = text.iter().take_while(|byte| **byte == b'\\').count();
+    let slashes = slashes(text);
     let rest = text[slashes..].strip_prefix(b"u").filter(|_| slashes > 0)?;
     Some((hex(rest, 4)?, slashes + 5))
 }
@@ -138,7 +149,7 @@ fn unit(text: &[u8]) -> Option<(u32, usize)> {
 fn hex(text: &[u8], digits: usize) -> Option<u32> {
     let digits = text
         .get(..digits)
-        .filter(|it| (1..=6).contains(&it.len()))?;
+        .filter(|it| (1..=DIGITS_MAX).contains(&it.len()))?;
     digits.iter().try_fold(0, |number, digit| {
         let digit = char::from(*digit).to_digit(16)?;
         Some(number * 16 + digit)
@@ -147,6 +158,10 @@ fn hex(text: &[u8], digits: usize) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::channel;
+    use std::thread::spawn;
+    use std::time::Duration;
+
     use super::*;
 
     fn check(text: &str, expected: Option<&str>) {
@@ -164,6 +179,25 @@ mod tests {
         check("故%E9%9A%9C", Some("故障"));
         check(r#"\\\"a\\\\b\\n"#, Some(r#""a\b\n"#));
         check("\\ud83d \\udc00 \\u{110000} \\u{} %", None);
+    }
+
+    #[test]
+    fn what_escapes_nothing_is_looked_at_once_however_long_it_is() {
+        // By the square of its length this takes hours.
+        const HANGS: Duration = Duration::from_secs(60);
+        let (run, digits) = ("\\".repeat(1 << 20), "0".repeat(1 << 20));
+        for text in [
+            format!("%41{run}u00g1"),
+            format!("%41{run}xg"),
+            format!("%41{run}u{{{digits}"),
+            format!("%41{}", "\\u{".repeat(1 << 20)),
+        ] {
+            let (done, waits) = channel();
+            let expected = text.replacen("%41", "A", 1);
+            spawn(move || done.send(Unescaped::of(&text).map(|it| it.bytes)));
+            let unescaped = waits.recv_timeout(HANGS).expect("it hangs");
+            assert!(unescaped == Some(expected.into_bytes()));
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //!
 //! - `sink`: the trait, and what `build` makes; `capabilities`: what a sink says of itself
 //! - `batch`: what an attempt is given; `trouble`: why it failed; `newest`: what is there already
-//! - `health`: whether the sink is up
+//! - `health`: whether the sink is up; `condition`: the same in one word
 //! - `history`, `mqtt`, `webhook`: one folder for each kind
 //! - `preview`: what a sink would send, without sending it
 //! - `probe`: whether it would be taken, without sending it
@@ -14,6 +14,7 @@
 
 mod batch;
 mod capabilities;
+mod condition;
 mod error;
 mod health;
 pub mod history;
@@ -29,6 +30,7 @@ pub mod webhook;
 
 pub use batch::{Batch, Reason};
 pub use capabilities::{Capabilities, Ordering, Rate};
+pub use condition::Condition;
 pub use error::BuildError;
 pub use health::{Health, HealthReport};
 pub use history::Look;

@@ -50,10 +50,11 @@ impl SeenGaps {
             .at
             .saturating_sub(KEPT_FOR)
             .unwrap_or(Timestamp::MIN);
-        let over = |gap: &SeenGap| gap.until.is_some_and(|until| until < oldest);
-        while self.0.front().is_some_and(over) || self.0.len() > GAPS_MAX {
-            self.0.pop_front();
-        }
+        // Not the first ones alone: a gap without an end may stand before those that have ended.
+        self.0
+            .retain(|gap| gap.until.is_none_or(|until| until >= oldest));
+        let too_many = self.0.len().saturating_sub(GAPS_MAX);
+        self.0.drain(..too_many);
     }
 
     /// A copy of them.
@@ -87,7 +88,12 @@ mod tests {
             gaps.map(|gap| Some(gap.until?.as_second())).collect()
         };
         assert_eq!(ends(&gaps), [Some(30), None]);
+        gaps.take(&a, &coverage(40, Some(CoverageCause::Silent)));
+        gaps.take(&a, &coverage(50, None));
+        assert_eq!(ends(&gaps), [Some(30), None, Some(50)]);
         gaps.take(&a, &coverage(30 + 86_401, None));
+        assert_eq!(ends(&gaps), [None, Some(50)], "b is deaf all the time");
+        gaps.take(&a, &coverage(50 + 86_401, None));
         assert_eq!(ends(&gaps), [None]);
         for second in 0..GAPS_MAX as i64 + 10 {
             gaps.take(&a, &coverage(second, Some(CoverageCause::Silent)));

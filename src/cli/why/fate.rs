@@ -7,10 +7,12 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::cli::sink_tap::in_words;
 use crate::delivery::Verdict;
 use crate::journal::{DeadLetter, DeliveryProof, SinkAccounting};
 use crate::model::{Position, StatusEvent};
 use crate::ops::status::Sink;
+use crate::sinks::Condition;
 
 /// What became of an event at one sink.
 #[derive(Debug, PartialEq, Serialize)]
@@ -125,14 +127,7 @@ fn filtered(verdict: Verdict) -> Option<Fate> {
 
 /// What a sink waits for.
 fn because(sink: &Sink) -> Option<String> {
-    let error = sink.last_error.as_deref().unwrap_or("it says no reason");
-    let condition = match (sink.disabled, sink.paused, sink.up) {
-        (true, ..) => "disabled",
-        (_, true, _) => "paused",
-        (_, _, false) => "retrying",
-        (_, _, true) => return None,
-    };
-    Some(format!("{condition}: {error}"))
+    (sink.state != Condition::Up).then(|| in_words(sink))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use sqlx::sqlite::SqliteRow;
 use super::Reader;
 use crate::journal::dead_letters::{PASSED, totals};
 use crate::journal::error::failed;
-use crate::journal::row::{content, timestamp};
+use crate::journal::row::{content, kind, timestamp};
 use crate::journal::{DeadLetter, DlqTotal, Entry, Error, Letter};
 use crate::model::Position;
 
@@ -118,8 +118,8 @@ impl Reader {
         bytes_max: u32,
     ) -> Result<Vec<Letter>, Error> {
         const PAGE: &str = "SELECT position, topic, received_at, at, error, substr(body, 1, ?4), \
-             octet_length(body) FROM dead_letter WHERE sink = ?1 AND position > ?2 ORDER BY position \
-             LIMIT ?3";
+             octet_length(body), kind FROM dead_letter WHERE sink = ?1 AND position > ?2 \
+             ORDER BY position LIMIT ?3";
         sqlx::query(PAGE)
             .bind(Arc::<str>::from(sink))
             .bind(after.0)
@@ -237,6 +237,7 @@ pub(super) fn letter(row: &SqliteRow) -> Result<Letter, sqlx::Error> {
         error: row.try_get(4)?,
         body: row.try_get::<Vec<u8>, _>(5)?.into(),
         body_bytes: row.try_get::<i64, _>(6)?.unsigned_abs(),
+        kind: kind(row.try_get(7)?)?,
     })
 }
 

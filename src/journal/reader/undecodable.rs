@@ -80,7 +80,7 @@ impl Reader {
         bytes_max: u32,
     ) -> Result<Vec<Letter>, Error> {
         const PAGE: &str = "SELECT position, topic, received_at, received_at, reason, \
-             substr(body, 1, ?3), octet_length(body) FROM entry WHERE kind = 'undecodable' \
+             substr(body, 1, ?3), octet_length(body), kind FROM entry WHERE kind = 'undecodable' \
              AND settled IS NULL AND position > ?1 ORDER BY position LIMIT ?2";
         sqlx::query(PAGE)
             .bind(after.0)

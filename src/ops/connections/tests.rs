@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::routing::{get, post};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Barrier, Semaphore};
 use tokio::task::JoinHandle;
@@ -28,6 +29,7 @@ const SMALL: Limits = Limits {
 };
 const PATIENT: Patience = Patience {
     head: NEVER,
+    body: NEVER,
     idle: NEVER,
     answer: NEVER,
     close: NEVER,
@@ -43,7 +45,8 @@ struct Served {
     arrived: Arc<Barrier>,
 }
 
-/// `/ok` and `/probe` answer at once, `/hang` when it may, `/long` with more than sockets hold.
+/// `/ok` and `/probe` answer at once, `/hang` when it may, `/read` when it has the body, `/long` with
+/// more than sockets hold.
 async fn serve(limits: Limits, patience: Patience) -> Served {
     let (hanging, arrived) = (Arc::new(Semaphore::new(0)), Arc::new(Barrier::new(2)));
     let hang = {
@@ -58,7 +61,8 @@ async fn serve(limits: Limits, patience: Patience) -> Served {
         .route("/ok", get(async || "ok"))
         .route("/probe", get(async || "well"))
         .route("/long", get(async || vec![b'x'; 64 * 1024 * 1024]))
-        .route("/hang", get(hang));
+        .route("/hang", get(hang))
+        .route("/read", post(async |body: Bytes| body));
     let stop = CancellationToken::new();
     let site = Site {
         router,
@@ -222,6 +226,62 @@ async fn clients_that_only_hold_connections_make_room_for_others() {
         );
     }
     closed(&mut idle[0]).await;
+    served.end().await;
+}
+
+/// Posts so many bytes of a body of ten.
+async fn post_part(stream: &mut TcpStream, bytes: usize) {
+    let head = "POST /read HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n";
+    let part = "0123456789".split_at(bytes).0;
+    let request = format!("{head}{part}");
+    stream.write_all(request.as_bytes()).await.unwrap();
+}
+
+#[tokio::test]
+async fn clients_that_owe_a_body_make_room_for_others_too() {
+    let served = serve(SMALL, PATIENT).await;
+    let mut owing = Vec::new();
+    for bytes in [0, 1, 9, 0, 5, 1, 0, 9] {
+        let mut stream = served.connect().await;
+        post_part(&mut stream, bytes).await;
+        owing.push(stream);
+        let mut other = served.connect().await;
+        post_part(&mut other, 10).await;
+        assert!(answer(&mut other).await.ends_with("0123456789"));
+        assert!(ask(&mut other, "/ok").await.contains(" 200 "));
+    }
+    closed(&mut owing[0]).await;
+    drop(owing);
+    served.end().await;
+}
+
+#[tokio::test]
+async fn body_that_comes_byte_by_byte_is_cut() {
+    let hasty = Patience {
+        body: SOON,
+        ..PATIENT
+    };
+    let served = serve(SMALL, hasty).await;
+    let mut silent = served.connect().await;
+    post_part(&mut silent, 0).await;
+    closed(&mut silent).await;
+    let mut slow = served.connect().await;
+    let head = "POST /read HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n";
+    slow.write_all(head.as_bytes()).await.unwrap();
+    let (mut reader, mut writer) = slow.into_split();
+    let trickle = async {
+        let mut pace = tokio::time::interval(SOON / 20);
+        while writer.write_all(b"x").await.is_ok() {
+            pace.tick().await;
+        }
+    };
+    let end = async {
+        let read = reader.read(&mut [0; 64]).await;
+        assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+    };
+    timeout(HANGS, async { tokio::join!(trickle, end) })
+        .await
+        .unwrap();
     served.end().await;
 }
 

@@ -376,7 +376,7 @@ pub(super) static SINK_UP: Family =
 pub(super) static SINK_STATE: Family = gauge(
     "stomp_bridge_sink_state",
     &["sink", "state"],
-    "1 for the condition that the sink is in: up, retrying, paused or disabled",
+    "1 for the condition that the sink is in: up, starting, retrying, paused or disabled",
 );
 pub(super) static SINK_LAG_ENTRIES: Family = gauge(
     "stomp_bridge_sink_lag_entries",

@@ -12,7 +12,7 @@ use super::topic_labels::TopicLabels;
 use crate::model::Position;
 use crate::ops::sinks::SinkView;
 use crate::ops::view::View;
-use crate::sinks::HealthReport;
+use crate::sinks::Condition;
 use crate::source::LinkState;
 
 /// All metrics, now.
@@ -49,10 +49,11 @@ impl Scrape<'_> {
 
     fn readiness(&mut self) {
         let view = self.view;
-        self.one(&list::READY, u8::from(view.verdict().is_ready()));
+        let verdict = view.verdict();
+        self.one(&list::READY, u8::from(verdict.is_ready()));
         let mut samples = self.out.family(&list::NOT_READY);
-        for (reason, count) in reasons(view) {
-            samples.sample(&[reason], count);
+        for (reason, count) in verdict.counts() {
+            samples.sample(&[reason.as_str()], count);
         }
         let reloads = &view.reloads;
         let is_good = reloads.last_rejected().is_none() && reloads.unread_secrets().is_none();
@@ -192,16 +193,16 @@ impl Scrape<'_> {
     fn sinks(&mut self) {
         let status = self.view.journal.log.status();
         let running = self.view.sinks.all();
-        let reports: Vec<HealthReport> = running.iter().map(|it| it.health.report()).collect();
+        let condition = |sink: &SinkView| Condition::of(Some(&sink.health.report()));
+        let conditions: Vec<Condition> = running.iter().map(condition).collect();
         let mut samples = self.out.family(&list::SINK_UP);
-        for (sink, report) in running.iter().zip(&reports) {
-            samples.sample(&[&sink.name], u8::from(report.up));
+        for (sink, condition) in running.iter().zip(&conditions) {
+            samples.sample(&[&sink.name], u8::from(*condition == Condition::Up));
         }
         let mut samples = self.out.family(&list::SINK_STATE);
-        for (sink, report) in running.iter().zip(&reports) {
-            for condition in ["up", "retrying", "paused", "disabled"] {
-                let is_in = condition == condition_of(report);
-                samples.sample(&[&sink.name, condition], u8::from(is_in));
+        for (sink, condition) in running.iter().zip(&conditions) {
+            for other in Condition::CONFIGURED {
+                samples.sample(&[&sink.name, other.as_str()], u8::from(other == *condition));
             }
         }
         let mut samples = self.out.family(&list::SINK_LAG_ENTRIES);
@@ -302,37 +303,6 @@ impl Scrape<'_> {
             let waited = self.now.duration_since(since).as_secs_f64();
             waited.max(0.0)
         })
-    }
-}
-
-/// How many times each reason keeps the daemon from being ready, as the verdict says it.
-fn reasons(view: &View) -> [(&'static str, usize); 5] {
-    let state = view.source.link().state;
-    let topics = view.source.topics();
-    let silent = topics.values().filter(|topic| topic.silent_since.is_some());
-    // Where all are silent, the link says so.
-    let silent = match state {
-        LinkState::Silent => 0,
-        _ => silent.count(),
-    };
-    let sinks = view.sinks.all();
-    let down = sinks.iter().filter(|sink| !sink.health.report().up);
-    [
-        ("link", usize::from(!state.is_ready())),
-        ("topic_refused", view.source.refused_topics().len()),
-        ("topic_silent", silent),
-        ("sink", down.count()),
-        ("journal_full", usize::from(view.journal.log.status().full)),
-    ]
-}
-
-/// The condition of a sink, in one of the words of the vocabulary.
-fn condition_of(report: &HealthReport) -> &'static str {
-    match (report.up, report.disabled, report.paused) {
-        (true, ..) => "up",
-        (_, true, _) => "disabled",
-        (_, _, true) => "paused",
-        _ => "retrying",
     }
 }
 

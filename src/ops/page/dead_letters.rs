@@ -1,6 +1,8 @@
 //! The dead letters of each sink and the undecodable entries: why, what, and what can be done about
 //! it. Fifty of each; a change wants the token.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
@@ -13,12 +15,13 @@ use super::failure;
 use super::frame::Frame;
 use crate::excerpt::without_numbers;
 use crate::journal::{self, Reader};
-use crate::model::{Position, Via, device_name};
+use crate::model::{EntryKind, Position, Via, device_name};
 use crate::ops::lang::{Lang, date, grouped, size};
 use crate::ops::links::device_path;
 use crate::ops::snapshot::{SinkNow, Snapshot};
 use crate::ops::trouble;
 use crate::ops::view::View;
+use crate::pipeline::{Decoders, StatusKey};
 use crate::secret::{beginning, beginning_bytes, redact};
 
 /// Entries of a list on one page.
@@ -353,21 +356,32 @@ fn groups(view: &View, letters: Vec<journal::Letter>) -> Vec<Group> {
     groups.into_iter().map(|(_, group)| group).collect()
 }
 
+fn is_whole(letter: &journal::Letter) -> bool {
+    letter.body.len() as u64 == letter.body_bytes
+}
+
+/// The stream and the device of a letter. A status of a snapshot has the mapping of snapshots, and
+/// coverage is of no device.
+fn device(decoders: &Decoders, letter: &journal::Letter) -> Option<(Arc<str>, StatusKey)> {
+    let via = match letter.kind {
+        EntryKind::Status | EntryKind::Undecodable => Via::Live,
+        EntryKind::Resync => Via::Resync,
+        _ => return None,
+    };
+    let body = Some(&letter.body).filter(|_| is_whole(letter))?;
+    decoders.status_key(&letter.topic, via, body)
+}
+
 fn listed(view: &View, letter: journal::Letter) -> Listed {
     let zone = &view.setup.current().zone;
-    let is_whole = letter.body.len() as u64 == letter.body_bytes;
-    let key = is_whole.then(|| {
-        view.decoders
-            .status_key(&letter.topic, Via::Live, &letter.body)
-    });
-    let device = key.flatten();
+    let device = device(&view.decoders, &letter);
     let path = device
         .as_ref()
         .map(|(stream, key)| device_path(stream, &key.client_id, &key.device_id));
     let device = device.map(|(_, key)| device_name(&key.client_id, &key.device_id));
     let pretty = |value: serde_json::Value| serde_json::to_string_pretty(&value).ok();
     let value = serde_json::from_slice(&letter.body).ok();
-    let body = match value.filter(|_| is_whole).and_then(pretty) {
+    let body = match value.filter(|_| is_whole(&letter)).and_then(pretty) {
         Some(pretty) => redact(&pretty).into_owned(),
         None => beginning(&letter.body, BODY_CHARS_MAX).marked(),
     };
@@ -416,8 +430,46 @@ fn advice(is_of_sink: bool, error: &str, lang: Lang) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
     use crate::ops::control::AdminCommand;
+    use crate::pipeline::{Constants, Decoder, Field, Mapping};
+
+    #[test]
+    fn a_letter_is_read_by_the_mapping_of_what_brought_it() {
+        let mut of_snapshot = Mapping::default();
+        of_snapshot.set(Field::Device, Some("/id".parse().unwrap()));
+        of_snapshot.set(Field::NewState, Some("/state".parse().unwrap()));
+        let decoder = Decoder::new("map-1".into(), Mapping::default(), Arc::default())
+            .with_snapshot(of_snapshot, Constants::default());
+        let decoders = Decoders::new(Arc::new([("map-1".into(), decoder)].into()));
+        // Both mappings can read it: the live one takes another device.
+        let body = r#"{"id":7,"state":"x","deviceId":1,"newState":"y"}"#;
+        let found = |kind, body_bytes| {
+            let letter = journal::Letter {
+                position: Position(1),
+                kind,
+                topic: "map-1".into(),
+                received_at: Timestamp::UNIX_EPOCH,
+                at: Timestamp::UNIX_EPOCH,
+                error: String::new(),
+                body: body.into(),
+                body_bytes,
+            };
+            device(&decoders, &letter).map(|(_, key)| key.device_id)
+        };
+        let whole = body.len() as u64;
+        assert_eq!(found(EntryKind::Status, whole).as_deref(), Some("1"));
+        assert_eq!(found(EntryKind::Undecodable, whole).as_deref(), Some("1"));
+        assert_eq!(found(EntryKind::Resync, whole).as_deref(), Some("7"));
+        assert_eq!(found(EntryKind::Coverage, whole), None);
+        assert_eq!(
+            found(EntryKind::Resync, whole + 1),
+            None,
+            "its end is absent"
+        );
+    }
 
     fn list(sink: Option<&str>) -> List {
         List {

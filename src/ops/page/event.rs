@@ -17,7 +17,7 @@ use super::frame::Frame;
 use super::regions::mark;
 use crate::delivery::decoder_of;
 use crate::journal::{DeadLetter, DeliveryProof, Entry, EntryContent, SinkStatus};
-use crate::model::{Origin, Position, StatusEvent, device_name};
+use crate::model::{Position, StatusEvent, device_name};
 use crate::ops::lang::{Lang, date, grouped};
 use crate::ops::links::device_path;
 use crate::ops::snapshot::{StateNow, state};
@@ -170,10 +170,7 @@ fn way(view: &View, entry: &Entry, proofs: &[DeliveryProof], letters: &[DeadLett
             EntryContent::Status { .. } | EntryContent::Resync { .. }
         )
     });
-    let origin = Origin {
-        journal: view.journal.log.uuid(),
-        position: entry.position,
-    };
+    let origin = view.journal.log.ids().origin(entry.position);
     let status = decoder.and_then(|decoder| {
         let decoder = decoder_of(decoder, &entry.content);
         let previous = entry.content.previous();

@@ -19,6 +19,7 @@ use crate::ops::snapshot::{
 use crate::ops::trouble;
 use crate::ops::verdict::{Level, Said};
 use crate::ops::view::View;
+use crate::sinks::Condition;
 
 /// All of them, by the ids of their elements.
 pub(super) const NAMES: [&str; 10] = [
@@ -233,12 +234,12 @@ impl Region<'_> {
 
     fn sink_state(&self, sink: &SinkNow) -> (&'static str, &'static str) {
         let (mark, en, zh) = match sink.state {
-            "up" => ("ok", "up", "正常"),
-            "paused" => ("warn", "paused", "已暂停"),
-            "disabled" => ("crit", "disabled", "已停用"),
-            "starting" => ("unk", "not tried yet", "尚未连接"),
-            "removed" => ("unk", "removed", "已移除"),
-            _ => ("warn", "retrying", "重试中"),
+            Condition::Up => ("ok", "up", "正常"),
+            Condition::Starting => ("unk", "not tried yet", "尚未连接"),
+            Condition::Retrying => ("warn", "retrying", "重试中"),
+            Condition::Paused => ("warn", "paused", "已暂停"),
+            Condition::Disabled => ("crit", "disabled", "已停用"),
+            Condition::Removed => ("unk", "removed", "已移除"),
         };
         (mark, self.l.t(en, zh))
     }
@@ -428,7 +429,7 @@ impl Region<'_> {
         self.s
             .sinks
             .iter()
-            .filter(|sink| sink.state == "up")
+            .filter(|sink| sink.state == Condition::Up)
             .count()
     }
 

@@ -11,7 +11,7 @@ use bytes::{Buf, Bytes};
 use futures_util::StreamExt;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{Notify, watch};
-use tokio::time::{interval_at, timeout};
+use tokio::time::{MissedTickBehavior, interval_at, timeout};
 use tokio_util::codec::FramedRead;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -356,6 +356,8 @@ async fn taken<T>(writing: impl Future<Output = std::io::Result<T>>) -> Result<T
 async fn ping(connection: &Connection) -> Loss {
     let keep_alive = connection.terms().keep_alive;
     let mut ticks = interval_at(tokio::time::Instant::now() + keep_alive, keep_alive);
+    // After a stall the broker has the whole time for its answer.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         if !connection.ping() {
@@ -372,7 +374,27 @@ async fn no_longer_wanted(mut wanted: watch::Receiver<Wanted>) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::incoming::Properties;
+    use super::super::terms::{KEEP_ALIVE, Version};
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_stall_the_broker_has_a_whole_keep_alive_to_answer() {
+        let terms = Terms::new(Version::V311, &Properties::default(), 1);
+        let connection = Connection::new(terms);
+        let mut pings = std::pin::pin!(ping(&connection));
+        assert!(futures_util::poll!(&mut pings).is_pending());
+        tokio::time::advance(KEEP_ALIVE * 3).await;
+        assert!(
+            futures_util::poll!(&mut pings).is_pending(),
+            "asked just now"
+        );
+        connection.answered();
+        tokio::time::advance(KEEP_ALIVE).await;
+        assert!(futures_util::poll!(&mut pings).is_pending(), "asked again");
+        tokio::time::advance(KEEP_ALIVE).await;
+        assert!(futures_util::poll!(&mut pings).is_ready(), "no answer");
+    }
 
     #[test]
     fn a_take_over_is_named_after_the_third_close() {

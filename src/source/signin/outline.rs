@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use crate::pipeline::Pointer;
-use crate::secret::redact_echo;
+use crate::secret::beginning;
 
 /// Names whose texts are for people, as frameworks have them.
 const WORDS: [&str; 10] = [
@@ -128,12 +128,7 @@ fn cut(text: &str, chars_max: usize) -> String {
     if text.chars().nth(chars_max).is_none() {
         return text.to_owned();
     }
-    // Once it is cut, the first half of a secret is not known as one.
-    let text = redact_echo(text);
-    match text.char_indices().nth(chars_max) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.into_owned(),
-    }
+    beginning(text.as_bytes(), chars_max).marked()
 }
 
 #[cfg(test)]

@@ -104,7 +104,7 @@ async fn what_waits_says_when_it_is_tried_and_a_retry_tries_it_now() {
     // The receiver wants nothing more, until it is mended.
     served.publish(1);
     wait::until("a disabled sink", async || {
-        (sink(&daemon).await["disabled"] == true).then_some(())
+        (sink(&daemon).await["state"] == "disabled").then_some(())
     })
     .await;
     let (code, said) = verb(&daemon, &["status"]).await;
