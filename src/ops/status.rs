@@ -338,7 +338,7 @@ fn delivery_counts(view: &View) -> BTreeMap<String, u64> {
 }
 
 fn refused(view: &View) -> Vec<RefusedTopic> {
-    let refused = view.source.refused_topics().into_iter();
+    let refused = source::sorted(view.source.refused_topics()).into_iter();
     let told = refused.map(|(topic, it)| RefusedTopic {
         topic: topic.to_string(),
         destination: it.destination,
@@ -350,7 +350,9 @@ fn refused(view: &View) -> Vec<RefusedTopic> {
 
 fn leaving(view: &View) -> Vec<String> {
     let leaving = view.source.leaving().into_iter();
-    leaving.map(|topic| topic.to_string()).collect()
+    let mut names: Vec<String> = leaving.map(|topic| topic.to_string()).collect();
+    names.sort_by(|one, other| source::by_name(one, other));
+    names
 }
 
 fn topics(view: &View) -> BTreeMap<String, Topic> {

@@ -15,7 +15,7 @@ use super::reload::RejectedReload;
 use super::view::{Behind, View};
 use crate::bilingual::Bilingual;
 use crate::secret::redact;
-use crate::source::{Link, LinkState, Refuser};
+use crate::source::{Link, LinkState, Refuser, by_name, sorted};
 
 /// More topics with the same trouble are counted.
 const TOPICS_SHOWN_MAX: usize = 5;
@@ -452,7 +452,7 @@ fn unconnected(view: &View, link: &Link) -> Option<Fact> {
 fn refused(view: &View) -> Option<Fact> {
     let refused = view.source.refused_topics();
     let count = refused.len();
-    let topics = refused.into_iter().take(TOPICS_SHOWN_MAX);
+    let topics = sorted(refused).into_iter().take(TOPICS_SHOWN_MAX);
     let topics = topics.map(|(name, it)| Unheard {
         name,
         since: it.since,
@@ -495,6 +495,7 @@ fn snapshots_failing(view: &View) -> Option<Fact> {
             last_success: it.last_success,
         })
     });
+    topics.sort_by(|one, other| by_name(&one.name, &other.name));
     let mut topics: Vec<NoSnapshot> = failing.collect();
     let count = topics.len();
     topics.truncate(TOPICS_SHOWN_MAX);
@@ -509,6 +510,7 @@ fn sinks_down(view: &View) -> Vec<Fact> {
         sink.map_or(0, |sink| sink.pending(status.head))
     };
     let mut by_waits: [(Waits, Vec<Down>); 4] = [
+    topics.sort_by(|one, other| by_name(&one.name, &other.name));
         (Waits::Operator, Vec::new()),
         (Waits::Pause, Vec::new()),
         (Waits::Attempt, Vec::new()),
