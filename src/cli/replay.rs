@@ -9,9 +9,11 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::json;
 
+use super::dlq_list::{local_time, zone_name};
 use super::print::{self, say};
 use super::target::{Target, account};
-use super::why;
+use super::terminal::{columns, hanging};
+use super::why::{self, Readings};
 use crate::delivery::{Statuses, event_of};
 use crate::journal::{Reader, Replay};
 use crate::model::{Event, Position};
@@ -28,13 +30,13 @@ pub(super) struct ReplayArgs {
     target: Target,
     /// The sink that gets the entries.
     sink: String,
-    /// Only entries received at or after this time: 2026-11-23T08:00:00Z, "2026-11-23 08:00" (UTC),
-    /// or an age: 2h, 3d.
+    /// Only entries received at or after this time: "2026-11-23 08:00" in the zone of the
+    /// configuration, 2026-11-23T08:00Z, or an age: 2h, 3d.
     #[arg(long, value_name = "TIME", value_parser = time)]
-    since: Option<Timestamp>,
+    since: Option<String>,
     /// Only entries received before this time.
     #[arg(long, value_name = "TIME", value_parser = time)]
-    until: Option<Timestamp>,
+    until: Option<String>,
     /// Only the statuses of this device: client and device as in 1/7, a device of any client as in 7,
     /// or a name from [names].
     #[arg(long, value_name = "DEVICE")]
@@ -47,41 +49,62 @@ pub(super) struct ReplayArgs {
     json: bool,
 }
 
+/// When the entries were received that are wanted, and the zone in which that is said.
+#[derive(Debug)]
+struct Times {
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    zone: TimeZone,
+}
+
+impl Times {
+    /// # Errors
+    /// Nothing lies between them.
+    fn of(args: &ReplayArgs) -> anyhow::Result<Times> {
+        let (zone, now) = (Readings::of(&args.target).zone(), Timestamp::now());
+        let instant = |text: &Option<String>| {
+            let text = text.as_deref();
+            text.map(|text| why::time(text, now, &zone)).transpose()
+        };
+        let (since, until) = (instant(&args.since)?, instant(&args.until)?);
+        if since
+            .zip(until)
+            .is_some_and(|(since, until)| since >= until)
+        {
+            bail!("--since is not before --until: nothing lies between them");
+        }
+        if since.is_some_and(|since| since > now) {
+            bail!("--since lies in the future: nothing was received since then");
+        }
+        Ok(Times { since, until, zone })
+    }
+}
+
 pub(super) async fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
-    if args
-        .since
-        .zip(args.until)
-        .is_some_and(|(since, until)| since >= until)
-    {
-        bail!("--since is not before --until: nothing lies between them");
-    }
-    if args.since.is_some_and(|since| since > Timestamp::now()) {
-        bail!("--since lies in the future: nothing was received since then");
-    }
+    let times = Times::of(args)?;
     if args.dry_run {
-        return count(args).await;
+        return count(args, &times).await;
     }
     let command = AdminCommand::Replay {
         sink: args.sink.clone(),
-        since: args.since,
-        until: args.until,
+        since: times.since,
+        until: times.until,
         device_id: args.device.clone(),
     };
     let reply = args.target.carry_out(&command).await?;
-    let missing = missing(args, &mut args.target.reader().await?).await?;
+    let missing = missing(&times, &mut args.target.reader().await?).await?;
     if args.json {
         let missing_before = missing.map(|missing| missing.before);
         print::json(&json!({
             "sink": args.sink, "looked_at": reply.entries, "missing_before": missing_before
         }))?;
     } else {
-        say!(
+        let begins = format!(
             "replay to the sink {} begins, with the same event ids: it looks through {} entries; \
              `stomp-bridge status` says `replays` until it ends",
-            args.sink,
-            reply.entries
+            args.sink, reply.entries
         );
-        say_missing(missing);
+        say_all(&times, begins, missing);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -94,30 +117,39 @@ struct Missing {
 }
 
 /// What of the slice is gone, if anything may be.
-async fn missing(args: &ReplayArgs, reader: &mut Reader) -> anyhow::Result<Option<Missing>> {
+async fn missing(times: &Times, reader: &mut Reader) -> anyhow::Result<Option<Missing>> {
     let oldest = reader.read_after(Position::START, 1, BYTES).await?;
     let Some(oldest) = oldest.first() else {
         return Ok(Some(Missing { before: None }));
     };
     let is_whole = oldest.position.0 == Position::START.0 + 1
-        || args.since.is_some_and(|since| since >= oldest.received_at);
+        || times.since.is_some_and(|since| since >= oldest.received_at);
     let before = Some(oldest.received_at);
     Ok((!is_whole).then_some(Missing { before }))
 }
 
-fn say_missing(missing: Option<Missing>) {
+/// What to say of it, with the time in a zone.
+fn shortened(missing: Missing, zone: &TimeZone) -> String {
     let kept = "delivered entries stay for journal.keep, while there is room";
-    match missing {
-        None => {}
-        Some(Missing { before: None }) => say!("the journal has no entry now: {kept}"),
-        Some(Missing {
-            before: Some(before),
-        }) => say!("the replay is shortened: the journal begins at {before:.0}, since {kept}"),
+    match missing.before {
+        None => format!("the journal has no entry now: {kept}"),
+        Some(before) => {
+            let (before, of) = (local_time(before, zone), zone_name(zone));
+            format!("the replay is shortened: the journal begins at {before} ({of}), since {kept}")
+        }
+    }
+}
+
+/// Prints what is said, broken at the terminal's width.
+fn say_all(times: &Times, said: String, missing: Option<Missing>) {
+    let missing = missing.map(|it| shortened(it, &times.zone));
+    for line in std::iter::once(said).chain(missing) {
+        say!("{}", hanging(&line, 0, columns()).join("\n"));
     }
 }
 
 /// What the replay would find now, read from the journal's file.
-async fn count(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
+async fn count(args: &ReplayArgs, times: &Times) -> anyhow::Result<ExitCode> {
     let reading = args.target.reading()?;
     let decoders = reading.decoders().map_err(|wrong| anyhow!("{wrong}"))?;
     let wants = reading.sink(&args.sink);
@@ -129,8 +161,8 @@ async fn count(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let mut slice = Replay {
         done: Position::START,
         through,
-        since: args.since,
-        until: args.until,
+        since: times.since,
+        until: times.until,
         device_id: args.device.clone(),
     };
     let dead_letters = reader.listed_after(&args.sink, Position::START).await?;
@@ -158,7 +190,7 @@ async fn count(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let (first, last, count) = found.map_or((None, None, 0), |(first, last, count)| {
         (Some(first), Some(last), count)
     });
-    let missing = missing(args, &mut reader).await?;
+    let missing = missing(times, &mut reader).await?;
     if args.json {
         let missing_before = missing.map(|missing| missing.before);
         print::json(&json!({
@@ -170,11 +202,8 @@ async fn count(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
             .zip(last)
             .map(|(first, last)| format!(", positions {first} to {last}"))
             .unwrap_or_default();
-        say!(
-            "{}{span}; nothing was sent",
-            events(count, args.device.as_deref())
-        );
-        say_missing(missing);
+        let events = events(count, args.device.as_deref());
+        say_all(times, format!("{events}{span}; nothing was sent"), missing);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -186,8 +215,9 @@ fn events(count: u64, device: Option<&str>) -> String {
     format!("{count} {events}{}", device.unwrap_or_default())
 }
 
-fn time(text: &str) -> anyhow::Result<Timestamp> {
-    why::time(text, Timestamp::now(), &TimeZone::UTC)
+/// A time on the command line, whose zone is not known yet.
+fn time(text: &str) -> anyhow::Result<String> {
+    why::time(text, Timestamp::now(), &TimeZone::UTC).map(|_| text.to_owned())
 }
 
 #[cfg(test)]
@@ -201,19 +231,32 @@ mod tests {
     }
 
     #[test]
+    fn where_the_journal_begins_is_said_in_local_time_with_its_zone() {
+        let before = Some("2026-11-23T08:00:00.5Z".parse().unwrap());
+        let zone = TimeZone::get("Asia/Shanghai").unwrap();
+        let said = shortened(Missing { before }, &zone);
+        assert!(
+            said.contains("begins at 2026-11-23 16:00:00 (Asia/Shanghai), since"),
+            "{said}"
+        );
+    }
+
+    #[test]
     fn times_are_points_or_so_long_ago() {
+        let (now, zone) = (Timestamp::now(), TimeZone::get("Asia/Shanghai").unwrap());
+        let time = |text: &str| why::time(&time(text)?, now, &zone);
         for text in [
             "2026-11-23T08:00:00Z",
             "2026-11-23T16:00:00+08:00",
-            "2026-11-23 08:00",
-            "2026-11-23T08:00:00",
+            "2026-11-23 16:00",
+            "2026-11-23T16:00:00",
         ] {
             assert_eq!(time(text).unwrap().as_second(), 1_795_420_800, "{text}");
         }
-        assert_eq!(time("2026-11-23").unwrap().as_second(), 1_795_392_000);
+        assert_eq!(time("2026-11-23").unwrap().as_second(), 1_795_363_200);
         for (text, seconds) in [("2h", 7200), ("3d", 259_200), ("90s", 90), ("1h30m", 5400)] {
-            let ago = Timestamp::now().as_second() - time(text).unwrap().as_second();
-            assert!((seconds..seconds + 2).contains(&ago), "{text}: {ago}");
+            let ago = now.as_second() - time(text).unwrap().as_second();
+            assert_eq!(ago, seconds, "{text}");
         }
         for text in ["", "yesterday", "-2h", "2", "99999999999999999d"] {
             assert!(time(text).is_err(), "{text}");
