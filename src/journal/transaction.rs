@@ -234,16 +234,23 @@ async fn redrive_undecodable(
     entries: &[(Position, Vec<Position>)],
     sinks: &[Arc<str>],
 ) -> Result<u64, sqlx::Error> {
-    let parts = || entries.iter().flat_map(|(_, parts)| parts).copied();
-    let wholes = entries.iter().map(|(whole, _)| *whole);
-    let settled = Which::Positions(wholes.chain(parts()).collect());
-    entry_rows::settle_undecodable(connection, &settled).await?;
-    for sink in sinks {
-        for part in parts() {
-            dead_letters::redrive_undecodable(connection, sink, part).await?;
+    let mut redriven = Vec::new();
+    for (whole, parts) in entries {
+        let whole = Which::Positions(vec![*whole]);
+        // Else another redrive was faster, and its statuses are on their way.
+        if entry_rows::settle_undecodable(connection, &whole).await? > 0 {
+            redriven.extend_from_slice(parts);
         }
     }
-    Ok(parts().count() as u64)
+    let parts = entries.iter().flat_map(|(_, parts)| parts).copied();
+    let parts = Which::Positions(parts.collect());
+    entry_rows::settle_undecodable(connection, &parts).await?;
+    for sink in sinks {
+        for part in &redriven {
+            dead_letters::redrive_undecodable(connection, sink, *part).await?;
+        }
+    }
+    Ok(redriven.len() as u64)
 }
 
 /// Removes everything that is kept for a sink; gives 1 where it was known.

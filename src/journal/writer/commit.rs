@@ -51,6 +51,7 @@ impl Writer {
         let mut truncation = self.due_truncation(group.entries.len(), worth);
         let resolved = self.resolve(std::mem::take(&mut group.entries)).await?;
         group.drop_entries(&resolved.dropped);
+        group.place_redrives(self.head);
         let head = resolved.head(self.head);
         let mut upkeep = self.upkeep(&group, head, truncation, now);
         if upkeep.is_empty() && group.is_empty() && !self.is_last(&upkeep, stop) {
