@@ -158,6 +158,12 @@ fn text(report: &Report, columns: Option<usize>) -> String {
             journal.undecodable
         ));
     }
+    if journal.undecodable_removed > 0 {
+        lines.push(format!(
+            "         {} undecodable removed before anybody dealt with them",
+            journal.undecodable_removed
+        ));
+    }
     if journal.evicted > 0 {
         lines.push(format!(
             "         {} evicted because it was full",

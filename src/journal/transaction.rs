@@ -10,6 +10,7 @@ use sqlx::sqlite::SqliteConnection;
 use super::command::{Command, QueuedCommand, Which};
 use super::dead_letters::{self, Added};
 use super::disk;
+use super::entry_rows::Removed;
 use super::error::failed;
 use super::insert::Insert;
 use super::last_states::{Row, WaitingRow};
@@ -66,8 +67,7 @@ pub(super) struct Transaction<'a> {
 pub(super) struct Written {
     /// How many rows each command has changed, in the order of the commands.
     pub(super) changed: Vec<u64>,
-    /// How many entries were removed.
-    pub(super) removed: u64,
+    pub(super) removed: Removed,
     /// The bytes of the proofs that were removed.
     pub(super) proofs_bytes: u64,
     /// How many of those below an operator wanted to be forgotten.
@@ -123,7 +123,7 @@ impl Transaction<'_> {
             let write = command.write(&mut transaction, self.settings, self.head);
             changed.push(write.await?);
         }
-        let mut removed = 0;
+        let mut removed = Removed::default();
         if let Some(truncation) = self.truncation {
             disk::save_head(&mut transaction, self.head).await?;
             if let Some(at) = self.proven_at {

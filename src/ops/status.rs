@@ -189,6 +189,9 @@ pub struct Journal {
     pub disk_full: bool,
     /// Undecodable entries that nobody has dealt with.
     pub undecodable: u64,
+    /// Undecodable entries that were removed before anybody had dealt with them, ever.
+    #[serde(default)]
+    pub undecodable_removed: u64,
     /// Entries that were evicted because it was full, ever.
     pub evicted: u64,
     /// Devices whose last state is known.
@@ -315,6 +318,7 @@ impl Report {
                 full: view.is_journal_full(),
                 disk_full: status.disk_full,
                 undecodable: reader.undecodable_count().await?,
+                undecodable_removed: reader.undecodable_removed().await?,
                 evicted: reader
                     .evictions()
                     .await?

@@ -120,6 +120,10 @@ pub(super) enum Fact {
     Evicted {
         entries: u64,
     },
+    /// They were removed before anybody had dealt with them.
+    UndecodableRemoved {
+        entries: u64,
+    },
     AccountingErrors(Vec<String>),
     /// There is no connection.
     Unconnected {
@@ -202,6 +206,7 @@ impl Fact {
             Fact::SnapshotsFailing { .. } => "snapshots_failing",
             Fact::DeadLetters { .. } => "dead_letters",
             Fact::Undecodable { .. } => "undecodable",
+            Fact::UndecodableRemoved { .. } => "undecodable_removed",
             Fact::ReloadRejected(_) => "reload_rejected",
             Fact::SecretsUnread(_) => "secrets_unread",
             Fact::NothingYet { .. } => "nothing_yet",
@@ -236,6 +241,7 @@ impl Fact {
             | Fact::SnapshotsFailing { .. }
             | Fact::DeadLetters { .. }
             | Fact::Undecodable { .. }
+            | Fact::UndecodableRemoved { .. }
             | Fact::ReloadRejected(_)
             | Fact::SecretsUnread(_) => Level::Warning,
         }
@@ -254,7 +260,10 @@ impl Fact {
 
     /// Whether the daemon has lost something of what it had received.
     fn is_loss(&self) -> bool {
-        matches!(self, Fact::Evicted { .. } | Fact::AccountingErrors(_))
+        matches!(
+            self,
+            Fact::Evicted { .. } | Fact::UndecodableRemoved { .. } | Fact::AccountingErrors(_)
+        )
     }
 }
 
@@ -413,6 +422,10 @@ fn facts(view: &View) -> Vec<Fact> {
     if entries > 0 {
         facts.push(Fact::Undecodable { entries });
     }
+    let entries = status.undecodable_removed;
+    if entries > 0 {
+        facts.push(Fact::UndecodableRemoved { entries });
+    }
     facts.extend(view.reloads.last_rejected().map(Fact::ReloadRejected));
     facts.extend(view.reloads.unread_secrets().map(Fact::SecretsUnread));
     if link.state == LinkState::Subscribed && link.last_message.is_none() {
@@ -482,6 +495,7 @@ fn silent(view: &View, link: &Link) -> Option<Fact> {
         })
     });
     let mut topics: Vec<Unheard> = silent.collect();
+    topics.sort_by(|one, other| by_name(&one.name, &other.name));
     let count = topics.len();
     topics.truncate(TOPICS_SHOWN_MAX);
     (count > 0).then_some(Fact::Silent { topics, count, of })
@@ -495,8 +509,8 @@ fn snapshots_failing(view: &View) -> Option<Fact> {
             last_success: it.last_success,
         })
     });
-    topics.sort_by(|one, other| by_name(&one.name, &other.name));
     let mut topics: Vec<NoSnapshot> = failing.collect();
+    topics.sort_by(|one, other| by_name(&one.name, &other.name));
     let count = topics.len();
     topics.truncate(TOPICS_SHOWN_MAX);
     (count > 0).then_some(Fact::SnapshotsFailing { topics, count })
@@ -510,7 +524,6 @@ fn sinks_down(view: &View) -> Vec<Fact> {
         sink.map_or(0, |sink| sink.pending(status.head))
     };
     let mut by_waits: [(Waits, Vec<Down>); 4] = [
-    topics.sort_by(|one, other| by_name(&one.name, &other.name));
         (Waits::Operator, Vec::new()),
         (Waits::Pause, Vec::new()),
         (Waits::Attempt, Vec::new()),
@@ -641,6 +654,13 @@ mod tests {
             "2 entries were evicted before every sink had them, and 1 message could not be decoded.",
             "2 条在所有输出端收到前已被清除，1 条消息无法解析。",
         );
+        check(
+            vec![Fact::UndecodableRemoved { entries: 3 }],
+            Level::Warning,
+            true,
+            "3 undecodable messages were removed before anybody dealt with them.",
+            "3 条无法解析的消息在处理前已被清除。",
+        );
         let behind = |name: &str| Behind {
             name: name.into(),
             since: Timestamp::UNIX_EPOCH,
@@ -736,6 +756,7 @@ mod tests {
                 count: 2,
             },
             Fact::Undecodable { entries: 3 },
+            Fact::UndecodableRemoved { entries: 1 },
             Fact::ReloadRejected(reload.clone()),
             Fact::SecretsUnread(reload),
             Fact::NothingYet {
@@ -762,7 +783,7 @@ mod tests {
                 assert_ne!(en.advice, zh.advice, "{en:?}");
             }
         }
-        assert_eq!(keys.len(), 20, "{keys:?}");
+        assert_eq!(keys.len(), 21, "{keys:?}");
     }
 
     #[test]

@@ -1,10 +1,11 @@
-//! Undecodable entries: a redrive is whole or not at all.
+//! Undecodable entries: a redrive is whole or not at all, and none goes without being counted.
 
 use std::path::Path;
+use std::time::Duration;
 
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
-use stomp_bridge::journal::{NewContent, NewEntry, Settings, Start};
+use stomp_bridge::journal::{NewContent, NewEntry, Settings, Start, Status, WhenFull, Which};
 use stomp_bridge::model::Position;
 
 use super::promises::{Running, batch, entry, settings};
@@ -79,4 +80,52 @@ async fn a_redrive_is_whole_or_not_at_all_and_a_second_one_delivers_nothing() {
     assert_eq!(entries(&running).await, (6, 0));
     assert_eq!(running.journal.log.status().sinks[0].dead_lettered, 3);
     running.close().await;
+}
+
+/// Waits until so many are counted.
+async fn until_removed(running: &Running, expected: u64) -> Status {
+    let is_counted = || running.journal.log.status().undecodable_removed >= expected;
+    let within = Duration::from_secs(60);
+    let counted = async {
+        while !is_counted() {
+            let more = vec![entry(vec![7; 20_000])];
+            running.journal.log.append(batch(more)).await.unwrap();
+        }
+    };
+    tokio::time::timeout(within, counted).await.unwrap();
+    running.journal.log.status()
+}
+
+#[tokio::test]
+async fn undecodable_entries_that_go_before_anybody_has_dealt_with_them_are_counted() {
+    for when_full in [WhenFull::Pause, WhenFull::DropOldest] {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            bytes_max: 1 << 20,
+            when_full,
+            ..settings(folder.path())
+        };
+        let running = open(&settings).await;
+        let journal = &running.journal;
+        let wholes = ["1", "2", "3"].map(undecodable).to_vec();
+        let last = journal.log.append(batch(wholes)).await.unwrap();
+        let dealt_with = Which::Positions(vec![Position(2)]);
+        let discarded = journal.admin.discard_undecodable(dealt_with).await;
+        assert_eq!(discarded.unwrap(), 1);
+        // Every sink is past them: they make room. Where none is, they are evicted.
+        if when_full == WhenFull::Pause {
+            running.advance("site", last);
+        }
+        let status = until_removed(&running, 2).await;
+        assert_eq!(status.undecodable_removed, 2, "{when_full:?}");
+        assert_eq!(status.evicted >= 3, when_full == WhenFull::DropOldest);
+        running.close().await;
+
+        let running = open(&settings).await;
+        assert_eq!(running.journal.log.status().undecodable_removed, 0);
+        let mut reader = running.journal.log.reader().await.unwrap();
+        assert_eq!(reader.undecodable_removed().await.unwrap(), 2);
+        drop(reader);
+        running.close().await;
+    }
 }
