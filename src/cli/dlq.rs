@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::dlq_list::{ListArgs, Listed, list, local_time};
+use super::dlq_list::{ListArgs, Listed, list, local_time, zone_name};
 use super::print::{self, harmless, one_line, say, tell};
 use super::target::{Operator, Target, account};
 use super::why::Readings;
@@ -202,7 +202,7 @@ impl Chosen {
             return Ok(ExitCode::SUCCESS);
         }
         let zone = Readings::of(&self.target).zone();
-        let zone_name = zone.iana_name().unwrap_or("UTC");
+        let zone_name = zone_name(&zone);
         for Shown {
             sink,
             position,

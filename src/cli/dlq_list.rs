@@ -229,7 +229,7 @@ impl Page {
 }
 
 fn rows(listed: &[Listed], zone: &TimeZone, columns: Option<usize>) -> Vec<String> {
-    let since = format!("SINCE ({})", zone.iana_name().unwrap_or("UTC"));
+    let since = format!("SINCE ({})", zone_name(zone));
     let head = ["SINK", "POSITION", &since, "WHY"].map(str::to_owned);
     let row = |listed: &Listed| {
         let sink = listed
@@ -244,6 +244,11 @@ fn rows(listed: &[Listed], zone: &TimeZone, columns: Option<usize>) -> Vec<Strin
         ]
     };
     fitted(columns, std::iter::once(head).chain(listed.iter().map(row)))
+}
+
+/// What a zone is called beside a time.
+pub(super) fn zone_name(zone: &TimeZone) -> &str {
+    zone.iana_name().unwrap_or("UTC")
 }
 
 /// A time to the second, in a zone.

@@ -9,8 +9,10 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::json;
 
+use super::dlq_list::{local_time, zone_name};
 use super::print::{self, say};
 use super::target::{Target, account};
+use super::terminal::{columns, hanging};
 use super::time::{When, when};
 use super::why::Readings;
 use crate::delivery::{Statuses, event_of};
@@ -48,20 +50,50 @@ pub(super) struct ReplayArgs {
     json: bool,
 }
 
+/// When the entries were received that are wanted, and the zone in which that is said.
+#[derive(Debug)]
+struct Times {
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    zone: TimeZone,
+}
+
+impl Times {
+    /// Between what is written, in a zone.
+    ///
+    /// # Errors
+    /// Nothing can lie between them.
+    fn of(written: [Option<When>; 2], now: Timestamp, zone: TimeZone) -> anyhow::Result<Times> {
+        let instant = |when: Option<When>| when.map(|when| when.instant(now, &zone)).transpose();
+        let [since, until] = written;
+        let (since, until) = (instant(since)?, instant(until)?);
+        if since
+            .zip(until)
+            .is_some_and(|(since, until)| since >= until)
+        {
+            bail!("--since is not before --until: nothing lies between them");
+        }
+        if since.is_some_and(|since| since > now) {
+            bail!("--since lies in the future: nothing was received since then");
+        }
+        Ok(Times { since, until, zone })
+    }
+}
+
 pub(super) async fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let zone = Readings::of(&args.target).zone();
-    let received = Received::of([args.since, args.until], Timestamp::now(), &zone)?;
+    let times = Times::of([args.since, args.until], Timestamp::now(), zone)?;
     if args.dry_run {
-        return count(args, received).await;
+        return count(args, &times).await;
     }
     let command = AdminCommand::Replay {
         sink: args.sink.clone(),
-        since: received.since,
-        until: received.until,
+        since: times.since,
+        until: times.until,
         device_id: args.device.clone(),
     };
     let reply = args.target.carry_out(&command).await?;
-    let missing = missing(received, &mut args.target.reader().await?).await?;
+    let missing = missing(&times, &mut args.target.reader().await?).await?;
     if args.json {
         let missing_before = missing.map(|missing| missing.before);
         print::json(&json!({
@@ -69,16 +101,13 @@ pub(super) async fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
             "replaced": reply.replaced
         }))?;
     } else {
-        say!(
+        let begins = format!(
             "replay to the sink {} begins, with the same event ids: it looks through {} entries; \
              `stomp-bridge status` says `replays` until it ends",
-            args.sink,
-            reply.entries
+            args.sink, reply.entries
         );
-        if reply.replaced > 0 {
-            say!("{}", replaced(reply.replaced));
-        }
-        say_missing(missing);
+        let replaced = (reply.replaced > 0).then(|| replaced(reply.replaced));
+        say_all(&times, std::iter::once(begins).chain(replaced), missing);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -92,35 +121,6 @@ fn replaced(left: u64) -> String {
     )
 }
 
-/// When the entries of a slice were received.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Received {
-    since: Option<Timestamp>,
-    until: Option<Timestamp>,
-}
-
-impl Received {
-    /// Between what is written, in a zone.
-    ///
-    /// # Errors
-    /// Nothing can lie between them.
-    fn of(written: [Option<When>; 2], now: Timestamp, zone: &TimeZone) -> anyhow::Result<Received> {
-        let instant = |when: Option<When>| when.map(|when| when.instant(now, zone)).transpose();
-        let [since, until] = written;
-        let (since, until) = (instant(since)?, instant(until)?);
-        if since
-            .zip(until)
-            .is_some_and(|(since, until)| since >= until)
-        {
-            bail!("--since is not before --until: nothing lies between them");
-        }
-        if since.is_some_and(|since| since > now) {
-            bail!("--since lies in the future: nothing was received since then");
-        }
-        Ok(Received { since, until })
-    }
-}
-
 /// Entries that a replay would want and that are no longer there.
 #[derive(Debug, Clone, Copy)]
 struct Missing {
@@ -129,32 +129,39 @@ struct Missing {
 }
 
 /// What of the slice is gone, if anything may be.
-async fn missing(received: Received, reader: &mut Reader) -> anyhow::Result<Option<Missing>> {
+async fn missing(times: &Times, reader: &mut Reader) -> anyhow::Result<Option<Missing>> {
     let oldest = reader.read_after(Position::START, 1, BYTES).await?;
     let Some(oldest) = oldest.first() else {
         return Ok(Some(Missing { before: None }));
     };
     let is_whole = oldest.position.0 == Position::START.0 + 1
-        || received
-            .since
-            .is_some_and(|since| since >= oldest.received_at);
+        || times.since.is_some_and(|since| since >= oldest.received_at);
     let before = Some(oldest.received_at);
     Ok((!is_whole).then_some(Missing { before }))
 }
 
-fn say_missing(missing: Option<Missing>) {
+/// What to say of it, with the time in a zone.
+fn shortened(missing: Missing, zone: &TimeZone) -> String {
     let kept = "delivered entries stay for journal.keep, while there is room";
-    match missing {
-        None => {}
-        Some(Missing { before: None }) => say!("the journal has no entry now: {kept}"),
-        Some(Missing {
-            before: Some(before),
-        }) => say!("the replay is shortened: the journal begins at {before:.0}, since {kept}"),
+    match missing.before {
+        None => format!("the journal has no entry now: {kept}"),
+        Some(before) => {
+            let (before, of) = (local_time(before, zone), zone_name(zone));
+            format!("the replay is shortened: the journal begins at {before} ({of}), since {kept}")
+        }
+    }
+}
+
+/// Prints what is said, broken at the terminal's width.
+fn say_all(times: &Times, said: impl IntoIterator<Item = String>, missing: Option<Missing>) {
+    let missing = missing.map(|it| shortened(it, &times.zone));
+    for line in said.into_iter().chain(missing) {
+        say!("{}", hanging(&line, 0, columns()).join("\n"));
     }
 }
 
 /// What the replay would find now, read from the journal's file.
-async fn count(args: &ReplayArgs, received: Received) -> anyhow::Result<ExitCode> {
+async fn count(args: &ReplayArgs, times: &Times) -> anyhow::Result<ExitCode> {
     let reading = args.target.reading()?;
     let decoders = reading.decoders().map_err(|wrong| anyhow!("{wrong}"))?;
     let wants = reading.sink(&args.sink);
@@ -166,8 +173,8 @@ async fn count(args: &ReplayArgs, received: Received) -> anyhow::Result<ExitCode
     let mut slice = Replay {
         done: Position::START,
         through,
-        since: received.since,
-        until: received.until,
+        since: times.since,
+        until: times.until,
         device_id: args.device.clone(),
     };
     let listed = reader.listed_between(&args.sink, Position::START, through);
@@ -196,7 +203,7 @@ async fn count(args: &ReplayArgs, received: Received) -> anyhow::Result<ExitCode
     let (first, last, count) = found.map_or((None, None, 0), |(first, last, count)| {
         (Some(first), Some(last), count)
     });
-    let missing = missing(received, &mut reader).await?;
+    let missing = missing(times, &mut reader).await?;
     if args.json {
         let missing_before = missing.map(|missing| missing.before);
         print::json(&json!({
@@ -208,11 +215,12 @@ async fn count(args: &ReplayArgs, received: Received) -> anyhow::Result<ExitCode
             .zip(last)
             .map(|(first, last)| format!(", positions {first} to {last}"))
             .unwrap_or_default();
-        say!(
-            "{}{span}; nothing was sent",
-            events(count, args.device.as_deref())
+        let events = events(count, args.device.as_deref());
+        say_all(
+            times,
+            [format!("{events}{span}; nothing was sent")],
+            missing,
         );
-        say_missing(missing);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -247,7 +255,7 @@ mod tests {
         let of = |since: &str, until: &str| {
             let written =
                 [since, until].map(|text| (!text.is_empty()).then(|| when(text).unwrap()));
-            Received::of(written, now, &zone)
+            Times::of(written, now, zone.clone())
         };
         let received = of("2026-11-23 08:00", "1w").unwrap_err().to_string();
         assert!(received.contains("not before --until"), "{received}");
@@ -257,5 +265,16 @@ mod tests {
         assert!(of("2026-11-29 20:00", "").is_ok() && of("2026-11-29 20:01", "").is_err());
         let all = (None, None);
         assert_eq!(of("", "").map(|it| (it.since, it.until)).unwrap(), all);
+    }
+
+    #[test]
+    fn where_the_journal_begins_is_said_in_local_time_with_its_zone() {
+        let before = Some("2026-11-23T08:00:00.5Z".parse().unwrap());
+        let zone = TimeZone::get("Asia/Shanghai").unwrap();
+        let said = shortened(Missing { before }, &zone);
+        assert!(
+            said.contains("begins at 2026-11-23 16:00:00 (Asia/Shanghai), since"),
+            "{said}"
+        );
     }
 }

@@ -14,7 +14,7 @@ use super::terminal::{columns, hanging};
 use crate::ops::RejectedReload;
 use crate::ops::status::{Link, Report, Resync, Sink, Topic};
 use crate::sinks::Condition;
-use crate::source::in_short;
+use crate::source::{in_short, sorted};
 
 /// More refused topics are counted, and more silent ones.
 const REFUSED_SHOWN_MAX: usize = 5;
@@ -157,6 +157,12 @@ fn text(report: &Report, columns: Option<usize>) -> String {
         lines.push(format!(
             "         {} undecodable: stomp-bridge dlq list --undecodable",
             journal.undecodable
+        ));
+    }
+    if journal.undecodable_removed > 0 {
+        lines.push(format!(
+            "         {} undecodable removed before anybody dealt with them",
+            journal.undecodable_removed
         ));
     }
     if journal.evicted > 0 {
@@ -307,12 +313,12 @@ fn topics(link: &Link, now: Timestamp) -> Vec<String> {
         let silent = silent.map_or(String::new(), |silent| format!(", silent for {silent}"));
         format!("         topic {name}: {message}{silent}")
     };
-    if link.topics.len() <= TOPICS_SHOWN_MAX {
-        let all: Vec<(&String, &Topic)> = link.topics.iter().collect();
+    let all = sorted(&link.topics);
+    if all.len() <= TOPICS_SHOWN_MAX {
         return all.iter().map(line).collect();
     }
     let is_silent = |(_, topic): &(&String, &Topic)| topic.silent_since.is_some();
-    let (silent, others): (Vec<_>, Vec<_>) = link.topics.iter().partition(is_silent);
+    let (silent, others): (Vec<_>, Vec<_>) = all.into_iter().partition(is_silent);
     let mut lines: Vec<String> = silent.iter().take(REFUSED_SHOWN_MAX).map(line).collect();
     if let more @ 1.. = silent.len().saturating_sub(REFUSED_SHOWN_MAX) {
         lines.push(format!("         {more} more topics silent"));
@@ -335,7 +341,7 @@ fn unreadable(link: &Link) -> Vec<String> {
         words.chain(more).collect::<Vec<_>>().join(", ")
     };
     let mut lines = Vec::new();
-    for (name, topic) in &link.topics {
+    for (name, topic) in sorted(&link.topics) {
         if !topic.unreadable.is_empty() {
             let fields = listed(&topic.unreadable);
             lines.push(format!(
@@ -378,7 +384,8 @@ fn unreadable(link: &Link) -> Vec<String> {
 
 /// How the topics' last snapshots ended. Of many topics: the first few whose newest one failed.
 fn resyncs(link: &Link, now: Timestamp) -> Vec<String> {
-    let mut all: Vec<(&String, &Resync)> = (link.topics.iter())
+    let mut all: Vec<(&String, &Resync)> = sorted(&link.topics)
+        .into_iter()
         .filter_map(|(name, topic)| Some((name, topic.resync.as_ref()?)))
         .collect();
     let mut others = 0;

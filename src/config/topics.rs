@@ -18,7 +18,7 @@ use super::schema::{self, Ack};
 use super::template::{Draft, Scope};
 use crate::model::Names;
 use crate::pipeline::{Decoder, States};
-use crate::source::{Resync, Topic};
+use crate::source::{Resync, Topic, sorted};
 use crate::stomp::AckMode;
 
 /// The most topics in all. Each is a subscription that the server keeps (in RabbitMQ a queue) and
@@ -143,7 +143,7 @@ impl Context<'_> {
         let mut destinations: HashMap<String, (Topic, String)> = HashMap::new();
         // By durable subscription: the topic that has it.
         let mut durable: HashMap<String, Arc<str>> = HashMap::new();
-        for (table, mut topic) in written {
+        for (table, mut topic) in sorted(written) {
             let path = path.join(&table);
             if !is_id(&table) {
                 let help = "it is the STOMP subscription id: letters, digits, `-` and `_`";

@@ -1329,7 +1329,7 @@ async fn redriven_undecodable_entry_goes_to_the_sinks_that_exist() {
     assert_eq!(reader.undecodable_count().await.unwrap(), 2);
     rig.journal
         .admin
-        .redrive_undecodable(vec![(Position(1), vec![Position(1)])])
+        .redrive_undecodable(vec![(Position(1), Vec::new())])
         .await
         .unwrap();
     rig.until_settled().await;

@@ -1,10 +1,12 @@
 //! The handle for the operator's commands: redrive, drop, replay, forget.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+
+use tokio::sync::oneshot;
 
 use super::command::{Command, ForgottenDevice, ForgottenSink, Replay, Which};
 use super::command_sender::CommandSender;
+use super::group::PartsRedrive;
 use super::log::Log;
 use super::state::State;
 use super::{Error, NewBatch, NewEntry};
@@ -71,33 +73,38 @@ impl Admin {
     }
 
     /// Delivers undecodable entries that can be decoded now to every sink of the configuration. Each
-    /// is given with the positions of its statuses: its own if it is one status, else those that
-    /// [`Admin::append_parts`] gave. Durable on return.
+    /// is given with its statuses, which are appended as undecodable entries of their own, all in one
+    /// transaction; with none where it is one status itself. Gives how many statuses are on their way.
+    /// Durable on return.
     ///
     /// # Errors
     /// [`Error::Closed`].
     pub async fn redrive_undecodable(
         &self,
-        entries: Vec<(Position, Vec<Position>)>,
+        entries: Vec<(Position, Vec<NewEntry>)>,
     ) -> Result<u64, Error> {
         let sinks = self.state.configured();
-        self.commands
-            .send(Command::RedriveUndecodable { entries, sinks })
-            .await
-    }
-
-    /// Appends the statuses of undecodable entries as undecodable entries of their own, for
-    /// [`Admin::redrive_undecodable`]. Gives their positions.
-    ///
-    /// # Errors
-    /// [`Error::Closed`].
-    pub async fn append_parts(&self, parts: Vec<NewEntry>) -> Result<Vec<Position>, Error> {
-        let count = parts.len();
-        let batch = NewBatch { entries: parts };
-        let last = self.log.append(batch).await?;
-        self.state.parts.fetch_add(count as u64, Ordering::Relaxed);
-        let count = i64::try_from(count).expect("a batch fits in memory");
-        Ok((last.0 - count + 1..=last.0).map(Position).collect())
+        // A full journal accepts these, too.
+        if entries.iter().all(|(_, parts)| parts.is_empty()) {
+            let itself = |(whole, _)| (whole, vec![whole]);
+            let entries = entries.into_iter().map(itself).collect();
+            let redrive = Command::RedriveUndecodable { entries, sinks };
+            return self.commands.send(redrive).await;
+        }
+        let (done, mut written) = oneshot::channel();
+        let redrive = PartsRedrive {
+            wholes: (entries.iter())
+                .map(|(whole, parts)| (*whole, parts.len()))
+                .collect(),
+            sinks,
+            done,
+        };
+        let parts = entries.into_iter().flat_map(|(_, parts)| parts);
+        let batch = NewBatch {
+            entries: parts.collect(),
+        };
+        self.log.queue_with(batch, Some(redrive)).await?;
+        self.commands.answer(&mut written).await
     }
 
     /// Marks undecodable entries as settled, so that no list has them. Gives their number. Durable

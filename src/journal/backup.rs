@@ -60,7 +60,11 @@ pub async fn back_up(journal: &Path, to: &Path) -> Result<BackedUp, Error> {
     };
     let to = &std::path::absolute(to).map_err(unwritten)?;
     let part = begin(to)?;
-    let head = copy(journal, part.path()).await?;
+    let copied = copy(journal, part.path()).await;
+    let head = copied.map_err(|error| match error.is_out_of_space() {
+        true => unwritten(io::ErrorKind::StorageFull.into()),
+        false => error,
+    })?;
     let bytes = part.take(to).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => Error::InTheWay {
             path: to.to_owned(),
@@ -74,6 +78,7 @@ pub async fn back_up(journal: &Path, to: &Path) -> Result<BackedUp, Error> {
 pub(super) fn begin(to: &Path) -> Result<NewFile, Error> {
     NewFile::begin(to, MODE).map_err(|unmade| match unmade {
         Unmade::InTheWay(path) => Error::InTheWay { path },
+        Unmade::BeingWritten(path) => Error::BeingWritten { path },
         Unmade::Io(path, source) => Error::NotWritten { path, source },
     })
 }

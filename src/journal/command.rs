@@ -149,6 +149,18 @@ impl Command {
         matches!(self, Command::Forget { .. })
     }
 
+    /// How many entries it has appended in the place of others.
+    pub(super) fn parts(&self) -> u64 {
+        let Command::RedriveUndecodable { entries, .. } = self else {
+            return 0;
+        };
+        let is_part = |whole: Position| move |part: &&Position| **part != whole;
+        let of = |(whole, parts): &(Position, Vec<Position>)| {
+            parts.iter().filter(is_part(*whole)).count() as u64
+        };
+        entries.iter().map(of).sum()
+    }
+
     /// Whether the deliveries must look again: it changes redrives, replays or dead letters.
     pub(super) fn concerns_sinks(&self) -> bool {
         !matches!(

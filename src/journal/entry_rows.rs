@@ -121,13 +121,22 @@ pub(super) async fn newest(connection: &mut SqliteConnection) -> Result<Option<T
     Ok(newest.and_then(|newest| Timestamp::from_microsecond(newest).ok()))
 }
 
-/// Removes entries; gives how many.
+/// What a truncation has removed.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Removed {
+    pub(super) entries: u64,
+    /// Those of them that were undecodable, and that nobody had dealt with.
+    pub(super) undecodable: u64,
+}
+
+/// Removes entries.
 pub(super) async fn truncate(
     connection: &mut SqliteConnection,
     truncation: Truncation,
-) -> Result<u64, Error> {
+) -> Result<Removed, Error> {
     const PAST: &str = "DELETE FROM entry WHERE position BETWEEN ? AND ? AND received_at < ?";
-    match truncation {
+    let undecodable = record_undecodable(connection, truncation).await?;
+    let entries = match truncation {
         Truncation::Past {
             from,
             through,
@@ -137,14 +146,50 @@ pub(super) async fn truncate(
                 .bind(from.0)
                 .bind(through.0)
                 .bind(received_before);
-            Ok(past
-                .execute(connection)
+            past.execute(connection)
                 .await
                 .map_err(failed("delete delivered entries"))?
-                .rows_affected())
+                .rows_affected()
         }
-        Truncation::Drop { from, through } => drop_oldest(connection, from, through).await,
+        Truncation::Drop { from, through } => drop_oldest(connection, from, through).await?,
+    };
+    Ok(Removed {
+        entries,
+        undecodable,
+    })
+}
+
+/// Records the undecodable entries that a truncation is about to remove and that nobody has dealt
+/// with: no sink's accounting misses them.
+async fn record_undecodable(
+    connection: &mut SqliteConnection,
+    truncation: Truncation,
+) -> Result<u64, Error> {
+    const COUNT: &str = "SELECT count(*) FROM entry INDEXED BY entry_undecodable \
+         WHERE kind = 'undecodable' AND settled IS NULL AND position BETWEEN ? AND ? \
+         AND received_at < ?";
+    const RECORD: &str = "UPDATE journal SET undecodable_removed = undecodable_removed + ?";
+    let counting = || failed("count the undecodable entries that it removes");
+    let (from, through, received_before) = match truncation {
+        Truncation::Past {
+            from,
+            through,
+            received_before,
+        } => (from, through, received_before),
+        Truncation::Drop { from, through } => (from, through, i64::MAX),
+    };
+    let count: i64 = sqlx::query_scalar(COUNT)
+        .bind(from.0)
+        .bind(through.0)
+        .bind(received_before)
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(counting())?;
+    if count > 0 {
+        let record = sqlx::query(RECORD).bind(count).execute(connection);
+        record.await.map_err(counting())?;
     }
+    Ok(count.unsigned_abs())
 }
 
 /// Everything that may be evicted up to there was. What is left before it, such as when topics were

@@ -191,6 +191,12 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// Another process makes the same copy.
+    #[error("another process is writing {path}: wait for its end, or name another file")]
+    BeingWritten {
+        /// The file, until it is whole.
+        path: PathBuf,
+    },
     /// A copy cannot be written.
     #[error("{path} cannot be written: check its folder, its owner and the space on its disk")]
     NotWritten {

@@ -1,5 +1,7 @@
 //! What the writer writes as one: batches and commands that wait together.
 
+use std::sync::Arc;
+
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::command::{Command, QueuedCommand};
@@ -13,6 +15,18 @@ pub(super) struct Append {
     /// Given back once the batch has left the memory.
     pub(super) room: OwnedSemaphorePermit,
     pub(super) done: oneshot::Sender<Position>,
+    /// What the entries are the statuses of.
+    pub(super) redrive: Option<PartsRedrive>,
+}
+
+/// Undecodable entries whose statuses are the entries of a batch: they are redriven with the commit of
+/// that, so that no crash leaves both in the list.
+#[derive(Debug)]
+pub(super) struct PartsRedrive {
+    /// Each with how many of the batch's entries are its statuses, in order; 0: it is one itself.
+    pub(super) wholes: Vec<(Position, usize)>,
+    pub(super) sinks: Vec<Arc<str>>,
+    pub(super) done: oneshot::Sender<u64>,
 }
 
 /// What goes into one transaction.
@@ -22,6 +36,8 @@ pub(super) struct Group {
     /// Who waits for how many of the entries, in order.
     appends: Vec<(usize, OwnedSemaphorePermit, oneshot::Sender<Position>)>,
     pub(super) commands: Vec<QueuedCommand>,
+    /// By the number of their append.
+    redrives: Vec<(usize, PartsRedrive)>,
 }
 
 /// A group that is written, and on disk once the WAL is synced: only then is anybody told.
@@ -36,7 +52,14 @@ pub(super) struct WrittenGroup {
 impl Group {
     /// Adds a batch.
     pub(super) fn append(&mut self, append: Append) {
-        let Append { batch, room, done } = append;
+        let Append {
+            batch,
+            room,
+            done,
+            redrive,
+        } = append;
+        let nth = self.appends.len();
+        self.redrives.extend(redrive.map(|redrive| (nth, redrive)));
         self.appends.push((batch.entries.len(), room, done));
         if self.entries.is_empty() {
             self.entries = batch.entries;
@@ -63,6 +86,33 @@ impl Group {
         last.is_some_and(|queued| queued.command.ends_its_group())
     }
 
+    /// Its entries get the positions after this one: those who wait to be redriven become commands.
+    pub(super) fn place_redrives(&mut self, before: Position) {
+        for (nth, redrive) in std::mem::take(&mut self.redrives) {
+            let PartsRedrive {
+                wholes,
+                sinks,
+                done,
+            } = redrive;
+            let counts = self.appends[..nth].iter().map(|(count, ..)| count);
+            let first = before.0 + 1 + in_positions(counts.sum());
+            let mut next = first;
+            let placed = wholes.into_iter().map(|(whole, count)| match count {
+                0 => (whole, vec![whole]),
+                count => {
+                    let parts = next..next + in_positions(count);
+                    next = parts.end;
+                    (whole, parts.map(Position).collect())
+                }
+            });
+            let command = Command::RedriveUndecodable {
+                entries: placed.collect(),
+                sinks,
+            };
+            self.commands.push(QueuedCommand { command, done });
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.appends.is_empty() && self.commands.is_empty()
     }
@@ -77,13 +127,17 @@ impl Group {
     /// Answers every caller; one that has gone away loses only the answer.
     pub(super) fn answer(self, mut before: Position, changed: Vec<u64>) {
         for (count, _room, done) in self.appends {
-            before.0 += i64::try_from(count).expect("a batch fits in memory");
+            before.0 += in_positions(count);
             let _ = done.send(before);
         }
         for (queued, changed) in self.commands.into_iter().zip(changed) {
             let _ = queued.done.send(changed);
         }
     }
+}
+
+fn in_positions(count: usize) -> i64 {
+    i64::try_from(count).expect("a batch fits in memory")
 }
 
 #[cfg(test)]
@@ -94,6 +148,52 @@ mod tests {
 
     use super::*;
     use crate::journal::NewContent;
+
+    #[test]
+    fn what_is_redriven_gets_the_positions_of_its_own_batch() {
+        let room = Arc::new(Semaphore::new(1));
+        let mut group = Group::default();
+        let entry = || NewEntry {
+            topic: "t".into(),
+            received_at: jiff::Timestamp::UNIX_EPOCH,
+            body: "{}".into(),
+            content: NewContent::sample(),
+        };
+        let redrive = |wholes: &[(i64, usize)]| PartsRedrive {
+            wholes: wholes.iter().map(|(at, n)| (Position(*at), *n)).collect(),
+            sinks: Vec::new(),
+            done: oneshot::channel().0,
+        };
+        for (count, redrive) in [
+            (2, None),
+            (3, Some(redrive(&[(4, 1), (5, 0), (6, 2)]))),
+            (1, None),
+            (1, Some(redrive(&[(7, 1)]))),
+        ] {
+            let entries = (0..count).map(|_| entry()).collect();
+            group.append(Append {
+                batch: NewBatch { entries },
+                room: Arc::clone(&room).try_acquire_many_owned(0).unwrap(),
+                done: oneshot::channel().0,
+                redrive,
+            });
+        }
+        // One of the first batch makes no entry.
+        group.drop_entries(&[1]);
+        group.place_redrives(Position(10));
+        let placed = group.commands.iter().map(|queued| match &queued.command {
+            Command::RedriveUndecodable { entries, .. } => {
+                let plain = |(whole, parts): &(Position, Vec<Position>)| {
+                    (whole.0, parts.iter().map(|part| part.0).collect())
+                };
+                (queued.command.parts(), entries.iter().map(plain).collect())
+            }
+            other => panic!("{other:?}"),
+        });
+        let placed: Vec<(u64, Vec<(i64, Vec<i64>)>)> = placed.collect();
+        let first = vec![(4, vec![12]), (5, vec![5]), (6, vec![13, 14])];
+        assert_eq!(placed, [(3, first), (1, vec![(7, vec![16])])]);
+    }
 
     #[test]
     fn each_caller_hears_the_position_of_its_last_entry_also_where_some_make_none() {
@@ -113,6 +213,7 @@ mod tests {
                 batch: NewBatch { entries },
                 room: Arc::clone(&room).try_acquire_many_owned(0).unwrap(),
                 done,
+                redrive: None,
             });
             callers.push(written);
         }

@@ -190,6 +190,7 @@ mod tests {
             batch: NewBatch::default(),
             room,
             done,
+            redrive: None,
         });
         let answer = log.commands.answer(&mut written).await;
         assert!(matches!(answer, Err(Error::Closed)));

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::command::Command;
 use super::command_sender::CommandSender;
 use super::coverage::{self, Heard};
-use super::group::Append;
+use super::group::{Append, PartsRedrive};
 use super::state::State;
 use super::writer::OUT_OF_SPACE_INTERVAL;
 use super::{Bound, Change, Error, NewBatch, Reader, Room, StateCount, Status, WhenFull, file};
@@ -90,6 +90,15 @@ impl Log {
     /// # Errors
     /// [`Error::Closed`]: the writer has ended, and the batch is gone.
     pub async fn queue(&self, batch: NewBatch) -> Result<Queued, Error> {
+        self.queue_with(batch, None).await
+    }
+
+    /// The same for a batch whose entries are statuses of undecodable ones.
+    pub(super) async fn queue_with(
+        &self,
+        batch: NewBatch,
+        redrive: Option<PartsRedrive>,
+    ) -> Result<Queued, Error> {
         let wanted = batch.bytes().clamp(1, QUEUE_BYTES_MAX / 2);
         let wanted = u32::try_from(wanted).expect("the queue holds less than 4 GiB");
         // Both waits are first come, first served, so the order of the calls is kept.
@@ -98,10 +107,13 @@ impl Log {
             .await
             .map_err(|_| Error::Closed)?;
         let (done, written) = oneshot::channel();
-        self.appends
-            .send(Append { batch, room, done })
-            .await
-            .map_err(|_| Error::Closed)?;
+        let append = Append {
+            batch,
+            room,
+            done,
+            redrive,
+        };
+        self.appends.send(append).await.map_err(|_| Error::Closed)?;
         Ok(Queued {
             written,
             commands: self.commands.clone(),
@@ -119,9 +131,13 @@ impl Log {
             .try_acquire_many_owned(0)
             .map_err(|_| Error::Closed)?;
         let (done, _) = oneshot::channel();
-        self.appends
-            .try_send(Append { batch, room, done })
-            .map_err(|_| Error::Closed)
+        let append = Append {
+            batch,
+            room,
+            done,
+            redrive: None,
+        };
+        self.appends.try_send(append).map_err(|_| Error::Closed)
     }
 
     /// What happens when the log is full.

@@ -12,7 +12,7 @@
 //!
 //! | table | a row is |
 //! |---|---|
-//! | `journal` | the journal: its uuid (32 hex digits), which with a position is an event's origin, the newest position where its entry may be gone, and the position that `last_state` has reached |
+//! | `journal` | the journal: its uuid (32 hex digits), which with a position is an event's origin, the newest position where its entry may be gone, the position that `last_state` has reached, and how many undecodable entries were removed before anybody had dealt with them |
 //! | `entry` | one entry: `position`, `kind` ([`EntryKind`](crate::model::EntryKind)), `topic`, `received_at`, `body` as it came; of a status `previous` (the last state known, where it gives another as its old one) and `repeat`; of an undecodable entry `reason` and `settled` (somebody has dealt with it) |
 //! | `cursor` | a known sink: the position up to which it is done, and its accounting ([`Accounting`]) |
 //! | `dead_letter` | a copy of an entry that one sink will not get, and why; `redrive`: an operator wants it delivered after all; `intake`: the accounting does not count it, since it was undecodable, or was rejected in a replay |

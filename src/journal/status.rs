@@ -28,6 +28,9 @@ pub struct Status {
     pub parts: u64,
     /// Entries evicted by [`WhenFull::DropOldest`](super::WhenFull) since the journal was opened.
     pub evicted: u64,
+    /// Undecodable entries that were removed since the journal was opened, by their age or to make
+    /// room, before anybody had dealt with them.
+    pub undecodable_removed: u64,
     /// Devices whose last state is known.
     pub devices: u64,
     /// Devices that were forgotten since the start, because of `devices_max`.

@@ -10,6 +10,7 @@ use sqlx::sqlite::SqliteConnection;
 use super::command::{Command, QueuedCommand, Which};
 use super::dead_letters::{self, Added};
 use super::disk;
+use super::entry_rows::Removed;
 use super::error::failed;
 use super::insert::Insert;
 use super::last_states::{Row, WaitingRow};
@@ -66,8 +67,7 @@ pub(super) struct Transaction<'a> {
 pub(super) struct Written {
     /// How many rows each command has changed, in the order of the commands.
     pub(super) changed: Vec<u64>,
-    /// How many entries were removed.
-    pub(super) removed: u64,
+    pub(super) removed: Removed,
     /// The bytes of the proofs that were removed.
     pub(super) proofs_bytes: u64,
     /// How many of those below an operator wanted to be forgotten.
@@ -123,7 +123,7 @@ impl Transaction<'_> {
             let write = command.write(&mut transaction, self.settings, self.head);
             changed.push(write.await?);
         }
-        let mut removed = 0;
+        let mut removed = Removed::default();
         if let Some(truncation) = self.truncation {
             disk::save_head(&mut transaction, self.head).await?;
             if let Some(at) = self.proven_at {
@@ -239,16 +239,23 @@ async fn redrive_undecodable(
     entries: &[(Position, Vec<Position>)],
     sinks: &[Arc<str>],
 ) -> Result<u64, sqlx::Error> {
-    let parts = || entries.iter().flat_map(|(_, parts)| parts).copied();
-    let wholes = entries.iter().map(|(whole, _)| *whole);
-    let settled = Which::Positions(wholes.chain(parts()).collect());
-    entry_rows::settle_undecodable(connection, &settled).await?;
-    for sink in sinks {
-        for part in parts() {
-            dead_letters::redrive_undecodable(connection, sink, part).await?;
+    let mut redriven = Vec::new();
+    for (whole, parts) in entries {
+        let whole = Which::Positions(vec![*whole]);
+        // Else another redrive was faster, and its statuses are on their way.
+        if entry_rows::settle_undecodable(connection, &whole).await? > 0 {
+            redriven.extend_from_slice(parts);
         }
     }
-    Ok(parts().count() as u64)
+    let parts = entries.iter().flat_map(|(_, parts)| parts).copied();
+    let parts = Which::Positions(parts.collect());
+    entry_rows::settle_undecodable(connection, &parts).await?;
+    for sink in sinks {
+        for part in &redriven {
+            dead_letters::redrive_undecodable(connection, sink, *part).await?;
+        }
+    }
+    Ok(redriven.len() as u64)
 }
 
 /// Removes everything that is kept for a sink; gives 1 where it was known.

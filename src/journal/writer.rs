@@ -79,6 +79,8 @@ pub struct Writer {
     mark_missing: bool,
     /// When the last log line about evictions was written.
     drop_said: Option<Instant>,
+    /// How many undecodable entries the last log line said to be removed, and when.
+    undecodable_said: (u64, Option<Instant>),
     /// The newest proof that the link lived: what was received last in the log's order, or what was
     /// said of it since.
     proven_at: Option<Timestamp>,
@@ -148,6 +150,7 @@ impl Writer {
             wal_held: None,
             mark_missing: false,
             drop_said: None,
+            undecodable_said: (0, None),
             proven_at,
             dlq_watch,
             expire_at: Instant::now(),

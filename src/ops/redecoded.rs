@@ -1,4 +1,4 @@
-//! Undecodable entries that can be decoded by now: many of them in one request and two transactions.
+//! Undecodable entries that can be decoded by now: many of them in one request and one transaction.
 
 use std::ops::Range;
 
@@ -107,9 +107,7 @@ pub(super) async fn redrive(
         return Ok(outcome);
     }
     let mut reader = journal.log.reader().await?;
-    let mut accepted: Vec<(Position, Vec<Position>)> = Vec::new();
-    // Of entries that are no status of their own: how many they are, and their statuses.
-    let (mut parted, mut appended) = (Vec::new(), Vec::new());
+    let mut accepted: Vec<(Position, Vec<NewEntry>)> = Vec::new();
     let (mut events, mut bytes) = (0, 0);
     for Redecoded { position, parts } in wanted {
         let found = match statuses(&mut reader, position, &parts).await? {
@@ -132,24 +130,26 @@ pub(super) async fn redrive(
         }
         (events, bytes) = (all, all_bytes);
         if parts == [Part::Range(0..entry.body.len())] {
-            accepted.push((position, vec![position]));
+            accepted.push((position, Vec::new()));
             continue;
         }
-        parted.push((position, bodies.len()));
-        appended.extend(bodies.into_iter().map(|body| NewEntry {
+        if journal.log.is_full() {
+            let why = format!(
+                "the journal is full, and the statuses of entry {position} would be appended to it: \
+                 redrive it once the sinks have made room"
+            );
+            outcome.refused.push((position, why));
+            continue;
+        }
+        let statuses = bodies.into_iter().map(|body| NewEntry {
             topic: entry.topic.clone(),
             received_at: entry.received_at,
             body,
             content: NewContent::Undecodable {
                 reason: format!("a status of entry {position}, which was undecodable").into(),
             },
-        }));
-    }
-    if !appended.is_empty() {
-        let mut positions = journal.admin.append_parts(appended).await?.into_iter();
-        for (position, count) in parted {
-            accepted.push((position, positions.by_ref().take(count).collect()));
-        }
+        });
+        accepted.push((position, statuses.collect()));
     }
     outcome.entries = accepted.len() as u64;
     if !accepted.is_empty() {

@@ -31,7 +31,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(2);
 struct Mark {
     head: Position,
     cursors: Vec<Position>,
-    undecodable: u64,
+    undecodable: [u64; 2],
     commands: u64,
     messages: u64,
 }
@@ -47,7 +47,7 @@ impl Mark {
         Mark {
             head: status.head,
             cursors: status.sinks.iter().map(|sink| sink.cursor).collect(),
-            undecodable: status.undecodable,
+            undecodable: [status.undecodable, status.undecodable_removed],
             commands: *view.journal.cursors.commands().borrow(),
             messages: view.source.counters.messages.load(Relaxed),
         }

@@ -20,7 +20,7 @@ use crate::latency::LatencyReading;
 use crate::model::Severity;
 use crate::secret::redact;
 use crate::sinks::Condition;
-use crate::source::{Agreed, Broker, LinkState, RefusedTopic, SeenGap, TopicStatus};
+use crate::source::{Agreed, Broker, LinkState, RefusedTopic, SeenGap, TopicStatus, by_name};
 
 /// Gaps with a line of their own.
 const GAPS_SHOWN_MAX: usize = 20;
@@ -505,15 +505,16 @@ fn grouped_gaps(gaps: Vec<SeenGap>, topics: usize) -> Vec<GapNow> {
         group.1.insert(gap.topic);
     }
     let groups = groups.into_values().rev().take(GAPS_SHOWN_MAX);
-    let group = |(gap, names): (GapNow, BTreeSet<Arc<str>>)| GapNow {
-        count: names.len(),
-        all: topics > 1 && names.len() >= topics,
-        topics: names
-            .iter()
-            .take(NAMES_MAX)
-            .map(ToString::to_string)
-            .collect(),
-        ..gap
+    let group = |(gap, names): (GapNow, BTreeSet<Arc<str>>)| {
+        let mut shown: Vec<String> = names.iter().map(ToString::to_string).collect();
+        shown.sort_by(|one, other| by_name(one, other));
+        shown.truncate(NAMES_MAX);
+        GapNow {
+            count: names.len(),
+            all: topics > 1 && names.len() >= topics,
+            topics: shown,
+            ..gap
+        }
     };
     groups.map(group).collect()
 }

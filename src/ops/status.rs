@@ -190,6 +190,9 @@ pub struct Journal {
     pub disk_full: bool,
     /// Undecodable entries that nobody has dealt with.
     pub undecodable: u64,
+    /// Undecodable entries that were removed before anybody had dealt with them, ever.
+    #[serde(default)]
+    pub undecodable_removed: u64,
     /// Entries that were evicted because it was full, ever.
     pub evicted: u64,
     /// Devices whose last state is known.
@@ -311,6 +314,7 @@ impl Report {
                 full: view.is_journal_full(),
                 disk_full: status.disk_full,
                 undecodable: reader.undecodable_count().await?,
+                undecodable_removed: reader.undecodable_removed().await?,
                 evicted: reader
                     .evictions()
                     .await?
@@ -334,7 +338,7 @@ fn delivery_counts(view: &View) -> BTreeMap<String, u64> {
 }
 
 fn refused(view: &View) -> Vec<RefusedTopic> {
-    let refused = view.source.refused_topics().into_iter();
+    let refused = source::sorted(view.source.refused_topics()).into_iter();
     let told = refused.map(|(topic, it)| RefusedTopic {
         topic: topic.to_string(),
         destination: it.destination,
@@ -346,7 +350,9 @@ fn refused(view: &View) -> Vec<RefusedTopic> {
 
 fn leaving(view: &View) -> Vec<String> {
     let leaving = view.source.leaving().into_iter();
-    leaving.map(|topic| topic.to_string()).collect()
+    let mut names: Vec<String> = leaving.map(|topic| topic.to_string()).collect();
+    names.sort_by(|one, other| source::by_name(one, other));
+    names
 }
 
 fn topics(view: &View) -> BTreeMap<String, Topic> {

@@ -17,7 +17,7 @@ use super::view::{Behind, View};
 use crate::bilingual::Bilingual;
 use crate::secret::redact;
 use crate::sinks::Condition;
-use crate::source::{Link, LinkState, Refuser};
+use crate::source::{Link, LinkState, Refuser, by_name, sorted};
 
 /// More topics with the same trouble are counted.
 const TOPICS_SHOWN_MAX: usize = 5;
@@ -166,6 +166,10 @@ pub(super) enum Fact {
     Evicted {
         entries: u64,
     },
+    /// They were removed before anybody had dealt with them.
+    UndecodableRemoved {
+        entries: u64,
+    },
     AccountingErrors(Vec<String>),
     /// There is no connection.
     Unconnected {
@@ -248,6 +252,7 @@ impl Fact {
             Fact::SnapshotsFailing { .. } => "snapshots_failing",
             Fact::DeadLetters { .. } => "dead_letters",
             Fact::Undecodable { .. } => "undecodable",
+            Fact::UndecodableRemoved { .. } => "undecodable_removed",
             Fact::ReloadRejected(_) => "reload_rejected",
             Fact::SecretsUnread(_) => "secrets_unread",
             Fact::NothingYet { .. } => "nothing_yet",
@@ -282,6 +287,7 @@ impl Fact {
             | Fact::SnapshotsFailing { .. }
             | Fact::DeadLetters { .. }
             | Fact::Undecodable { .. }
+            | Fact::UndecodableRemoved { .. }
             | Fact::ReloadRejected(_)
             | Fact::SecretsUnread(_) => Level::Warning,
         }
@@ -314,7 +320,10 @@ impl Fact {
 
     /// Whether the daemon has lost something of what it had received.
     fn is_loss(&self) -> bool {
-        matches!(self, Fact::Evicted { .. } | Fact::AccountingErrors(_))
+        matches!(
+            self,
+            Fact::Evicted { .. } | Fact::UndecodableRemoved { .. } | Fact::AccountingErrors(_)
+        )
     }
 }
 
@@ -482,6 +491,10 @@ fn facts(view: &View) -> Vec<Fact> {
     if entries > 0 {
         facts.push(Fact::Undecodable { entries });
     }
+    let entries = status.undecodable_removed;
+    if entries > 0 {
+        facts.push(Fact::UndecodableRemoved { entries });
+    }
     facts.extend(view.reloads.last_rejected().map(Fact::ReloadRejected));
     facts.extend(view.reloads.unread_secrets().map(Fact::SecretsUnread));
     if link.state == LinkState::Subscribed && link.last_message.is_none() {
@@ -521,7 +534,7 @@ fn unconnected(view: &View, link: &Link) -> Option<Fact> {
 fn refused(view: &View) -> Option<Fact> {
     let refused = view.source.refused_topics();
     let count = refused.len();
-    let topics = refused.into_iter().take(TOPICS_SHOWN_MAX);
+    let topics = sorted(refused).into_iter().take(TOPICS_SHOWN_MAX);
     let topics = topics.map(|(name, it)| Unheard {
         name,
         since: it.since,
@@ -551,6 +564,7 @@ fn silent(view: &View, link: &Link) -> Option<Fact> {
         })
     });
     let mut topics: Vec<Unheard> = silent.collect();
+    topics.sort_by(|one, other| by_name(&one.name, &other.name));
     let count = topics.len();
     topics.truncate(TOPICS_SHOWN_MAX);
     (count > 0).then_some(Fact::Silent { topics, count, of })
@@ -565,6 +579,7 @@ fn snapshots_failing(view: &View) -> Option<Fact> {
         })
     });
     let mut topics: Vec<NoSnapshot> = failing.collect();
+    topics.sort_by(|one, other| by_name(&one.name, &other.name));
     let count = topics.len();
     topics.truncate(TOPICS_SHOWN_MAX);
     (count > 0).then_some(Fact::SnapshotsFailing { topics, count })
@@ -698,6 +713,13 @@ mod tests {
             "2 entries were evicted before every sink had them, and 1 message could not be decoded.",
             "2 条在所有输出端收到前已被清除，1 条消息无法解析。",
         );
+        check(
+            vec![Fact::UndecodableRemoved { entries: 3 }],
+            Level::Warning,
+            true,
+            "3 undecodable messages were removed before anybody dealt with them.",
+            "3 条无法解析的消息在处理前已被清除。",
+        );
         let behind = |name: &str| Behind {
             name: name.into(),
             since: Timestamp::UNIX_EPOCH,
@@ -793,6 +815,7 @@ mod tests {
                 count: 2,
             },
             Fact::Undecodable { entries: 3 },
+            Fact::UndecodableRemoved { entries: 1 },
             Fact::ReloadRejected(reload.clone()),
             Fact::SecretsUnread(reload),
             Fact::NothingYet {
@@ -821,7 +844,7 @@ mod tests {
                 assert_ne!(en.advice, zh.advice, "{en:?}");
             }
         }
-        assert_eq!(keys.len(), 20, "{keys:?}");
+        assert_eq!(keys.len(), 21, "{keys:?}");
     }
 
     #[test]

@@ -298,10 +298,10 @@ impl Matcher {
             return Cow::Borrowed(text);
         };
         let mut secrets = self.found(automaton, text.as_bytes());
-        // Any character may be escaped, also one that needs it not.
-        if let Some(unescaped) = Unescaped::of(text) {
-            let found = self.found(automaton, &unescaped.bytes);
-            secrets.extend(found.iter().map(|secret| unescaped.place(secret)));
+        // Any character may be escaped, also one that needs it not, and more than once.
+        for level in Unescaped::levels(text) {
+            let found = self.found(automaton, &level.bytes);
+            secrets.extend(found.iter().map(|secret| level.place(secret)));
         }
         if secrets.is_empty() {
             return Cow::Borrowed(text);
@@ -351,6 +351,8 @@ fn ends_with_escape(text: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
     use super::*;
 
     fn check(values: &[&str], within: Within, text: &str, expected: &str) {
@@ -409,6 +411,51 @@ mod tests {
             r"x\u5bc6\u7801一二三四\u4E94六y",
             "x…y",
         );
+    }
+
+    #[test]
+    fn a_secret_is_masked_in_a_text_within_texts() {
+        let json = |text: &str| serde_json::to_string(text).unwrap();
+        let url = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let form = |text: &str| {
+            let parts = url::form_urlencoded::byte_serialize(text.as_bytes());
+            parts.collect::<String>()
+        };
+        let html = |text: &str| text.replace('&', "&amp;").replace('"', "&quot;");
+        let ascii = |text: &str| json(text).replace("ü", "\\u00fc").replace('/', "\\/");
+        let debug = |text: &str| format!("{text:?}");
+        let ways: [(&str, &dyn Fn(&str) -> String); 6] = [
+            ("json", &json),
+            ("url", &url),
+            ("form", &form),
+            ("html", &html),
+            ("ascii", &ascii),
+            ("debug", &debug),
+        ];
+        for secret in [
+            r#"pass"word"#,
+            r#"pass\"word"#,
+            r#"pass\\dir"word"#,
+            r#""password""#,
+            "pass%22wörd/&quot;",
+            "pass ü word",
+            "pass\nword: 1\ttwo",
+        ] {
+            let matcher = Matcher::of([secret.to_owned()].iter(), Within::Anything);
+            for (first, inner) in ways {
+                for (second, middle) in ways {
+                    for (third, outer) in ways {
+                        let text = outer(&middle(&inner(&format!("head {secret} tail"))));
+                        let redacted = matcher.redact(&text);
+                        let way = format!("{first} in {second} in {third}: {text}");
+                        assert!(redacted.contains(MASK), "{secret} in {way}");
+                        assert!(!redacted.contains("word"), "{secret} in {way}: {redacted}");
+                        assert!(redacted.contains("head"), "{secret} in {way}: {redacted}");
+                        assert!(redacted.contains("tail"), "{secret} in {way}: {redacted}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

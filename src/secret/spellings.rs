@@ -1,11 +1,13 @@
 //! How a secret may stand in a text: as it is, or as a URL, a JSON text, HTML, a STOMP header,
-//! base64 or hexadecimal digits have it.
+//! base64 or hexadecimal digits have it. What is escaped more than once is read level by level.
 
 use std::collections::BTreeSet;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::unescaped::Unescaped;
 
 /// RFC 3986, section 2.3: what never needs encoding.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
@@ -53,6 +55,10 @@ const USERINFO: &AsciiSet = &QUERY
 /// Characters of base64 that are as random as the secret: fewer stand in a text by chance.
 const BASE64_CHARS_MIN: usize = 8;
 
+/// A secret that looks escaped itself is also known as it is then read: fewer characters of that
+/// stand in a text by chance.
+const READ_CHARS_MIN: usize = 8;
+
 /// The secret in each spelling, but for base64 and hexadecimal digits.
 pub(super) fn spellings(secret: &str) -> BTreeSet<String> {
     let mut all = BTreeSet::from([secret.to_owned()]);
@@ -68,7 +74,19 @@ pub(super) fn spellings(secret: &str) -> BTreeSet<String> {
     all.extend(json(secret));
     all.extend(html(secret));
     all.insert(stomp(secret));
+    all.extend(read(secret));
+    // A form within another text is read but for its blanks.
+    let of_form = all.iter().filter(|it| it.contains(' '));
+    let of_form: Vec<String> = of_form.map(|it| it.replace(' ', "+")).collect();
+    all.extend(of_form);
     all
+}
+
+/// The secret without what in it looks like an escape: once a text is read level by level, that is
+/// left of it.
+fn read(secret: &str) -> Option<String> {
+    let read = String::from_utf8(Unescaped::levels(secret).last()?.bytes).ok()?;
+    (read.chars().count() >= READ_CHARS_MIN).then_some(read)
 }
 
 /// The secret's part of a base64 text, wherever the secret begins in it.

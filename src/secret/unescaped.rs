@@ -1,9 +1,14 @@
 //! A text as who reads it sees it: its characters in place of escapes such as `\u0061`, `\x61`,
 //! `\"`, `%61` and `&#97;`, whichever of them are escaped. It knows where each stands in the text.
+//! A text within a text, such as JSON within JSON, is escaped once more at each level.
 
 use std::ops::Range;
 
-/// A text without escapes.
+/// Levels that are read. Each one of JSON doubles the backslashes before a quote: people have two or
+/// three of them.
+const LEVELS_MAX: usize = 8;
+
+/// A text without the escapes of its outermost level.
 #[derive(Debug)]
 pub(super) struct Unescaped {
     pub(super) bytes: Vec<u8>,
@@ -12,41 +17,51 @@ pub(super) struct Unescaped {
 }
 
 impl Unescaped {
+    /// Level by level, until nothing is escaped.
+    pub(super) fn levels(text: &str) -> impl Iterator<Item = Unescaped> {
+        std::iter::successors(Unescaped::of(text), Unescaped::again).take(LEVELS_MAX)
+    }
+
     /// `None`: there is nothing escaped in the text.
-    pub(super) fn of(text: &str) -> Option<Unescaped> {
-        let text = text.as_bytes();
+    fn of(text: &str) -> Option<Unescaped> {
+        Unescaped::level(text.as_bytes(), |part| (part.start, part.end))
+    }
+
+    /// The same of the next level: its places are those in the first text.
+    fn again(&self) -> Option<Unescaped> {
+        Unescaped::level(&self.bytes, |part| {
+            let Range { start, end } = self.place(&part);
+            (start, end)
+        })
+    }
+
+    fn level(text: &[u8], place: impl Fn(Range<usize>) -> (usize, usize)) -> Option<Unescaped> {
         let mut unescaped = None;
         let mut at = 0;
         while at < text.len() {
             if let Some((character, length)) = escape(&text[at..]) {
-                let before = || Unescaped::plain(&text[..at]);
+                let before = || Unescaped {
+                    bytes: text[..at].to_vec(),
+                    places: (0..at).map(|at| place(at..at + 1)).collect(),
+                };
                 let unescaped: &mut Unescaped = unescaped.get_or_insert_with(before);
                 for byte in character.bytes() {
-                    unescaped.push(*byte, at, at + length);
+                    unescaped.push(*byte, place(at..at + length));
                 }
                 at += length;
                 continue;
             }
-            // Of a run of backslashes that escapes nothing, no part does: each is looked at once.
-            let end = at + slashes(&text[at..]).max(1);
             if let Some(unescaped) = &mut unescaped {
-                (at..end).for_each(|at| unescaped.push(text[at], at, at + 1));
+                unescaped.push(text[at], place(at..at + 1));
             }
-            at = end;
+            at += 1;
         }
         unescaped
     }
 
-    fn plain(text: &[u8]) -> Unescaped {
-        Unescaped {
-            bytes: text.to_vec(),
-            places: (0..text.len()).map(|at| (at, at + 1)).collect(),
-        }
-    }
-
-    fn push(&mut self, byte: u8, begin: usize, end: usize) {
+    fn push(&mut self, byte: u8, place: (usize, usize)) {
         self.bytes.push(byte);
-        self.places.push((begin, end));
+        self.places.push(place);
     }
 
     /// Where a part of it stands in the text; it is not empty.
@@ -82,45 +97,50 @@ impl Escaped {
 /// Hexadecimal digits of the longest escape.
 const DIGITS_MAX: usize = 6;
 
-/// How many backslashes a text begins with.
-fn slashes(text: &[u8]) -> usize {
-    text.iter().take_while(|byte| **byte == b'\\').count()
-}
+/// Entities of HTML that have a name.
+const ENTITIES: [(&[u8], u8); 5] = [
+    (b"&quot;", b'"'),
+    (b"&apos;", b'\''),
+    (b"&lt;", b'<'),
+    (b"&gt;", b'>'),
+    (b"&amp;", b'&'),
+];
 
 /// The escape that a text begins with, and how long that is.
 fn escape(text: &[u8]) -> Option<(Escaped, usize)> {
     match text {
-        // Within a JSON text that is itself a text the backslash is escaped, too.
-        [b'\\', ..] => {
-            let slashes = slashes(text);
-            match &text[slashes..] {
-                [b'x', rest @ ..] => {
-                    let byte = u8::try_from(hex(rest, 2)?).ok()?;
-                    Some((Escaped::byte(byte), slashes + 3))
-                }
-                [b'u', b'{', rest @ ..] => {
-                    let mut digits = rest.iter().take(DIGITS_MAX + 1);
-                    let digits = digits.position(|byte| *byte == b'}')?;
-                    let code = hex(rest, digits)?;
-                    Some((Escaped::character(code)?, slashes + digits + 3))
-                }
-                // A JSON text within a JSON text has three of them before a quote.
-                [b'"', ..] => Some((Escaped::byte(b'"'), slashes + 1)),
-                rest if slashes > 1 && !rest.starts_with(b"u") => {
-                    Some((Escaped::byte(b'\\'), slashes))
-                }
-                _ => {
-                    let (unit, length) = unit(text)?;
-                    // UTF-16 has two of them for what lies beyond its first 65,536.
-                    if (0xd800..0xdc00).contains(&unit) {
-                        let (low, more) = self::unit(&text[length..])?;
-                        let low = low.checked_sub(0xdc00).filter(|low| *low < 0x400)?;
-                        let code = 0x10000 + ((unit - 0xd800) << 10) + low;
-                        return Some((Escaped::character(code)?, length + more));
-                    }
-                    Some((Escaped::character(unit)?, length))
-                }
+        [b'\\', b'x', rest @ ..] => {
+            let byte = u8::try_from(hex(rest, 2)?).ok()?;
+            Some((Escaped::byte(byte), 4))
+        }
+        [b'\\', b'u', b'{', rest @ ..] => {
+            let mut longest = rest.iter().take(DIGITS_MAX + 1);
+            let digits = longest.position(|byte| *byte == b'}')?;
+            let code = hex(rest, digits)?;
+            Some((Escaped::character(code)?, digits + 4))
+        }
+        [b'\\', b'u', ..] => {
+            let unit = unit(text)?;
+            // UTF-16 has two of them for what lies beyond its first 65,536.
+            if (0xd800..0xdc00).contains(&unit) {
+                let low = self::unit(&text[UNIT_BYTES..])?;
+                let low = low.checked_sub(0xdc00).filter(|low| *low < 0x400)?;
+                let code = 0x10000 + ((unit - 0xd800) << 10) + low;
+                return Some((Escaped::character(code)?, 2 * UNIT_BYTES));
             }
+            Some((Escaped::character(unit)?, UNIT_BYTES))
+        }
+        [b'\\', escaped, ..] => {
+            let byte = match escaped {
+                b'n' => b'\n',
+                b'r' => b'\r',
+                b't' => b'\t',
+                // STOMP 1.2, "Value Encoding".
+                b'c' => b':',
+                b'\\' | b'"' | b'\'' | b'/' => *escaped,
+                _ => return None,
+            };
+            Some((Escaped::byte(byte), 2))
         }
         [b'%', rest @ ..] => {
             let byte = u8::try_from(hex(rest, 2)?).ok()?;
@@ -134,22 +154,28 @@ fn escape(text: &[u8]) -> Option<(Escaped, usize)> {
             };
             Some((Escaped::character(code)?, 2 + end + 1))
         }
+        [b'&', ..] => {
+            let is_here = |(name, _): &&(&[u8], u8)| text.starts_with(name);
+            let (name, byte) = ENTITIES.iter().find(is_here)?;
+            Some((Escaped::byte(*byte), name.len()))
+        }
         _ => None,
     }
 }
 
-/// The `\u0061` that a text begins with, and how long that is.
-fn unit(text: &[u8]) -> Option<(u32, usize)> {
-    let slashes = slashes(text);
-    let rest = text[slashes..].strip_prefix(b"u").filter(|_| slashes > 0)?;
-    Some((hex(rest, 4)?, slashes + 5))
+/// How long a `\u0061` is.
+const UNIT_BYTES: usize = 6;
+
+/// The `\u0061` that a text begins with.
+fn unit(text: &[u8]) -> Option<u32> {
+    hex(text.strip_prefix(b"\\u")?, 4)
 }
 
 /// The number that the first hexadecimal digits of a text are, which are as many.
 fn hex(text: &[u8], digits: usize) -> Option<u32> {
     let digits = text
         .get(..digits)
-        .filter(|it| (1..=DIGITS_MAX).contains(&it.len()))?;
+        .filter(|it| (1..=6).contains(&it.len()))?;
     digits.iter().try_fold(0, |number, digit| {
         let digit = char::from(*digit).to_digit(16)?;
         Some(number * 16 + digit)
@@ -171,13 +197,13 @@ mod tests {
 
     #[test]
     fn every_escape_is_read_and_what_is_none_stays() {
-        check("nothing \\n 5% &amp; \\u00g1 %4 &#;", None);
+        check("nothing \\d 5% &nbsp; \\u00g1 %4 &#; \\", None);
         check("a\\u0062c\\U0064", Some("abc\\U0064"));
-        check("\\\\u0061\\\\u0062", Some("ab"));
         check("\\x61%62&#99;&#x64;\\u{65}", Some("abcde"));
         check("\\uD83D\\uDE00 \\u6545", Some("😀 故"));
         check("故%E9%9A%9C", Some("故障"));
-        check(r#"\\\"a\\\\b\\n"#, Some(r#""a\b\n"#));
+        check(r#"\"a\\b\n\/\c\'"#, Some("\"a\\b\n/:'"));
+        check("&quot;&lt;&amp;lt;&apos;", Some("\"<&lt;'"));
         check("\\ud83d \\udc00 \\u{110000} \\u{} %", None);
     }
 
@@ -191,13 +217,24 @@ mod tests {
             format!("%41{run}xg"),
             format!("%41{run}u{{{digits}"),
             format!("%41{}", "\\u{".repeat(1 << 20)),
+            format!("%41{}", "%25".repeat(1 << 18)),
         ] {
             let (done, waits) = channel();
-            let expected = text.replacen("%41", "A", 1);
-            spawn(move || done.send(Unescaped::of(&text).map(|it| it.bytes)));
-            let unescaped = waits.recv_timeout(HANGS).expect("it hangs");
-            assert!(unescaped == Some(expected.into_bytes()));
+            spawn(move || done.send(Unescaped::levels(&text).count()));
+            let levels = waits.recv_timeout(HANGS).expect("it hangs");
+            assert!((1..=LEVELS_MAX).contains(&levels));
         }
+    }
+
+    #[test]
+    fn each_level_is_read_by_itself() {
+        let mut text = r#"\\\"%2561&amp;amp;\\u0062"#.to_owned();
+        for expected in [r#"\"%61&amp;\u0062"#, r#""a&b"#] {
+            let level = Unescaped::of(&text).unwrap();
+            text = String::from_utf8(level.bytes).unwrap();
+            assert_eq!(text, expected);
+        }
+        assert!(Unescaped::of(&text).is_none());
     }
 
     #[test]
@@ -206,5 +243,12 @@ mod tests {
         assert_eq!(unescaped.place(&(0..1)), 0..1);
         assert_eq!(unescaped.place(&(1..3)), 1..8);
         assert_eq!(unescaped.place(&(3..5)), 8..12);
+        let inner = Unescaped::of("a%255cub\\\\u0062c")
+            .unwrap()
+            .again()
+            .unwrap();
+        assert_eq!(inner.bytes, b"a\\ubbc");
+        assert_eq!(inner.place(&(1..2)), 1..6);
+        assert_eq!(inner.place(&(3..6)), 7..16);
     }
 }

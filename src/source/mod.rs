@@ -79,7 +79,7 @@ pub use broker::{
 };
 pub use client::{Client, ClientError, Observer, WireTrace};
 pub use gaps_seen::SeenGap;
-pub use names::{in_short, named};
+pub use names::{by_name, in_short, named, sorted};
 pub use refused_topics::RefusedTopic;
 pub use reload::Handle;
 pub use resync_report::ResyncReport;

@@ -10,3 +10,4 @@ mod cost;
 mod delivery;
 mod files;
 mod promises;
+mod undecodable;

@@ -72,7 +72,7 @@ impl Running {
     }
 
     /// A sink has all that lies between its cursor and there.
-    fn advance(&self, sink: &str, to: Position) {
+    pub(crate) fn advance(&self, sink: &str, to: Position) {
         let sinks = self.journal.log.status().sinks;
         let known = sinks.iter().find(|known| *known.name == *sink);
         let from = known.map_or(0, |known| known.cursor.0);

@@ -10,6 +10,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 use super::fate::Fate;
 use super::stored::InHistory;
 use super::way::{AtSink, OnlyIn, Way};
+use crate::cli::dlq_list::zone_name;
 use crate::cli::print::{harmless, one_line};
 use crate::cli::terminal::hanging;
 use crate::model::{StatusEvent, device_name};
@@ -36,7 +37,7 @@ pub(super) fn text(
         row("serial", harmless(serial));
     }
     let received = time(way.received_at, zone);
-    let zone_name = zone.iana_name().unwrap_or("UTC");
+    let zone_name = zone_name(zone);
     let position = way.position;
     row(
         "received",

@@ -68,6 +68,18 @@ impl Reader {
         Ok(count.unsigned_abs())
     }
 
+    /// How many undecodable entries were removed before anybody had dealt with them, ever.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn undecodable_removed(&mut self) -> Result<u64, Error> {
+        let count: i64 = sqlx::query_scalar("SELECT undecodable_removed FROM journal")
+            .fetch_one(&mut self.connection)
+            .await
+            .map_err(failed("count the undecodable entries that were removed"))?;
+        Ok(count.unsigned_abs())
+    }
+
     /// The next undecodable entries after a position that are not settled yet: at most `entries_max`,
     /// each with at most `bytes_max` bytes of its body.
     ///

@@ -52,6 +52,7 @@ impl Writer {
         let mut truncation = self.due_truncation(group.entries.len(), worth);
         let resolved = self.resolve(std::mem::take(&mut group.entries)).await?;
         group.drop_entries(&resolved.dropped);
+        group.place_redrives(self.head);
         let head = resolved.head(self.head);
         // Once: what is tried again is tried for the same reason.
         let is_save = self.due.is_save(now);

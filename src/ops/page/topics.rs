@@ -10,6 +10,7 @@ use super::regions::all_topics;
 use crate::ops::lang::Lang;
 use crate::ops::snapshot::Snapshot;
 use crate::ops::view::View;
+use crate::source::by_name;
 
 /// Rows of a page.
 const ROWS_MAX: usize = 50;
@@ -34,10 +35,10 @@ pub(super) async fn topics(State(view): State<View>, asker: Asker) -> Response {
     let wanted = asker.value("q").unwrap_or_default().to_owned();
     let topics = &mut snapshot.topics;
     topics.retain(|topic| topic.name.contains(&wanted) || topic.destination.contains(&wanted));
-    topics.sort_by(|a, b| a.name.cmp(&b.name));
+    topics.sort_by(|a, b| by_name(&a.name, &b.name));
     let found = topics.len();
     if let Some(after) = asker.value("after") {
-        topics.retain(|topic| topic.name.as_str() > after);
+        topics.retain(|topic| by_name(&topic.name, after).is_gt());
     }
     let is_more = topics.len() > ROWS_MAX;
     topics.truncate(ROWS_MAX);

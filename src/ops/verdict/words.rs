@@ -94,6 +94,7 @@ pub(super) fn reasons(fact: &Fact) -> Vec<String> {
         | Fact::SnapshotsFailing { .. }
         | Fact::DeadLetters { .. }
         | Fact::Undecodable { .. }
+        | Fact::UndecodableRemoved { .. }
         | Fact::ReloadRejected(_)
         | Fact::SecretsUnread(_)
         | Fact::NothingYet { .. } => Vec::new(),
@@ -297,6 +298,14 @@ fn clause(fact: &Fact, at: Timestamp, lang: Lang) -> String {
             let messages = lang.plural(*entries, "message", "messages");
             format!("{} {messages} could not be decoded", grouped(*entries))
         }
+        Fact::UndecodableRemoved { entries } if zh => {
+            format!("{} 条无法解析的消息在处理前已被清除", grouped(*entries))
+        }
+        Fact::UndecodableRemoved { entries } => format!(
+            "{} undecodable {} removed before anybody dealt with them",
+            grouped(*entries),
+            lang.plural(*entries, "message was", "messages were")
+        ),
         Fact::ReloadRejected(_) => lang.t("a reload was rejected", "重载被拒绝").to_owned(),
         Fact::SecretsUnread(_) => lang
             .t(
@@ -499,6 +508,11 @@ pub(super) fn todo(
             "They are kept as they came: correct the topic's mapping, reload, then redrive them by \
              `stomp-bridge dlq redrive --undecodable --all`.",
             "原文已保留：修正主题的映射并重载，然后执行 `stomp-bridge dlq redrive --undecodable --all`。",
+        )),
+        Fact::UndecodableRemoved { .. } => whole(lang.t(
+            "They are gone. Correct the topic's mapping before the next ones go, or raise \
+             journal.keep or journal.max_bytes.",
+            "这些消息已无法找回。请在后续消息被清除前修正主题的映射，或调大 journal.keep 或 journal.max_bytes。",
         )),
         Fact::ReloadRejected(rejected) => one("", problems(rejected, lang), lang.t(
             "The configuration before it is in force. `stomp-bridge check` says what helps: correct \
