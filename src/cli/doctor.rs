@@ -126,10 +126,11 @@ pub(super) async fn connect(
     let mut report = Report::new(form);
     let look = async {
         let daemon = daemon::look(&mut report, target).await;
-        if daemon == Daemon::Running && plan.source.signin.is_some() && !looks.own_connection {
-            source::leave_alone(&mut report);
-        } else {
-            source::look(&mut report, plan, &topics, wait).await;
+        let signs_in_beside = plan.source.signin.is_some() && !looks.own_connection;
+        match daemon {
+            Daemon::Connected if signs_in_beside => source::leave_alone(&mut report),
+            Daemon::Unconnected(why) if signs_in_beside => source::leave_to_it(&mut report, &why),
+            _ => source::look(&mut report, plan, &topics, wait).await,
         }
         sinks::look(&mut report, plan, send_tests).await;
     };

@@ -13,7 +13,7 @@ use super::connection::Interrupt;
 use super::following::{Following, Waited};
 use super::journal_tap::daemon;
 use super::live::printable;
-use super::print::{harmless, one_line, say, tell};
+use super::print::{counted, harmless, one_line, say, tell};
 use super::sent::Sent;
 use super::sink_test::sink;
 use super::tap_line::Filter;
@@ -130,8 +130,7 @@ fn nothing_yet(report: &Report, name: &str) -> String {
     let state = in_words(sink);
     let waits = match sink.account.pending {
         0 => "no entry waits for it".to_owned(),
-        1 => "1 entry waits for it".to_owned(),
-        entries => format!("{entries} entries wait for it"),
+        entries => counted(entries, "entry waits for it", "entries wait for it"),
     };
     format!("the sink {name} is {state}; {waits}, nothing sent yet")
 }

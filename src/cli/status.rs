@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use jiff::Timestamp;
 
-use super::print::{age, bytes, fitted, harmless, json, one_line, say};
+use super::print::{age, bytes, counted, fitted, harmless, json, one_line, say};
 use super::target::Target;
 use super::terminal::{columns, hanging};
 use crate::ops::RejectedReload;
@@ -43,6 +43,9 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Columns of the word that a line begins with.
 const LEAD: usize = 9;
+
+/// Columns of what a step of the verdict begins with.
+const STEP_LEAD: usize = 4;
 
 /// Moves to the top and clears the rest of the screen.
 const CLEAR: &str = "\x1b[H\x1b[J";
@@ -188,7 +191,11 @@ fn text(report: &Report, columns: Option<usize>) -> String {
     ]
     .map(str::to_owned);
     let hang = |lead| move |line: String| hanging(&line, lead, columns);
-    let said = verdict(report).into_iter().flat_map(hang(0));
+    // A step's lines stand below its first word.
+    let said = verdict(report).into_iter().flat_map(|line| {
+        let lead = if line.starts_with(' ') { STEP_LEAD } else { 0 };
+        hang(lead)(line)
+    });
     let mut lines: Vec<String> = said.chain(lines.into_iter().flat_map(hang(LEAD))).collect();
     let rows = report.sinks.iter().map(|sink| row(sink, *at));
     lines.extend(fitted(columns, std::iter::once(head).chain(rows)));
@@ -219,7 +226,11 @@ fn verdict(report: &Report) -> Vec<String> {
             true => String::new(),
             false => format!("{}: ", harmless(&todo.subject)),
         };
-        lines.push(format!("  - {subject}{}", one_line(&todo.what)));
+        // All of it: what it quotes is short, and what it says itself stands behind that.
+        lines.push(format!(
+            "  - {subject}{}",
+            harmless(&todo.what).replace('\n', " ")
+        ));
         lines.push(format!("    {}", harmless(&todo.advice)));
     }
     lines.push(String::new());
@@ -232,8 +243,7 @@ fn next_attempt(link: &Link, now: Timestamp) -> Option<String> {
     let wait = age(now, next);
     let failed = match failures {
         0 => String::new(),
-        1 => " after 1 failure".to_owned(),
-        failures => format!(" after {failures} failures"),
+        failures => format!(" after {}", counted(failures.into(), "failure", "failures")),
     };
     let how = match link.no_sign_in_before.filter(|until| *until > now) {
         None => "`stomp-bridge source retry` makes it now".to_owned(),
@@ -288,7 +298,8 @@ fn refused(link: &Link, now: Timestamp) -> Vec<String> {
         })
         .collect();
     if let more @ 1.. = link.refused.len().saturating_sub(REFUSED_SHOWN_MAX) {
-        lines.push(format!("         {more} more topics refused"));
+        let more = counted(more as u64, "more topic", "more topics");
+        lines.push(format!("         {more} refused"));
     }
     lines
 }
@@ -321,7 +332,8 @@ fn topics(link: &Link, now: Timestamp) -> Vec<String> {
     let (silent, others): (Vec<_>, Vec<_>) = all.into_iter().partition(is_silent);
     let mut lines: Vec<String> = silent.iter().take(REFUSED_SHOWN_MAX).map(line).collect();
     if let more @ 1.. = silent.len().saturating_sub(REFUSED_SHOWN_MAX) {
-        lines.push(format!("         {more} more topics silent"));
+        let more = counted(more as u64, "more topic", "more topics");
+        lines.push(format!("         {more} silent"));
     }
     if !others.is_empty() {
         lines.push(format!("         {}", summary(&others, now)));
@@ -352,16 +364,22 @@ fn unreadable(link: &Link) -> Vec<String> {
         if !topic.unmapped.is_empty() || others > 0 {
             let words = [
                 (!topic.unmapped.is_empty()).then(|| listed(&topic.unmapped)),
-                (others > 0).then(|| format!("{others} statuses with other words")),
+                (others > 0).then(|| {
+                    counted(
+                        others,
+                        "status with another word",
+                        "statuses with other words",
+                    )
+                }),
             ];
             let words: Vec<String> = words.into_iter().flatten().collect();
             let words = words.join(", ");
             lines.push(format!("         topic {name}: not in [states]: {words}"));
         }
         if topic.utf8 > 0 {
+            let statuses = counted(topic.utf8, "status is", "statuses are");
             lines.push(format!(
-                "         topic {name}: {} statuses are in UTF-8, and read as its `encoding` says",
-                topic.utf8
+                "         topic {name}: {statuses} in UTF-8, and read as its `encoding` says"
             ));
         }
         if topic.ignored > 0 {
@@ -369,15 +387,14 @@ fn unreadable(link: &Link) -> Vec<String> {
             lines.push(format!("         topic {name}: {ignored} ignored"));
         }
         if topic.empty > 0 {
-            let empty = topic.empty;
-            lines.push(format!("         topic {name}: {empty} empty messages"));
+            let empty = counted(topic.empty, "empty message", "empty messages");
+            lines.push(format!("         topic {name}: {empty}"));
         }
     }
     if let more @ 1.. = lines.len().saturating_sub(UNREADABLE_SHOWN_MAX) {
         lines.truncate(UNREADABLE_SHOWN_MAX);
-        lines.push(format!(
-            "         {more} more lines of this: see status --json"
-        ));
+        let more = counted(more as u64, "more line", "more lines");
+        lines.push(format!("         {more} of this: see status --json"));
     }
     lines
 }
@@ -399,8 +416,9 @@ fn resyncs(link: &Link, now: Timestamp) -> Vec<String> {
         .map(|(name, it)| format!("         topic {name}: {}", resynced(it, now)))
         .collect();
     if others > 0 {
+        let others = counted(others as u64, "more topic", "more topics");
         lines.push(format!(
-            "         {others} more topics with snapshots: see status --json"
+            "         {others} with snapshots: see status --json"
         ));
     }
     lines
@@ -409,20 +427,20 @@ fn resyncs(link: &Link, now: Timestamp) -> Vec<String> {
 fn resynced(it: &Resync, now: Timestamp) -> String {
     let last = match it.last_success {
         Some(last) => {
-            let (ago, devices) = (age(last, now), it.devices);
+            let (ago, devices) = (age(last, now), counted(it.devices, "device", "devices"));
             let unreadable = match it.unreadable {
                 0 => String::new(),
                 count => format!(", {count} more unreadable: see resync.fields"),
             };
-            format!("resynced {ago} ago, {devices} devices{unreadable}")
+            format!("resynced {ago} ago, {devices}{unreadable}")
         }
         None => "not resynced yet".to_owned(),
     };
     match &it.trouble {
         None => last,
         Some(trouble) => {
-            let (failures, trouble) = (it.failures, harmless(trouble));
-            format!("{last}; failed {failures} times since: {trouble}")
+            let failed = counted(it.failures.into(), "time", "times");
+            format!("{last}; failed {failed} since: {}", harmless(trouble))
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::live::{self, printable};
-use super::print::tell;
+use super::print::{counted, tell};
 use super::received::Found;
 use crate::excerpt::beginning;
 use crate::model::StatusEvent;
@@ -100,10 +100,7 @@ impl<'a> Lines<'a> {
     pub(super) fn nothing_yet(&self, what: &str) {
         let mut names: Vec<&str> = self.topics.iter().copied().collect();
         names.sort_unstable();
-        let count = match names.len() {
-            1 => "1 topic".to_owned(),
-            count => format!("{count} topics"),
-        };
+        let count = counted(names.len() as u64, "topic", "topics");
         tell!(
             "{what}, {count} ({}), nothing yet; `stomp-bridge doctor` says whether each is subscribed",
             in_short(&names)

@@ -4,6 +4,7 @@
 //! sign-in.
 
 use std::borrow::Cow;
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -66,19 +67,32 @@ const PROBED: &[&str] = &["/healthz", "/readyz", "/metrics"];
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// The port could not be opened.
-    #[error(
-        "http.listen = \"{listen}\": {error}; see by `ss -ltnp` whether another program has the port \
-         (a second stomp-bridge?), or choose another address"
-    )]
+    #[error("http.listen = \"{listen}\": {error}; {advice}", advice = advice(error))]
     Port {
         /// What was to be opened.
         listen: SocketAddr,
         /// What the system said; part of the text, so not a source.
-        error: std::io::Error,
+        error: io::Error,
     },
     /// The certificate or its key cannot be used.
     #[error("http.tls: {0}")]
     Tls(tls::Error),
+}
+
+/// What to do about a port that cannot be opened.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::PermissionDenied => {
+            "choose a port from 1024 on: one below wants CAP_NET_BIND_SERVICE"
+        }
+        ErrorKind::AddrNotAvailable => {
+            "this machine does not have that address: see by `ip address` which it has"
+        }
+        _ => {
+            "see by `ss -ltnp` whether another program has the port (a second stomp-bridge?), or \
+             choose another address"
+        }
+    }
 }
 
 /// A bound port.

@@ -183,10 +183,13 @@ pub(super) struct TopicNow {
     pub(super) rate: f64,
     /// Messages a second in the last hour, the oldest first.
     pub(super) points: Vec<f64>,
+    /// When it was first heard since the daemon started; none: not yet.
+    #[schema(value_type = Option<String>)]
+    pub(super) heard_since: Option<Timestamp>,
     /// The times of the last day, since the daemon started, in which it was not heard.
     #[schema(value_type = Vec<Vec<String>>)]
     pub(super) gaps: Vec<(Timestamp, Option<Timestamp>)>,
-    /// How much of that time it was heard.
+    /// How much of the time since then it was heard.
     pub(super) heard_percent: f64,
     /// Nothing came for ten minutes.
     pub(super) quiet: bool,
@@ -316,7 +319,7 @@ impl Snapshot {
             started_at: view.started_at,
             name: setup.host.clone(),
             version: env!("CARGO_PKG_VERSION"),
-            topics: topics(view, &setup, &gaps, (begin, at), link.heard),
+            topics: topics(view, &setup, &gaps, (begin, at), &link),
             link,
             gaps: grouped_gaps(gaps, setup.topics.len()),
             journal: journal(view, &setup),
@@ -414,7 +417,7 @@ fn topics(
     setup: &Setup,
     gaps: &[SeenGap],
     day: (Timestamp, Timestamp),
-    heard: bool,
+    link: &LinkNow,
 ) -> Vec<TopicNow> {
     let (status, refused) = (view.source.topics(), view.source.refused_topics());
     let mut rates = view.samples.topics(Instant::now());
@@ -429,7 +432,7 @@ fn topics(
             status.get(&topic.name).copied().unwrap_or_default(),
             refused.get(&topic.name),
             (rates.remove(&topic.name).unwrap_or_default(), &gaps),
-            (day, heard),
+            (day, link),
         )
     });
     topics.collect()
@@ -440,22 +443,31 @@ fn topic_now(
     status: TopicStatus,
     refused: Option<&RefusedTopic>,
     (rate, gaps): (Rate, &[&SeenGap]),
-    ((begin, at), link_heard): ((Timestamp, Timestamp), bool),
+    ((begin, at), link): ((Timestamp, Timestamp), &LinkNow),
 ) -> TopicNow {
     let open = gaps.iter().find(|gap| gap.until.is_none());
     let (state, since) = match (refused, open, status.silent_since) {
         (Some(refused), ..) => (TopicState::Refused, Some(refused.since)),
         (_, Some(gap), _) => (TopicState::Unheard, Some(gap.since)),
-        (..) if !link_heard => (TopicState::Unheard, None),
+        // A link that was never there was never lost.
+        (..) if !link.heard => {
+            let since = status.heard_since.map(|_| link.since);
+            (TopicState::Unheard, since)
+        }
         (_, _, Some(since)) => (TopicState::Silent, Some(since)),
         _ if status.last_message.is_none() => (TopicState::Subscribed, None),
         _ => (TopicState::Receiving, None),
     };
-    let times: Vec<(Timestamp, Option<Timestamp>)> = gaps
+    let mut times: Vec<(Timestamp, Option<Timestamp>)> = gaps
         .iter()
         .filter(|gap| gap.until.is_none_or(|until| until > begin))
         .map(|gap| (gap.since.max(begin), gap.until))
         .collect();
+    // Whether a gap is one is known only at its end, where the server may have kept all of it.
+    if open.is_none() && matches!(state, TopicState::Refused | TopicState::Unheard) {
+        let since = since.filter(|_| status.heard_since.is_some());
+        times.push((since.unwrap_or(begin).max(begin), None));
+    }
     let seconds = |since: Timestamp, until: Timestamp| {
         (until.as_millisecond() - since.as_millisecond()).max(0) as f64
     };
@@ -463,7 +475,9 @@ fn topic_now(
         .iter()
         .map(|(since, until)| seconds(*since, until.unwrap_or(at).min(at)))
         .sum();
-    let whole = seconds(begin, at).max(1.0);
+    let heard_since = status.heard_since.map(|since| since.max(begin));
+    let first = times.iter().map(|(since, _)| *since).chain(heard_since);
+    let whole = seconds(first.min().unwrap_or(begin), at).max(1.0);
     let age = status
         .last_message
         .map(|last| at.as_second() - last.as_second());
@@ -478,6 +492,7 @@ fn topic_now(
         messages: status.messages,
         rate: rate.now,
         points: rate.points,
+        heard_since: status.heard_since,
         gaps: times,
         heard_percent: (100.0 - deaf * 100.0 / whole).clamp(0.0, 100.0),
         quiet: age.is_none_or(|age| age > QUIET),
@@ -524,8 +539,6 @@ fn journal(view: &View, setup: &Setup) -> JournalNow {
     let max_bytes = view.bounds.journal_bytes;
     let free = room.bytes.min(room.bytes_max);
     let pending_bytes = room.bytes_max.saturating_sub(free).min(status.bytes);
-    let behind = status.sinks.iter().filter(|sink| sink.cursor < status.head);
-    let held_by = behind.min_by_key(|sink| sink.cursor);
     let intake = super::audit::Intake::of(view);
     JournalNow {
         head: status.head.0,
@@ -534,7 +547,7 @@ fn journal(view: &View, setup: &Setup) -> JournalNow {
         max_bytes,
         pending_bytes,
         kept_bytes: status.bytes - pending_bytes,
-        held_by: held_by.map(|sink| sink.name.to_string()),
+        held_by: view.journal_held_by().map(|name| name.to_string()),
         full: view.is_journal_full(),
         full_in_seconds: view.journal_full_in().as_ref().map(Duration::as_secs),
         pauses_when_full: setup.pauses_when_full,

@@ -155,6 +155,8 @@ pub(super) enum Fact {
     JournalFull {
         full: Option<Full>,
         held_back: u64,
+        /// The sink that is furthest behind.
+        held_by: Option<Arc<str>>,
     },
     /// The source waits for the journal.
     Paused {
@@ -454,7 +456,11 @@ fn facts(view: &View) -> Vec<Fact> {
             (true, false) => Some(Full::Log),
             (true, true) => Some(Full::Disk),
         };
-        facts.push(Fact::JournalFull { full, held_back });
+        facts.push(Fact::JournalFull {
+            full,
+            held_back,
+            held_by: view.journal_held_by(),
+        });
     }
     if link.state == LinkState::Paused {
         facts.push(Fact::Paused {
@@ -766,14 +772,17 @@ mod tests {
             Fact::JournalFull {
                 full: Some(Full::Log),
                 held_back: 0,
+                held_by: Some("a".into()),
             },
             Fact::JournalFull {
                 full: Some(Full::Disk),
                 held_back: 0,
+                held_by: None,
             },
             Fact::JournalFull {
                 full: None,
                 held_back: 2,
+                held_by: None,
             },
             Fact::Paused {
                 since: at,
@@ -902,6 +911,7 @@ mod tests {
             Fact::JournalFull {
                 full: Some(Full::Disk),
                 held_back: 0,
+                held_by: None,
             },
             [
                 "The journal's disk is full",
@@ -973,9 +983,13 @@ mod tests {
     #[test]
     fn reasons_go_from_the_server_to_the_journal_whatever_is_worse() {
         let since = Timestamp::UNIX_EPOCH;
-        let (full, held_back) = (Some(Full::Log), 0);
+        let full = Fact::JournalFull {
+            full: Some(Full::Log),
+            held_back: 0,
+            held_by: None,
+        };
         let verdict = verdict(vec![
-            Fact::JournalFull { full, held_back },
+            full,
             sinks(Waits::Operator, &["a"]),
             Fact::Subscribing { since },
         ]);

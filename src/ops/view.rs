@@ -89,6 +89,14 @@ impl View {
         })
     }
 
+    /// The sink for which the journal keeps the most.
+    pub(super) fn journal_held_by(&self) -> Option<Arc<str>> {
+        let status = self.journal.log.status();
+        let behind = status.sinks.iter().filter(|sink| sink.cursor < status.head);
+        let held_by = behind.min_by_key(|sink| sink.cursor)?;
+        Some(Arc::clone(&held_by.name))
+    }
+
     /// Whether the journal accepts nothing, or has no room for what topics may bring, so that they
     /// wait at the server.
     pub(super) fn is_journal_full(&self) -> bool {

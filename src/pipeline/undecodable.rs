@@ -1,5 +1,7 @@
 //! Why a body, or one status in it, cannot be decoded, and what is to be done about it.
 
+use serde_json::error::Category;
+
 use super::scalar::excerpt;
 
 /// The expected value and the found one.
@@ -47,7 +49,17 @@ impl Undecodable {
 
 /// A text that is no JSON.
 pub(super) fn not_json(error: &serde_json::Error, json: &str) -> Undecodable {
-    Undecodable::by_topic(format!("expected JSON: {error}; found {}", excerpt(json)))
+    let (line, column, found) = (error.line(), error.column(), excerpt(json));
+    Undecodable::by_topic(match error.classify() {
+        Category::Syntax => {
+            format!("expected JSON, which is broken at line {line} column {column}; found {found}")
+        }
+        Category::Eof => {
+            format!("expected JSON, which is cut off at line {line} column {column}; found {found}")
+        }
+        // Our own words.
+        Category::Data | Category::Io => format!("expected JSON: {error}; found {found}"),
+    })
 }
 
 impl Remedy {

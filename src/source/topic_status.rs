@@ -12,6 +12,8 @@ pub struct TopicStatus {
     pub last_message: Option<Timestamp>,
     /// Since when it is too long that none has come; a new connection changes nothing of it.
     pub silent_since: Option<Timestamp>,
+    /// When it was first heard since the daemon started; `None`: not yet.
+    pub heard_since: Option<Timestamp>,
     /// Messages since the daemon started.
     pub messages: u64,
 }
@@ -21,6 +23,7 @@ pub struct TopicStatus {
 pub(super) struct TopicTimes {
     last_message_us: AtomicI64,
     silent_since_us: AtomicI64,
+    heard_since_us: AtomicI64,
     messages: AtomicU64,
 }
 
@@ -31,6 +34,13 @@ impl TopicTimes {
         // Nobody else writes it.
         let messages = self.messages.load(Relaxed) + 1;
         self.messages.store(messages, Relaxed);
+    }
+
+    /// It is heard.
+    pub(super) fn heard_at(&self, at: Timestamp) {
+        let first = (0, at.as_microsecond());
+        // It was heard before: that counts.
+        let _ = (self.heard_since_us).compare_exchange(first.0, first.1, Relaxed, Relaxed);
     }
 
     /// A silence has begun; `None`: there is none.
@@ -48,6 +58,7 @@ impl TopicTimes {
         TopicStatus {
             last_message: time(&self.last_message_us),
             silent_since: time(&self.silent_since_us),
+            heard_since: time(&self.heard_since_us),
             messages: self.messages.load(Relaxed),
         }
     }
@@ -64,10 +75,12 @@ mod tests {
         let at = Timestamp::from_microsecond(1_700_000_000_123_456).unwrap();
         times.message_at(at);
         times.silent_since(Some(at));
-        let (last_message, silent_since) = (Some(at), Some(at));
+        times.heard_at(at);
+        times.heard_at(Timestamp::now());
         let expected = TopicStatus {
-            last_message,
-            silent_since,
+            last_message: Some(at),
+            silent_since: Some(at),
+            heard_since: Some(at),
             messages: 1,
         };
         assert_eq!(times.read(), expected);

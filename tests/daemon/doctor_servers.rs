@@ -251,6 +251,42 @@ async fn each_refusal_has_its_cross_its_reason_and_what_to_do() {
     );
 }
 
+/// RabbitMQ ends the session, and does not say over which of the topics.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_the_server_refuses_has_its_cross_and_what_to_do() {
+    let lab = lab().await;
+    let folder = Folder::new("doctor");
+    Configuration::new(&lab.rabbitmq.stomp_url())
+        .table("topics.gone", "destination = \"/exchange/nope/doctor\"\n")
+        .table("topics.map-1", TOPICS)
+        .write(&folder);
+    let (report, code) = json(&folder, &["doctor"]).await;
+    assert_eq!((code, &report["ok"]), (1, &false.into()), "{report}");
+    assert_found(&report, "CONNECTED", "ok", &["RabbitMQ/"]);
+    let several = [
+        "gone, map-1: the server ended the session",
+        "no exchange 'nope'",
+        "--topic NAME tries one alone",
+    ];
+    assert_found(&report, "SUBSCRIBE", "failed", &several);
+
+    let (report, code) = json(&folder, &["doctor", "--topic", "gone"]).await;
+    assert_eq!(code, 1, "{report}");
+    let one = [
+        "gone: subscribe to /exchange/nope/doctor refused",
+        "no exchange 'nope'",
+        "check that it exists and that this login may read it",
+    ];
+    assert_found(&report, "SUBSCRIBE", "failed", &one);
+    let (text, _) = output(&folder, &["doctor", "--topic", "gone"]).await;
+    assert!(text.contains("  ✗ SUBSCRIBE "), "{text}");
+    assert!(!text.contains("tries one alone"), "{text}");
+
+    let (report, code) = json(&folder, &["doctor", "--topic", "map-1", "--wait", "1"]).await;
+    assert_eq!(code, 0, "{report}");
+    assert_found(&report, "SUBSCRIBE", "ok", &["map-1: /topic/doctor"]);
+}
+
 #[tokio::test]
 async fn a_server_without_heart_beats_is_advised_to_offer_them() {
     let life = Life {

@@ -4,7 +4,6 @@
 //! libfaketime gives the daemon, and nobody else, another CLOCK_REALTIME. The monotonic clock goes
 //! on as it is, as it does on a machine whose time is set.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
@@ -13,7 +12,7 @@ use rustix::process::Signal;
 use crate::audit::{HISTORY, MQTT, SINKS, WAREHOUSE};
 use crate::rig::{DAEMON, Keys, Rig};
 use peers::process::{Process, tethered};
-use peers::{Folder, RabbitMq, wait};
+use peers::{Clock, RabbitMq, wait};
 
 /// Messages of each leg: every device reports.
 const LEG: usize = 40;
@@ -21,53 +20,10 @@ const LEG: usize = 40;
 const HOUR: i64 = 3600;
 const TEN_YEARS: i64 = 10 * 365 * 24 * HOUR;
 
-/// The daemon's wall clock.
-struct Clock {
-    folder: Folder,
-}
-
-impl Clock {
-    fn new() -> Clock {
-        let clock = Clock {
-            folder: Folder::new("clock-file"),
-        };
-        clock.set(0);
-        clock
-    }
-
-    /// How many seconds it is ahead of this machine's clock.
-    fn set(&self, ahead: i64) {
-        // In one piece: it is read at any time.
-        let next = self.folder.write("next", &format!("{ahead:+}\n"));
-        std::fs::rename(next, self.file()).expect("rename within a folder");
-    }
-
-    fn file(&self) -> PathBuf {
-        self.folder.join("ahead")
-    }
-
-    fn daemon(&self) -> Command {
-        let mut command = tethered(DAEMON);
-        command
-            .env("LD_PRELOAD", library())
-            .env("FAKETIME_TIMESTAMP_FILE", self.file());
-        command
-            .env("DONT_FAKE_MONOTONIC", "1")
-            .env("NO_FAKE_STAT", "1")
-            .env("FAKETIME_NO_CACHE", "1");
-        command
-    }
-}
-
-/// Where Debian's package has it, whatever the architecture.
-fn library() -> PathBuf {
-    let folders = std::fs::read_dir("/usr/lib")
-        .expect("list /usr/lib")
-        .flatten();
-    let mut libraries = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
-    libraries
-        .find(|path| Path::exists(path))
-        .expect("libfaketime is installed (tests/prepare does it)")
+fn daemon(clock: &Clock) -> Command {
+    let mut command = tethered(DAEMON);
+    command.envs(clock.environment());
+    command
 }
 
 /// Sets the clock, waits until the daemon's requests show it, and until everything has arrived
@@ -92,7 +48,7 @@ async fn leg(rig: &mut Rig, process: &mut Process, clock: &Clock, ahead: i64) {
 }
 
 async fn start(rig: &Rig, clock: &Clock) -> Process {
-    let mut process = rig.launch_by(clock.daemon(), "");
+    let mut process = rig.launch_by(daemon(clock), "");
     process
         .logged("\"live\"", |line| line.contains("\"message\":\"live\""))
         .await;
@@ -119,7 +75,7 @@ async fn clock_that_jumps_loses_nothing_and_deletes_nothing() {
         source: "heartbeat = \"2s\"",
     };
     let mut rig = Rig::with_rabbitmq_and("clock", &rabbitmq, keys).await;
-    let clock = Clock::new();
+    let clock = Clock::right();
 
     let mut process = start(&rig, &clock).await;
     for ahead in [HOUR, 0, -HOUR, 0] {

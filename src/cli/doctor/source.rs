@@ -22,6 +22,18 @@ pub(super) fn leave_alone(report: &mut Report) {
     report.add(check);
 }
 
+/// Says why the daemon has no connection. A sign-in of ours that is refused, too, would count against
+/// its account.
+pub(super) fn leave_to_it(report: &mut Report, why: &str) {
+    report.heading("source");
+    let check =
+        Check::new("connection", Outcome::Failed).found(format!("the daemon has none: {why}"));
+    report.add(check.advise(
+        "--own-connection tries each layer, and signs in with the daemon's account: each refused \
+         sign-in counts against it",
+    ));
+}
+
 /// Connects to each URL.
 pub(super) async fn look(report: &mut Report, plan: &Plan, topics: &[&Topic], wait: Duration) {
     let mut are_topics_due = true;

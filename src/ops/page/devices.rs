@@ -181,10 +181,10 @@ pub(super) fn lags(behind: &Behind, at: Timestamp, lang: Lang) -> String {
     let (pending, age) = (grouped(behind.pending), lang.between(behind.since, at));
     let waits = lang.plural(behind.pending, "entry waits", "entries wait");
     let en = format!(
-        "The history is behind: {pending} {waits}, the oldest for {age}. Newer statuses are not in the \
-         lists below."
+        "The history is behind: {pending} {waits}, the oldest for {age}. Newer statuses are not on \
+         this page yet."
     );
-    let zh = format!("历史库落后：{pending} 条在等待，最早的已等 {age}。以下列表不含更新的状态。");
+    let zh = format!("历史库落后：{pending} 条在等待，最早的已等 {age}。本页尚不含更新的状态。");
     lang.t(&en, &zh).to_owned()
 }
 
@@ -293,6 +293,9 @@ impl Devices {
         };
         let shown = self.found.devices.len() as u64;
         let is_first = self.asker.value("after").is_none() && is_counted && all >= shown;
+        if shown == 0 {
+            return None;
+        }
         is_first.then(|| {
             let (shown, all) = (grouped(shown), grouped(all));
             let en = format!("1–{shown} of {all}");

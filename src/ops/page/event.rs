@@ -378,13 +378,14 @@ impl Event {
     /// The other side's words.
     fn answer(&self, at: &AtSink) -> String {
         match &at.fate {
-            Fate::Confirmed { answer, .. } => answer.clone(),
-            Fate::DeadLetter { error, .. } => self.in_words(error),
+            Fate::Confirmed { answer: said, .. } | Fate::DeadLetter { error: said, .. } => {
+                self.in_words(said)
+            }
             Fate::Waits { .. } | Fate::Passed => String::new(),
         }
     }
 
-    /// An error in the language of the page.
+    /// An error or a proof in the language of the page.
     fn in_words(&self, error: &str) -> String {
         trouble::said(error, self.l).into_owned()
     }

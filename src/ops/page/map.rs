@@ -194,6 +194,8 @@ fn names(
             continue;
         };
         let (x, y) = place(longitude, latitude);
+        // Above the cell there: its mark is to be seen.
+        let y = y - RADIUS;
         let short = short(&province.name);
         let half = short.chars().count() as f64 * CHARACTER / 2.0;
         let is_within = x - half > left && x + half < right && y > top && y < bottom;

@@ -290,12 +290,15 @@ impl Region<'_> {
         let begin = end
             .saturating_sub(SignedDuration::from_hours(24))
             .unwrap_or(Timestamp::MIN);
-        let heard = shapes::gap(self.s.started_at.max(begin), end, (begin, end));
-        let mut bar = format!(
-            "<rect class=\"f-sunk\" width=\"100%\" height=\"12\"/><rect class=\"f-ok\" x=\"{:.1}%\" \
-             width=\"{:.1}%\" height=\"12\"/>",
-            heard.x, heard.width
-        );
+        let mut bar = "<rect class=\"f-sunk\" width=\"100%\" height=\"12\"/>".to_owned();
+        if let Some(since) = topic.heard_since {
+            let heard = shapes::gap(since.max(begin), end, (begin, end));
+            let _ = write!(
+                bar,
+                "<rect class=\"f-ok\" x=\"{:.1}%\" width=\"{:.1}%\" height=\"12\"/>",
+                heard.x, heard.width
+            );
+        }
         for (since, until) in &topic.gaps {
             let gap = shapes::gap(*since, until.unwrap_or(end), (begin, end));
             let _ = write!(

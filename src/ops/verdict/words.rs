@@ -5,11 +5,15 @@ use jiff::Timestamp;
 use url::Url;
 
 use super::{Down, Fact, Full, NoSnapshot, Todo, Unheard, Waits};
+use crate::excerpt::beginning;
 use crate::ops::lang::{Lang, grouped};
 use crate::ops::reload::RejectedReload;
 use crate::ops::trouble::{Trouble, said};
 use crate::ops::view::Behind;
 use crate::source::Refuser;
+
+/// So much of an error is quoted; the log has all of it.
+const QUOTED_CHARS_MAX: usize = 300;
 
 /// Facts that a sentence joins; the others are in the list below it.
 const JOINED_MAX: usize = 2;
@@ -49,7 +53,7 @@ pub(super) fn reasons(fact: &Fact) -> Vec<String> {
                 ),
                 topics => format!("{topics} topics wait at the server until {until}"),
             };
-            vec![format!("source paused: journal full since {since}: {why}")]
+            vec![format!("source paused: journal full since {since:.0}: {why}")]
         }
         Fact::Unconnected {
             stopped,
@@ -59,19 +63,19 @@ pub(super) fn reasons(fact: &Fact) -> Vec<String> {
         } => {
             let state = if *stopped { "stopped" } else { "connecting" };
             let trouble = after_colon(trouble.as_deref());
-            vec![format!("source {state} since {since}{trouble}")]
+            vec![format!("source {state} since {since:.0}{trouble}")]
         }
         Fact::Subscribing { since } => {
             vec![format!(
-                "source connected since {since}: not every topic is subscribed yet"
+                "source connected since {since:.0}: not every topic is subscribed yet"
             )]
         }
         Fact::LinkSilent { since } => vec![format!(
-            "source silent since {since}: no message of any topic for as long as its silence allows"
+            "source silent since {since:.0}: no message of any topic for as long as its silence allows"
         )],
         Fact::Refused { topics, count, .. } => {
             let line = |it: &Unheard| {
-                format!("topic {} refused since {}: {}", it.name, it.since, it.error)
+                format!("topic {} refused since {:.0}: {}", it.name, it.since, it.error)
             };
             first_few(topics.iter().map(line).collect(), *count, "topics refused")
         }
@@ -105,10 +109,10 @@ fn silent_reason(topic: &Unheard) -> String {
     let last = topic
         .last_message
         .map_or("none has come".to_owned(), |last| {
-            format!("the last came at {last}")
+            format!("the last came at {last:.0}")
         });
     format!(
-        "topic {} silent since {}: no message for as long as its silence allows; {last}",
+        "topic {} silent since {:.0}: no message for as long as its silence allows; {last}",
         topic.name, topic.since
     )
 }
@@ -284,10 +288,10 @@ fn clause(fact: &Fact, at: Timestamp, lang: Lang) -> String {
             format!("{count} of {of} topics {is} silent")
         }
         Fact::SnapshotsFailing { count, .. } if zh => format!("{count} 个主题的快照失败"),
-        Fact::SnapshotsFailing { count, .. } => {
-            let of = lang.plural(*count as u64, "topic fails", "topics fail");
-            format!("the snapshot of {count} {of}")
-        }
+        Fact::SnapshotsFailing { count, .. } => match count {
+            1 => "the snapshot of 1 topic fails".to_owned(),
+            _ => format!("the snapshots of {count} topics fail"),
+        },
         Fact::DeadLetters { count, .. } if zh => format!("{} 条死信等待处理", grouped(*count)),
         Fact::DeadLetters { count, .. } => {
             let wait = lang.plural(*count, "dead letter waits", "dead letters wait");
@@ -388,6 +392,13 @@ pub(super) fn todo(
         } => whole(lang.t(
             "Free some space on the journal's disk: reception goes on by itself.",
             "请在持久日志所在的磁盘上腾出空间，之后自动恢复接收。",
+        )),
+        Fact::JournalFull {
+            held_by: Some(sink),
+            ..
+        } => whole(lang.t(
+            &format!("It goes on once the sink {sink} has caught up, which is furthest behind: see what holds it, or raise journal.max_bytes."),
+            &format!("积压最多的输出端 {sink} 追上后自动恢复：请查看它的问题，或调大 journal.max_bytes。"),
         )),
         Fact::JournalFull { .. } | Fact::Paused { .. } => whole(lang.t(
             "It goes on once the sinks have caught up: see which one is behind, or raise \
@@ -500,8 +511,8 @@ pub(super) fn todo(
                     lang.t(&format!("{name}: {count}"), &format!("{name}：{count} 条")).to_owned()
                 }).collect();
             one("", ended(&clause(fact, at, lang), lang), lang.t(
-                &format!("{}. They hold nothing else up, and stay until somebody decides.", each.join(", ")),
-                &format!("{}。它们不阻塞其他事件，在有人处理之前一直保留。", each.join("，")),
+                &format!("{}. They hold nothing else up, and stay until somebody decides: see `stomp-bridge dlq list`.", each.join(", ")),
+                &format!("{}。它们不阻塞其他事件，在有人处理之前一直保留：请执行 `stomp-bridge dlq list` 查看。", each.join("，")),
             ))
         }
         Fact::Undecodable { .. } => whole(lang.t(
@@ -553,7 +564,8 @@ fn problems(rejected: &RejectedReload, lang: Lang) -> String {
 
 /// What is the same in the log: in Chinese it stands in quotes.
 fn as_it_is(said: &str, lang: Lang) -> String {
-    lang.t(said, &quoted(said, lang)).to_owned()
+    let zh = format!("“{}”", said.trim_end_matches('.'));
+    lang.t(said, &zh).to_owned()
 }
 
 /// The steps of the first few topics, and how many more there are.
@@ -725,7 +737,7 @@ fn attempts(
 }
 
 fn quoted(said: &str, lang: Lang) -> String {
-    let said = said.trim_end_matches('.');
+    let said = beginning(said.trim_end_matches('.'), QUOTED_CHARS_MAX);
     lang.t(&format!("\"{said}\""), &format!("“{said}”"))
         .to_owned()
 }

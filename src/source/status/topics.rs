@@ -78,6 +78,12 @@ impl Status {
 
     /// A topic began or ceased to be heard.
     pub(in crate::source) fn covered(&self, topic: &Arc<str>, coverage: &Coverage) {
+        if coverage.heard {
+            let topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(times) = topics.get(topic) {
+                times.heard_at(coverage.at);
+            }
+        }
         let mut gaps = self.gaps.lock().unwrap_or_else(PoisonError::into_inner);
         gaps.take(topic, coverage);
     }

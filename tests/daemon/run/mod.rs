@@ -18,6 +18,7 @@ mod readyz;
 mod reload;
 mod rotation;
 mod systemd;
+mod verdict;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;

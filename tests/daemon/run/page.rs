@@ -36,7 +36,7 @@ async fn get(daemon: &Daemon, path: &str) -> Response {
 }
 
 /// A page, which a history that is not in time does not have: it is asked for again then.
-async fn page(daemon: &Daemon, path: &str) -> String {
+pub(super) async fn page(daemon: &Daemon, path: &str) -> String {
     wait::until(path, async || {
         let answer = get(daemon, path).await;
         if answer.status() == 503 {
@@ -48,12 +48,12 @@ async fn page(daemon: &Daemon, path: &str) -> String {
     .await
 }
 
-async fn json(daemon: &Daemon, path: &str) -> Value {
+pub(super) async fn json(daemon: &Daemon, path: &str) -> Value {
     serde_json::from_str(&page(daemon, path).await).unwrap()
 }
 
 /// Waits until so many devices are known.
-async fn known(daemon: &Daemon, devices: u64) {
+pub(super) async fn known(daemon: &Daemon, devices: u64) {
     wait::until("the devices are known", async || {
         let now = json(daemon, "/api/v1/now").await;
         (now["devices"]["known"] == devices).then_some(())
@@ -669,7 +669,7 @@ async fn undecodable_entries_are_decoded_again_as_the_daemon_is_configured_now()
         .get(url(&daemon, "/dead-letters"))
         .header("accept-language", "zh");
     let chinese = chinese.send().await.unwrap().text().await.unwrap();
-    for words in ["全部重新解析 2 条…", "应为 JSON：", "not JSON"] {
+    for words in ["全部重新解析 2 条…", "应为 JSON，在第 1 行", "not JSON"] {
         assert!(chinese.contains(words), "{words}: {chinese}");
     }
     let file = daemon.folder().path().join("journal.db-control");

@@ -9,6 +9,7 @@
 pub mod accounts;
 pub mod activemq;
 pub mod certificates;
+pub mod clock;
 pub mod coilmq;
 pub mod configuration;
 pub mod daemon;
@@ -39,6 +40,7 @@ pub mod subscriber;
 pub mod wait;
 
 pub use activemq::ActiveMq;
+pub use clock::Clock;
 pub use coilmq::CoilMq;
 pub use configuration::Configuration;
 pub use daemon::Daemon;
