@@ -314,6 +314,7 @@ impl Fact {
             | Fact::SnapshotsFailing { .. }
             | Fact::DeadLetters { .. }
             | Fact::Undecodable { .. }
+            | Fact::UndecodableRemoved { .. }
             | Fact::ReloadRejected(_)
             | Fact::SecretsUnread(_)
             | Fact::NothingYet { .. } => None,
@@ -1005,11 +1006,15 @@ mod tests {
     #[test]
     fn each_reason_is_counted_as_often_as_it_is_said() {
         let since = Timestamp::UNIX_EPOCH;
-        let (full, held_back) = (Some(Full::Log), 0);
+        let (full, held_back, held_by) = (Some(Full::Log), 0, None);
         let verdict = verdict(vec![
             sinks(Waits::Operator, &["a"]),
             sinks(Waits::Attempt, &["b", "c"]),
-            Fact::JournalFull { full, held_back },
+            Fact::JournalFull {
+                full,
+                held_back,
+                held_by,
+            },
             Fact::LinkSilent { since },
             Fact::Evicted { entries: 7 },
         ]);
