@@ -7,11 +7,19 @@ use std::sync::Arc;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 
 use super::certificate::Certificate;
 use super::error::Error;
 use super::files::{certificates, private_key};
 use super::verifier::Verifier;
+
+/// Readings at once. One that waits for a file system that hangs keeps its thread; where all do,
+/// the next connection waits as long as a connection may.
+const READINGS_MAX: usize = 8;
+
+static READINGS: Semaphore = Semaphore::const_new(READINGS_MAX);
 
 /// What a configuration may say of TLS.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,7 +35,8 @@ pub struct Settings {
 /// One client configuration: TLS 1.2 and 1.3 by ring, roots of the system and of `ca_file`, and the
 /// client certificate, if there is one.
 ///
-/// The files are read at each call, so that a renewed certificate is used at the next connection.
+/// The files are read at each call, so that a renewed certificate is used at the next connection; the
+/// caller waits for the disk, so a task calls [`dialling_config`].
 /// Where there is no root at all, each handshake says so: clear text needs none.
 pub fn client_config(settings: &Settings) -> Result<Arc<ClientConfig>, Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -64,6 +73,25 @@ pub fn client_config(settings: &Settings) -> Result<Arc<ClientConfig>, Error> {
         }
     };
     Ok(Arc::new(config))
+}
+
+/// The same for a connection: read on a thread that may wait, since whoever dials serves others, too.
+///
+/// # Errors
+/// As of [`client_config`].
+pub async fn dialling_config(settings: &Settings) -> Result<Arc<ClientConfig>, Error> {
+    let turn = READINGS.acquire().await;
+    let turn = turn.expect("nobody closes this semaphore");
+    let settings = settings.clone();
+    let read = spawn_blocking(move || {
+        // Held by the thread, also where nobody waits for it any longer.
+        let _turn = turn;
+        client_config(&settings)
+    });
+    match read.await {
+        Ok(config) => config,
+        Err(ended) => std::panic::resume_unwind(ended.into_panic()),
+    }
 }
 
 /// For HTTP clients that want a configuration though they speak clear text only: every handshake
@@ -151,6 +179,7 @@ pub(super) fn certificate_problem(
 
 #[cfg(test)]
 mod tests {
+    use super::super::hanging::Hanging;
     use super::*;
 
     fn fixture(name: &str) -> PathBuf {
@@ -183,6 +212,21 @@ mod tests {
                 .client_auth_cert_resolver
                 .has_certs()
         );
+    }
+
+    #[tokio::test]
+    async fn other_tasks_go_on_while_a_file_cannot_be_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let ca_file = folder.path().join("ca.pem");
+        std::fs::copy(fixture("ca.pem"), &ca_file).expect("a file");
+        let settings = Settings {
+            ca_file: Some(ca_file.clone()),
+            ..Settings::default()
+        };
+        let hanging = Hanging::in_place_of(&ca_file);
+        let others = async { hanging.end() };
+        let (config, ()) = tokio::join!(dialling_config(&settings), others);
+        config.expect("a configuration");
     }
 
     #[test]

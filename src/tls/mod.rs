@@ -15,13 +15,15 @@ mod client;
 mod error;
 mod explained;
 mod files;
+#[cfg(test)]
+mod hanging;
 mod pinned;
 mod server;
 mod untrusted;
 mod verifier;
 
 pub use certificate::not_after;
-pub use client::{Settings, client_config, trusting_nobody};
+pub use client::{Settings, client_config, dialling_config, trusting_nobody};
 pub use error::Error;
 pub use explained::{Names, explained, handshake_problem, refusal};
 pub use files::{certificate_pem, key_pem};

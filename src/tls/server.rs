@@ -2,17 +2,23 @@
 //! has changed.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::{info, warn};
 
 use super::error::Error;
 use super::files::{certificates, private_key};
+
+/// How long a look at the files is waited for: on a file system that hangs it may not end.
+const LOOK_MAX: Duration = Duration::from_secs(1);
 
 /// The files of a server's certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,11 +29,13 @@ pub struct ServerSettings {
     pub key_file: PathBuf,
 }
 
-/// Accepts TLS connections.
-#[derive(Debug)]
+/// Accepts TLS connections. Clones share the certificate.
+#[derive(Debug, Clone)]
 pub struct Server {
     settings: ServerSettings,
-    current: Mutex<Current>,
+    current: Arc<Mutex<Current>>,
+    /// One look at the files at a time.
+    looks: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
@@ -49,7 +57,8 @@ impl Server {
         };
         Ok(Server {
             settings,
-            current: Mutex::new(current),
+            current: Arc::new(Mutex::new(current)),
+            looks: Arc::new(Semaphore::new(1)),
         })
     }
 
@@ -61,29 +70,50 @@ impl Server {
         &self,
         stream: S,
     ) -> std::io::Result<TlsStream<S>> {
-        TlsAcceptor::from(self.config()).accept(stream).await
+        let config = self.config().await;
+        TlsAcceptor::from(config).accept(stream).await
     }
 
-    /// With the certificate that is there now: a renewed one needs no restart. One that cannot be
-    /// used is named once, and the one before stays.
-    fn config(&self) -> Arc<ServerConfig> {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = changed(&self.settings);
-        if now != current.changed {
-            current.changed = now;
-            let cert_file = self.settings.cert_file.display();
-            match server_config(&self.settings) {
-                Ok(config) => {
-                    info!(%cert_file, "http certificate read again: its file has changed");
-                    current.config = config;
-                }
-                Err(error) => warn!(
-                    %cert_file, %error,
-                    "http certificate not read again: the one before is used; correct the files"
-                ),
-            }
+    /// With the certificate that is there now: a renewed one needs no restart. The files are looked
+    /// at by a thread that may wait; whoever comes during a look has the certificate before.
+    async fn config(&self) -> Arc<ServerConfig> {
+        if let Ok(turn) = Arc::clone(&self.looks).try_acquire_owned() {
+            let server = self.clone();
+            let look = spawn_blocking(move || {
+                let _turn = turn;
+                server.look();
+            });
+            // A look that panics or hangs changes nothing.
+            let _ = timeout(LOOK_MAX, look).await;
         }
-        Arc::clone(&current.config)
+        Arc::clone(&self.current().config)
+    }
+
+    /// Reads the files where one has changed. A certificate that cannot be used is named once, and
+    /// the one before stays.
+    fn look(&self) {
+        let now = changed(&self.settings);
+        if now == self.current().changed {
+            return;
+        }
+        let cert_file = self.settings.cert_file.display();
+        let config = server_config(&self.settings);
+        let mut current = self.current();
+        current.changed = now;
+        match config {
+            Ok(config) => {
+                info!(%cert_file, "http certificate read again: its file has changed");
+                current.config = config;
+            }
+            Err(error) => warn!(
+                %cert_file, %error,
+                "http certificate not read again: the one before is used; correct the files"
+            ),
+        }
+    }
+
+    fn current(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -118,6 +148,7 @@ fn server_config(settings: &ServerSettings) -> Result<Arc<ServerConfig>, Error> 
 mod tests {
     use std::fs;
 
+    use super::super::hanging::Hanging;
     use super::*;
 
     fn fixture(name: &str) -> PathBuf {
@@ -148,8 +179,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_renewed_certificate_is_read_again_and_a_broken_one_is_not_used() {
+    #[tokio::test]
+    async fn a_renewed_certificate_is_read_again_and_a_broken_one_is_not_used() {
         let folder = tempfile::tempdir().expect("a folder");
         let settings = ServerSettings {
             cert_file: folder.path().join("cert.pem"),
@@ -166,11 +197,31 @@ mod tests {
         let read = |name: &str| fs::read(fixture(name)).expect("a fixture");
         renew(&read("server.pem"), &read("server.key"), 1);
         let server = Server::new(settings.clone()).expect("a server");
-        let first = server.config();
-        assert!(Arc::ptr_eq(&first, &server.config()));
+        let first = server.config().await;
+        assert!(Arc::ptr_eq(&first, &server.config().await));
         renew(b"", b"", 2);
-        assert!(Arc::ptr_eq(&first, &server.config()));
+        assert!(Arc::ptr_eq(&first, &server.config().await));
         renew(&read("elsewhere.pem"), &read("elsewhere.key"), 3);
-        assert!(!Arc::ptr_eq(&first, &server.config()));
+        assert!(!Arc::ptr_eq(&first, &server.config().await));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_hangs_holds_up_one_client_for_a_moment_and_no_other_task() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let settings = ServerSettings {
+            cert_file: folder.path().join("cert.pem"),
+            key_file: fixture("server.key"),
+        };
+        fs::copy(fixture("server.pem"), &settings.cert_file).expect("a file");
+        let file = fs::File::options().write(true).open(&settings.cert_file);
+        let file = file.expect("a file");
+        file.set_modified(SystemTime::UNIX_EPOCH).expect("a time");
+        let server = Server::new(settings.clone()).expect("a server");
+        let before = server.config().await;
+        let hanging = Hanging::in_place_of(&settings.cert_file);
+        let (first, ()) = tokio::join!(server.config(), tokio::time::advance(LOOK_MAX * 2));
+        assert!(Arc::ptr_eq(&before, &first));
+        assert!(Arc::ptr_eq(&before, &server.config().await));
+        hanging.end();
     }
 }

@@ -120,7 +120,7 @@ async fn ask(request: &Request, peer: &Peer) -> Result<Answer, DialError> {
         body_bytes_max,
         ..
     } = request;
-    let client = http::client(url, peer, tls, proxies)?;
+    let client = http::client(url, peer, tls, proxies).await?;
     let asked = match &request.method {
         Method::Get => client.get(url.clone()),
         Method::Post(Content::Empty) => client.post(url.clone()).body(""),

@@ -20,16 +20,17 @@ use crate::{retry, tls};
 const KEEPALIVE: Duration = Duration::from_secs(45);
 
 /// A client for the server of `url`.
-pub(super) fn client(
+pub(super) async fn client(
     url: &Url,
     peer: &Peer,
     tls: &tls::Settings,
     proxies: &Proxies,
 ) -> Result<Client, DialError> {
     let tls = match peer.security {
-        Security::Tls => tls::client_config(tls).map_err(DialError::TlsSettings)?,
-        Security::Clear => tls::trusting_nobody().map_err(DialError::TlsSettings)?,
+        Security::Tls => tls::dialling_config(tls).await,
+        Security::Clear => tls::trusting_nobody(),
     };
+    let tls = tls.map_err(DialError::TlsSettings)?;
     let unusable = |error| DialError::Address {
         url: shown(url),
         problem: text_of(&error),

@@ -165,7 +165,8 @@ async fn encrypt(
     settings: &tls::Settings,
     tcp: PacedStream,
 ) -> Result<Stream, DialError> {
-    let config = tls::client_config(settings).map_err(DialError::TlsSettings)?;
+    let config = tls::dialling_config(settings).await;
+    let config = config.map_err(DialError::TlsSettings)?;
     let name = ServerName::try_from(peer.host.clone()).map_err(|_| DialError::Tls {
         peer: peer.to_string(),
         problem:

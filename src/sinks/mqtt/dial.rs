@@ -73,8 +73,8 @@ impl Address {
         settings: &tls::Settings,
         tcp: PacedStream,
     ) -> Result<TlsStream<PacedStream>, Loss> {
-        let mut config =
-            tls::client_config(settings).map_err(|error| Loss::new(error.to_string()))?;
+        let config = tls::dialling_config(settings).await;
+        let mut config = config.map_err(|error| Loss::new(error.to_string()))?;
         let alpn = self.alpn.iter().map(|name| name.clone().into_bytes());
         Arc::make_mut(&mut config).alpn_protocols = alpn.collect();
         let name = ServerName::try_from(self.host.clone())

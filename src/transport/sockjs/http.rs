@@ -23,8 +23,8 @@ pub(super) struct Http {
 }
 
 impl Http {
-    pub(super) fn new(target: &Target, peer: &Peer) -> Result<Http, DialError> {
-        let client = http::client(&target.url, peer, &target.tls, &target.proxies)?;
+    pub(super) async fn new(target: &Target, peer: &Peer) -> Result<Http, DialError> {
+        let client = http::client(&target.url, peer, &target.tls, &target.proxies).await?;
         let headers = headers::parse(&target.url, &target.headers)?;
         Ok(Http {
             client,

@@ -47,7 +47,8 @@ pub(in crate::transport) async fn dial(
     peer: &Peer,
     deadline: Deadline,
 ) -> Result<(Receiver, Sender, SockJsTransport), DialError> {
-    let http = Http::new(target, peer)?;
+    let http = deadline.bound(peer, Stage::Tls, Http::new(target, peer));
+    let http = http.await?;
     let info = info::ask(&http, peer, &target.url, deadline.part(INFO_MAX)).await?;
     let attempt = Attempt {
         target,
