@@ -16,7 +16,7 @@
 //! - `config_file`: which configuration is read by default
 //! - `sent`: what a sink sends, for `config route`, `sinks test` (`sink_test`) and `tap SINK`
 //!   (`sink_tap`)
-//! - `print`, `terminal`, `width`, `log`, `redacted`, `runtime`: what all of them need
+//! - `print`, `terminal`, `width`, `time`, `log`, `redacted`, `runtime`: what all of them need
 
 mod args;
 mod check;
@@ -59,6 +59,7 @@ mod tap;
 mod tap_line;
 mod target;
 mod terminal;
+mod time;
 mod why;
 mod width;
 

@@ -11,7 +11,8 @@ use serde_json::json;
 
 use super::print::{self, say};
 use super::target::{Target, account};
-use super::why;
+use super::time::{When, when};
+use super::why::Readings;
 use crate::delivery::{Statuses, event_of};
 use crate::journal::{Reader, Replay};
 use crate::model::{Event, Position};
@@ -28,13 +29,13 @@ pub(super) struct ReplayArgs {
     target: Target,
     /// The sink that gets the entries.
     sink: String,
-    /// Only entries received at or after this time: 2026-11-23T08:00:00Z, "2026-11-23 08:00" (UTC),
-    /// or an age: 2h, 3d.
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    since: Option<Timestamp>,
+    /// Only entries received at or after this time: "2026-11-23 08:00" (the zone of the platform's
+    /// times, as why has it), 2026-11-23T08:00Z, or an age such as 2h or 3d.
+    #[arg(long, value_name = "TIME", value_parser = when)]
+    since: Option<When>,
     /// Only entries received before this time.
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    until: Option<Timestamp>,
+    #[arg(long, value_name = "TIME", value_parser = when)]
+    until: Option<When>,
     /// Only the statuses of this device: client and device as in 1/7, a device of any client as in 7,
     /// or a name from [names].
     #[arg(long, value_name = "DEVICE")]
@@ -48,27 +49,19 @@ pub(super) struct ReplayArgs {
 }
 
 pub(super) async fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
-    if args
-        .since
-        .zip(args.until)
-        .is_some_and(|(since, until)| since >= until)
-    {
-        bail!("--since is not before --until: nothing lies between them");
-    }
-    if args.since.is_some_and(|since| since > Timestamp::now()) {
-        bail!("--since lies in the future: nothing was received since then");
-    }
+    let zone = Readings::of(&args.target).zone();
+    let received = Received::of([args.since, args.until], Timestamp::now(), &zone)?;
     if args.dry_run {
-        return count(args).await;
+        return count(args, received).await;
     }
     let command = AdminCommand::Replay {
         sink: args.sink.clone(),
-        since: args.since,
-        until: args.until,
+        since: received.since,
+        until: received.until,
         device_id: args.device.clone(),
     };
     let reply = args.target.carry_out(&command).await?;
-    let missing = missing(args, &mut args.target.reader().await?).await?;
+    let missing = missing(received, &mut args.target.reader().await?).await?;
     if args.json {
         let missing_before = missing.map(|missing| missing.before);
         print::json(&json!({
@@ -86,6 +79,35 @@ pub(super) async fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// When the entries of a slice were received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Received {
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+}
+
+impl Received {
+    /// Between what is written, in a zone.
+    ///
+    /// # Errors
+    /// Nothing can lie between them.
+    fn of(written: [Option<When>; 2], now: Timestamp, zone: &TimeZone) -> anyhow::Result<Received> {
+        let instant = |when: Option<When>| when.map(|when| when.instant(now, zone)).transpose();
+        let [since, until] = written;
+        let (since, until) = (instant(since)?, instant(until)?);
+        if since
+            .zip(until)
+            .is_some_and(|(since, until)| since >= until)
+        {
+            bail!("--since is not before --until: nothing lies between them");
+        }
+        if since.is_some_and(|since| since > now) {
+            bail!("--since lies in the future: nothing was received since then");
+        }
+        Ok(Received { since, until })
+    }
+}
+
 /// Entries that a replay would want and that are no longer there.
 #[derive(Debug, Clone, Copy)]
 struct Missing {
@@ -94,13 +116,15 @@ struct Missing {
 }
 
 /// What of the slice is gone, if anything may be.
-async fn missing(args: &ReplayArgs, reader: &mut Reader) -> anyhow::Result<Option<Missing>> {
+async fn missing(received: Received, reader: &mut Reader) -> anyhow::Result<Option<Missing>> {
     let oldest = reader.read_after(Position::START, 1, BYTES).await?;
     let Some(oldest) = oldest.first() else {
         return Ok(Some(Missing { before: None }));
     };
     let is_whole = oldest.position.0 == Position::START.0 + 1
-        || args.since.is_some_and(|since| since >= oldest.received_at);
+        || received
+            .since
+            .is_some_and(|since| since >= oldest.received_at);
     let before = Some(oldest.received_at);
     Ok((!is_whole).then_some(Missing { before }))
 }
@@ -117,7 +141,7 @@ fn say_missing(missing: Option<Missing>) {
 }
 
 /// What the replay would find now, read from the journal's file.
-async fn count(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
+async fn count(args: &ReplayArgs, received: Received) -> anyhow::Result<ExitCode> {
     let reading = args.target.reading()?;
     let decoders = reading.decoders().map_err(|wrong| anyhow!("{wrong}"))?;
     let wants = reading.sink(&args.sink);
@@ -129,8 +153,8 @@ async fn count(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let mut slice = Replay {
         done: Position::START,
         through,
-        since: args.since,
-        until: args.until,
+        since: received.since,
+        until: received.until,
         device_id: args.device.clone(),
     };
     let dead_letters = reader.listed_after(&args.sink, Position::START).await?;
@@ -158,7 +182,7 @@ async fn count(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let (first, last, count) = found.map_or((None, None, 0), |(first, last, count)| {
         (Some(first), Some(last), count)
     });
-    let missing = missing(args, &mut reader).await?;
+    let missing = missing(received, &mut reader).await?;
     if args.json {
         let missing_before = missing.map(|missing| missing.before);
         print::json(&json!({
@@ -186,10 +210,6 @@ fn events(count: u64, device: Option<&str>) -> String {
     format!("{count} {events}{}", device.unwrap_or_default())
 }
 
-fn time(text: &str) -> anyhow::Result<Timestamp> {
-    why::time(text, Timestamp::now(), &TimeZone::UTC)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,22 +221,21 @@ mod tests {
     }
 
     #[test]
-    fn times_are_points_or_so_long_ago() {
-        for text in [
-            "2026-11-23T08:00:00Z",
-            "2026-11-23T16:00:00+08:00",
-            "2026-11-23 08:00",
-            "2026-11-23T08:00:00",
-        ] {
-            assert_eq!(time(text).unwrap().as_second(), 1_795_420_800, "{text}");
-        }
-        assert_eq!(time("2026-11-23").unwrap().as_second(), 1_795_392_000);
-        for (text, seconds) in [("2h", 7200), ("3d", 259_200), ("90s", 90), ("1h30m", 5400)] {
-            let ago = Timestamp::now().as_second() - time(text).unwrap().as_second();
-            assert!((seconds..seconds + 2).contains(&ago), "{text}: {ago}");
-        }
-        for text in ["", "yesterday", "-2h", "2", "99999999999999999d"] {
-            assert!(time(text).is_err(), "{text}");
-        }
+    fn a_slice_lies_between_times_of_the_platforms_zone() {
+        let now = "2026-11-29T12:00:00Z".parse().unwrap();
+        let zone = TimeZone::get("Asia/Shanghai").unwrap();
+        let of = |since: &str, until: &str| {
+            let written =
+                [since, until].map(|text| (!text.is_empty()).then(|| when(text).unwrap()));
+            Received::of(written, now, &zone)
+        };
+        let received = of("2026-11-23 08:00", "1w").unwrap_err().to_string();
+        assert!(received.contains("not before --until"), "{received}");
+        let received = of("2026-11-22 08:00", "2d").unwrap();
+        let times = [received.since, received.until].map(|time| time.unwrap().to_string());
+        assert_eq!(times, ["2026-11-22T00:00:00Z", "2026-11-27T12:00:00Z"]);
+        assert!(of("2026-11-29 20:00", "").is_ok() && of("2026-11-29 20:01", "").is_err());
+        let all = (None, None);
+        assert_eq!(of("", "").map(|it| (it.since, it.until)).unwrap(), all);
     }
 }

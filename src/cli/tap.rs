@@ -49,8 +49,9 @@ pub(super) struct TapArgs {
     /// Print one JSON object per line.
     #[arg(long)]
     json: bool,
-    /// Only statuses of this device, by its id or serial number.
-    #[arg(long, value_name = "ID", conflicts_with = "frames")]
+    /// Only statuses of this device: client and device as in 1/7, a device of any client as in 7, a
+    /// name from [names], or a serial number.
+    #[arg(long, value_name = "DEVICE", conflicts_with = "frames")]
     device: Option<String>,
     /// Only statuses of this state, by its name or the platform's word.
     #[arg(long, value_name = "STATE", conflicts_with = "frames")]

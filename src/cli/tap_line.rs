@@ -56,8 +56,8 @@ impl Filter<'_> {
         let is = |wanted: Option<&str>, found: &[&str]| {
             wanted.is_none_or(|wanted| found.contains(&wanted))
         };
-        let device = [&*status.device_id, status.serial.as_deref().unwrap_or("")];
-        is(self.device, &device)
+        let is_of = |device: &str| status.is_of(device) || status.serial.as_deref() == Some(device);
+        self.device.is_none_or(is_of)
             && is(self.state, &[&status.state, &status.new_state])
             && (status.changed || !self.changed)
     }
@@ -165,11 +165,17 @@ fn json(form: Form, topic: &str, found: &Found<'_>) -> anyhow::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Label;
 
     #[test]
-    fn a_filter_takes_a_device_by_id_or_serial_and_a_state_by_word_or_name() {
+    fn a_filter_takes_a_device_as_other_verbs_and_by_serial_and_a_state_by_word_or_name() {
         let mut status = StatusEvent::sample();
         (status.device_id, status.serial) = ("7".into(), Some("5223".into()));
+        status.client_id = "1".into();
+        status.label = Some(Label {
+            name: Some("pump".into()),
+            group: None,
+        });
         (status.new_state, status.state) = ("故障".into(), "fault".into());
         status.changed = false;
         let check = |device, state, changed, expected: bool| {
@@ -183,6 +189,9 @@ mod tests {
         check(None, None, false, true);
         check(Some("7"), Some("fault"), false, true);
         check(Some("5223"), Some("故障"), false, true);
+        check(Some("1/7"), None, false, true);
+        check(Some("pump"), None, false, true);
+        check(Some("2/7"), None, false, false);
         check(Some("8"), None, false, false);
         check(None, Some("normal"), false, false);
         check(None, None, true, false);

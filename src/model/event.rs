@@ -105,15 +105,7 @@ impl Event {
     /// Whether it concerns this device, in the words of an operator: its id, its client and its id
     /// as in `1/7`, or its name of `[names]`.
     pub fn is_of(&self, device: &str) -> bool {
-        let Some(status) = self.status() else {
-            return false;
-        };
-        let name = status
-            .label
-            .as_ref()
-            .and_then(|label| label.name.as_deref());
-        let key = super::device_key(&status.client_id, &status.device_id);
-        status.device_id == device || key == device || name == Some(device)
+        self.status().is_some_and(|status| status.is_of(device))
     }
 
     /// The status, where it is one.
@@ -322,6 +314,13 @@ pub struct StatusEvent {
 }
 
 impl StatusEvent {
+    /// Whether it is of this device, as [`Event::is_of`] says.
+    pub fn is_of(&self, device: &str) -> bool {
+        let name = self.label.as_ref().and_then(|label| label.name.as_deref());
+        let key = super::device_key(&self.client_id, &self.device_id);
+        self.device_id == device || key == device || name == Some(device)
+    }
+
     /// A status such as a device sends: what templates and expressions are tried on when they are
     /// compiled, and what tests begin with.
     pub fn sample() -> StatusEvent {

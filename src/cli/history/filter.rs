@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::labels::{Chosen, Labels};
 use super::place::History;
-use super::time::{When, when};
+use crate::cli::time::{When, when};
 use crate::sinks::history::question::{Devices, Filter, Question};
 use crate::sinks::history::row::Row;
 
@@ -118,15 +118,18 @@ fn named(device: &str, chosen: Chosen) -> Devices {
     if chosen.is_known {
         return Devices::listed(chosen.devices);
     }
-    match device.split_once('/') {
-        Some((client, device)) => Devices::One {
-            client_id: Some(client.to_owned()),
-            device_id: device.to_owned(),
-        },
-        None => Devices::One {
+    // An id may hold a slash itself.
+    let splits = device.match_indices('/').map(|(at, _)| {
+        let (client, device) = (&device[..at], &device[at + 1..]);
+        (client.to_owned(), device.to_owned())
+    });
+    let splits: Vec<(String, String)> = splits.collect();
+    match splits.is_empty() {
+        true => Devices::One {
             client_id: None,
             device_id: device.to_owned(),
         },
+        false => Devices::listed(splits),
     }
 }
 
@@ -200,7 +203,9 @@ mod tests {
         assert_eq!(named("1/7", unknown()), one(Some("1"), "7"));
         assert_eq!(named("7", unknown()), one(None, "7"));
         assert_eq!(named("/7", unknown()), one(Some(""), "7"));
-        assert_eq!(named("1/a/b", unknown()), one(Some("1"), "a/b"));
+        let pair = |client: &str, device: &str| (client.to_owned(), device.to_owned());
+        let either = vec![pair("1", "a/b"), pair("1/a", "b")];
+        assert_eq!(named("1/a/b", unknown()), Devices::Listed(either));
         let devices = vec![
             ("1".to_owned(), "7".to_owned()),
             ("2".to_owned(), "9".to_owned()),

@@ -3,8 +3,7 @@
 //! - `verb`: the subcommands; `devices`, `events`, `faults`, `availability`, `gaps`, `export`: one
 //!   file each
 //! - `forget`, `prune`, `backup`: what changes a history, or copies it
-//! - `place`: which history; `filter`, `time`: which of its rows; `labels`: what its devices are
-//!   called
+//! - `place`: which history; `filter`: which of its rows; `labels`: what its devices are called
 //! - `answer`: from a question to what is printed; `format`: CSV, JSON and GeoJSON; `table`, `bar`:
 //!   what fits a terminal
 
@@ -24,7 +23,6 @@ mod labels;
 mod place;
 mod prune;
 mod table;
-mod time;
 mod verb;
 
 pub(super) use verb::{HistoryArgs, history};

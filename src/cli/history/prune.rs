@@ -9,8 +9,8 @@ use jiff::Timestamp;
 
 use super::answer::say_wrapped;
 use super::place::PlaceArgs;
-use super::time::{When, when};
 use crate::cli::print::tell;
+use crate::cli::time::{When, when};
 use crate::sinks::history::operator::Operator;
 use crate::sinks::history::reader::Reader;
 

@@ -18,4 +18,4 @@ mod way;
 
 pub(super) use device::Device;
 pub(super) use find::{Kept, Readings};
-pub(super) use verb::{WhyArgs, time, why};
+pub(super) use verb::{WhyArgs, why};
