@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::live::printable;
+use crate::secret::is_secret_name;
 use crate::source::{Credentials, Observer, WireTrace};
 use crate::stomp::{Command, Decoder, Frame, HEARTBEAT, Limits, Version};
 
@@ -190,22 +191,12 @@ fn is_zero(number: &usize) -> bool {
 /// credential.
 const OPEN: [&str; 5] = ["accept-version", "host", "heart-beat", "login", "client-id"];
 
-/// What a secret's name has in it, whatever the frame.
-const SECRETS: [&str; 7] = [
-    "passcode",
-    "password",
-    "authorization",
-    "cookie",
-    "token",
-    "secret",
-    "api-key",
-];
-
 fn is_secret(command: Command, name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
     match command {
-        Command::Connect | Command::Stomp => !OPEN.contains(&name.as_str()),
-        _ => SECRETS.iter().any(|secret| name.contains(secret)),
+        Command::Connect | Command::Stomp => {
+            !OPEN.iter().any(|open| name.eq_ignore_ascii_case(open))
+        }
+        _ => is_secret_name(name),
     }
 }
 
@@ -299,7 +290,7 @@ mod tests {
     #[test]
     fn secrets_are_masked_in_either_form() {
         let connect = "CONNECT\nhost:/\nlogin:lab\npasscode:s3cret\nAuthorization:Bearer s3cret\nX-Any:s3cret\n\n\0";
-        let message = "MESSAGE\nx-auth-token:s3cret\nCookie:s3cret\nx-kind:plain\n\n\0";
+        let message = "MESSAGE\nx-auth-token:s3cret\nCookie:s3cret\nUser-Credentials:s3cret\nx-kind:plain\n\n\0";
         for form in [Form::Console, Form::Json] {
             let text = shown(form, &[(Sent, connect), (Received, message)]);
             assert!(!text.contains("s3cret"), "{text}");

@@ -9,9 +9,7 @@ use memchr::memchr;
 
 use super::escape::{Escaping, Side};
 use super::excerpt::{WORD_CHARS_MAX, excerpt};
-
-/// Headers whose values no log may show.
-const SECRETS: [&str; 4] = ["login", "passcode", "authorization", "cookie"];
+use crate::secret::is_secret_name;
 
 /// Headers in the order of the wire. Of a repeated one the first counts (STOMP 1.2, section
 /// Repeated Header Entries).
@@ -174,10 +172,8 @@ impl fmt::Debug for Headers {
         let mut map = f.debug_map();
         for (name, value) in self.iter() {
             let name = excerpt(name.as_bytes(), WORD_CHARS_MAX);
-            if SECRETS
-                .iter()
-                .any(|secret| name.eq_ignore_ascii_case(secret))
-            {
+            // No log may show who we are either.
+            if is_secret_name(&name) || name.eq_ignore_ascii_case("login") {
                 map.entry(&name, &"…");
             } else {
                 map.entry(&name, &excerpt(value.as_bytes(), WORD_CHARS_MAX));
@@ -230,6 +226,17 @@ mod tests {
         let odd = Headers::checked(Bytes::from_static(b"a:\xff\nb:\\n\xff\n"), Escaping::V1_2);
         assert_eq!(odd.get("a").as_deref(), Some("\u{fffd}"));
         assert_eq!(odd.get("b").as_deref(), Some("\n\u{fffd}"));
+    }
+
+    #[test]
+    fn what_a_header_has_of_secrets_is_in_no_log() {
+        let block = "login:s3cret\npasscode:s3cret\nX-Api-Key:s3cret\nx-kind:plain\n";
+        let shown = format!("{:?}", headers(block, Escaping::V1_2));
+        assert!(!shown.contains("s3cret"), "{shown}");
+        assert!(
+            shown.contains("X-Api-Key") && shown.contains("plain"),
+            "{shown}"
+        );
     }
 
     #[test]
