@@ -7,21 +7,20 @@ const NAMES_MAX: usize = 5;
 
 /// `a, b` or `a, b, c, d, e and 495 more`.
 pub fn in_short<T: AsRef<str>>(names: &[T]) -> String {
-    let shown: Vec<&str> = names.iter().take(NAMES_MAX).map(AsRef::as_ref).collect();
-    match names.len().saturating_sub(NAMES_MAX) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
+    named(names).en.into_owned()
 }
 
 /// The same in both languages.
 pub fn named<T: AsRef<str>>(names: &[T]) -> Bilingual {
-    let en = in_short(names);
-    let zh = match en.split_once(" and ") {
-        Some((shown, _)) if names.len() > NAMES_MAX => format!("{shown} 等 {} 个", names.len()),
-        _ => en.clone(),
-    };
-    both(en, zh)
+    let shown: Vec<&str> = names.iter().take(NAMES_MAX).map(AsRef::as_ref).collect();
+    let shown = shown.join(", ");
+    match names.len().saturating_sub(NAMES_MAX) {
+        0 => both(shown.clone(), shown),
+        more => both(
+            format!("{shown} and {more} more"),
+            format!("{shown} 等 {} 个", names.len()),
+        ),
+    }
 }
 
 #[cfg(test)]
@@ -37,5 +36,13 @@ mod tests {
             in_short(&names),
             "map-1, map-2, map-3, map-4, map-5 and 495 more"
         );
+    }
+
+    #[test]
+    fn a_name_is_the_same_in_either_language_whatever_it_has_in_it() {
+        let names = ["wind and sun", "b", "c", "d", "e", "f"];
+        let zh = |names: &[&str]| named(names).zh.into_owned();
+        assert_eq!(zh(&names[..1]), "wind and sun");
+        assert_eq!(zh(&names), "wind and sun, b, c, d, e 等 6 个");
     }
 }
