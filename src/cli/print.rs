@@ -10,6 +10,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::terminal::{error_columns, hanging, wrapped};
 use crate::excerpt::beginning;
+pub(super) use crate::ops::size as bytes;
 use crate::secret::redact;
 
 /// A line's worth of an error.
@@ -165,15 +166,6 @@ pub(super) fn age(then: Timestamp, now: Timestamp) -> String {
         7200..=172_799 => format!("{} h", seconds / 3600),
         _ => format!("{} d", seconds / 86_400),
     }
-}
-
-/// A size as people read it.
-pub(super) fn bytes(count: u64) -> String {
-    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let power = (0..units.len() - 1)
-        .find(|power| count >> (10 * (power + 1)) == 0)
-        .unwrap_or(units.len() - 1);
-    format!("{} {}", count >> (10 * power), units[power])
 }
 
 /// On one line, without control characters, and cut where it is long.
