@@ -13,6 +13,12 @@ pub fn beginning(text: &str, chars_max: usize) -> String {
     }
 }
 
+/// On one line, without control characters.
+pub fn clean_line(text: &str) -> String {
+    let clean = text.replace(char::is_control, " ");
+    clean.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// An error without the numbers that make each of its kind another text.
 pub fn without_numbers(error: &str) -> String {
     let mut kept = String::with_capacity(error.len());

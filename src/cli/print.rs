@@ -10,6 +10,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::terminal::{error_columns, hanging, wrapped};
 use crate::excerpt::beginning;
+pub(super) use crate::ops::size as bytes;
 use crate::secret::redact;
 
 /// A line's worth of an error.
@@ -170,15 +171,6 @@ pub(super) fn age(then: Timestamp, now: Timestamp) -> String {
 /// So many of a thing.
 pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
-}
-
-/// A size as people read it.
-pub(super) fn bytes(count: u64) -> String {
-    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let power = (0..units.len() - 1)
-        .find(|power| count >> (10 * (power + 1)) == 0)
-        .unwrap_or(units.len() - 1);
-    format!("{} {}", count >> (10 * power), units[power])
 }
 
 /// On one line, without control characters, and cut where it is long.

@@ -136,8 +136,8 @@ pub(super) fn grouped(count: u64) -> String {
     text
 }
 
-/// A size.
-pub(super) fn size(bytes: u64) -> String {
+/// A size as people read it: `5 GiB`.
+pub fn size(bytes: u64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"];
     let power = (0..units.len() - 1)
         .find(|power| bytes >> (10 * (power + 1)) == 0)

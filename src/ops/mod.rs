@@ -51,6 +51,7 @@ mod view;
 
 pub use findings::Findings;
 pub use http::{ListenError, Listener};
+pub use lang::size;
 pub use reload::{RejectedReload, Reloads};
 pub use settings::Settings;
 pub use setup::{Setup, Setups, TopicSetup};

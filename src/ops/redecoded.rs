@@ -5,7 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::journal::{self, Entry, EntryContent, Journal, NewContent, NewEntry, Reader};
+use crate::journal::{self, Entry, Journal, NewContent, NewEntry, Reader};
 use crate::model::Position;
 
 /// Entries that go at once: the journal's writer is held for some milliseconds.
@@ -164,9 +164,12 @@ async fn statuses(
     position: Position,
     parts: &[Part],
 ) -> Result<Result<(Entry, Vec<Bytes>), String>, journal::Error> {
+    // One that somebody has dealt with since it was listed would be delivered twice.
+    let before = Position(position.0.saturating_sub(1));
+    let listed = reader.undecodable_page(before, 1, 0).await?;
+    let is_listed = listed.iter().any(|letter| letter.position == position);
     let entry = reader.entry(position).await?;
-    let is_undecodable = |it: &Entry| matches!(it.content, EntryContent::Undecodable { .. });
-    let Some(entry) = entry.filter(is_undecodable) else {
+    let Some(entry) = entry.filter(|_| is_listed) else {
         return Ok(Err(format!("there is no undecodable entry {position}")));
     };
     let bodies: Option<Vec<Bytes>> = parts.iter().map(|part| part.of(&entry.body)).collect();
@@ -186,7 +189,44 @@ fn without_room(journal: &Journal, entries: usize, body_bytes: usize) -> Option<
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+    use tokio_util::sync::CancellationToken;
+
     use super::*;
+    use crate::journal::{NewBatch, Settings, Start};
+
+    #[tokio::test]
+    async fn what_was_redriven_since_it_was_listed_is_not_delivered_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings::new(folder.path().join("journal.db"));
+        let (journal, writer) = Journal::open(&settings).await.unwrap();
+        let stop = CancellationToken::new();
+        let writer = tokio::spawn(writer.run(stop.clone()));
+        let sinks = [("site".into(), Start::Newest)];
+        journal.cursors.register_sinks(&sinks).await.unwrap();
+        let undecodable = NewEntry {
+            topic: "map-1".into(),
+            received_at: Timestamp::now(),
+            body: Bytes::from_static(b"[1, 2]"),
+            content: NewContent::Undecodable {
+                reason: "no such field".into(),
+            },
+        };
+        let entries = vec![undecodable];
+        journal.log.append(NewBatch { entries }).await.unwrap();
+        let listed = || Redecoded {
+            position: Position(1),
+            parts: vec![Part::Range(1..2), Part::Range(4..5)],
+        };
+        let first = redrive(&journal, vec![listed()]).await.unwrap();
+        assert_eq!((first.entries, first.refused.len()), (1, 0));
+        let head = journal.log.status().head;
+        let second = redrive(&journal, vec![listed()]).await.unwrap();
+        assert_eq!((second.entries, second.refused.len()), (0, 1));
+        assert_eq!(journal.log.status().head, head, "nothing is appended");
+        stop.cancel();
+        writer.await.unwrap().unwrap();
+    }
 
     #[test]
     fn a_batch_is_full_by_its_entries_or_by_its_bytes() {

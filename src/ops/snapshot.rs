@@ -1,7 +1,7 @@
 //! All that the page shows of one moment, without words: the API gives it as it is. It reads memory
 //! only, and holds no secret.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -321,7 +321,10 @@ impl Snapshot {
             version: env!("CARGO_PKG_VERSION"),
             topics: topics(view, &setup, &gaps, (begin, at), &link),
             link,
-            gaps: grouped_gaps(gaps, setup.topics.len()),
+            gaps: grouped_gaps(
+                gaps,
+                &setup.topics.iter().map(|topic| &*topic.name).collect(),
+            ),
             journal: journal(view, &setup),
             sinks: sinks(view, &setup),
             devices: devices(view),
@@ -499,11 +502,12 @@ fn topic_now(
     }
 }
 
-/// Gaps that began and ended within the same second for the same cause are one.
-fn grouped_gaps(gaps: Vec<SeenGap>, topics: usize) -> Vec<GapNow> {
+/// Gaps that began and ended within the same second for the same cause are one. That of a topic which
+/// has left the configuration would never end: it is none.
+fn grouped_gaps(gaps: Vec<SeenGap>, topics: &HashSet<&str>) -> Vec<GapNow> {
     type Key = (i64, Option<i64>, &'static str);
     let mut groups: BTreeMap<Key, (GapNow, BTreeSet<Arc<str>>)> = BTreeMap::new();
-    for gap in gaps {
+    for gap in gaps.into_iter().filter(|gap| topics.contains(&*gap.topic)) {
         let until = gap.until.map(Timestamp::as_second);
         let key = (gap.since.as_second(), until, gap.cause.as_str());
         let group = groups.entry(key).or_insert_with(|| {
@@ -526,7 +530,7 @@ fn grouped_gaps(gaps: Vec<SeenGap>, topics: usize) -> Vec<GapNow> {
         shown.truncate(NAMES_MAX);
         GapNow {
             count: names.len(),
-            all: topics > 1 && names.len() >= topics,
+            all: topics.len() > 1 && names.len() >= topics.len(),
             topics: shown,
             ..gap
         }
@@ -699,4 +703,30 @@ fn changes(view: &View) -> Vec<ChangeNow> {
         at: it.at,
     };
     changes.map(change).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::CoverageCause;
+
+    #[test]
+    fn gaps_of_the_same_second_are_one_and_those_of_topics_that_are_gone_are_none() {
+        let gap = |topic: &str, since, until: Option<i64>| SeenGap {
+            topic: topic.into(),
+            since: Timestamp::from_second(since).unwrap(),
+            until: until.map(|until| Timestamp::from_second(until).unwrap()),
+            cause: CoverageCause::ConnectionLost,
+        };
+        let gaps = vec![
+            gap("a", 10, Some(20)),
+            gap("b", 10, Some(20)),
+            gap("gone", 10, Some(20)),
+            gap("gone", 30, None),
+            gap("b", 40, None),
+        ];
+        let found = grouped_gaps(gaps, &["a", "b"].into());
+        let found: Vec<_> = found.iter().map(|gap| (gap.count, gap.all)).collect();
+        assert_eq!(found, [(1, false), (2, true)]);
+    }
 }

@@ -48,23 +48,22 @@ pub fn sorted<K: AsRef<str>, T>(named: impl IntoIterator<Item = (K, T)>) -> Vec<
 
 /// `a, b` or `a, b, c, d, e and 495 more`, in the order of [`by_name`].
 pub fn in_short<T: AsRef<str>>(names: &[T]) -> String {
-    let mut shown: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
-    shown.sort_by(|one, other| by_name(one, other));
-    shown.truncate(NAMES_MAX);
-    match names.len().saturating_sub(NAMES_MAX) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
+    named(names).en.into_owned()
 }
 
 /// The same in both languages.
 pub fn named<T: AsRef<str>>(names: &[T]) -> Bilingual {
-    let en = in_short(names);
-    let zh = match en.split_once(" and ") {
-        Some((shown, _)) if names.len() > NAMES_MAX => format!("{shown} 等 {} 个", names.len()),
-        _ => en.clone(),
-    };
-    both(en, zh)
+    let mut shown: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+    shown.sort_by(|one, other| by_name(one, other));
+    shown.truncate(NAMES_MAX);
+    let shown = shown.join(", ");
+    match names.len().saturating_sub(NAMES_MAX) {
+        0 => both(shown.clone(), shown),
+        more => both(
+            format!("{shown} and {more} more"),
+            format!("{shown} 等 {} 个", names.len()),
+        ),
+    }
 }
 
 #[cfg(test)]
@@ -113,5 +112,13 @@ mod tests {
         }
         let named = sorted([("map-10", 1), ("map-9", 2)]);
         assert_eq!(named, [("map-9", 2), ("map-10", 1)]);
+    }
+
+    #[test]
+    fn a_name_is_the_same_in_either_language_whatever_it_has_in_it() {
+        let names = ["a wind and sun", "b", "c", "d", "e", "f"];
+        let zh = |names: &[&str]| named(names).zh.into_owned();
+        assert_eq!(zh(&names[..1]), "a wind and sun");
+        assert_eq!(zh(&names), "a wind and sun, b, c, d, e 等 6 个");
     }
 }

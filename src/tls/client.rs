@@ -106,7 +106,7 @@ pub fn trusting_nobody() -> Result<Arc<ClientConfig>, Error> {
 
 /// The provider is given: none is installed for the process, and a second one in the tree would
 /// make rustls panic.
-fn builder(
+pub(super) fn builder(
     provider: Arc<CryptoProvider>,
 ) -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, Error> {
     ClientConfig::builder_with_provider(provider)

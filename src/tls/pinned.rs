@@ -9,6 +9,7 @@ use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_t
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 
+use super::client::builder;
 use super::files::certificates;
 
 /// A configuration for the server whose `cert_file` this is.
@@ -21,9 +22,7 @@ pub fn client_of(cert_file: &Path) -> Result<Arc<ClientConfig>, super::Error> {
         certificates: certificates("cert_file", cert_file)?,
         algorithms: provider.signature_verification_algorithms,
     };
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(super::Error::Setup)?
+    let config = builder(provider)?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(pinned))
         .with_no_client_auth();

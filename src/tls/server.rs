@@ -29,11 +29,11 @@ pub struct ServerSettings {
     pub key_file: PathBuf,
 }
 
-/// Accepts TLS connections.
-#[derive(Debug)]
+/// Accepts TLS connections. Clones share the certificate.
+#[derive(Debug, Clone)]
 pub struct Server {
     settings: ServerSettings,
-    current: Mutex<Current>,
+    current: Arc<Mutex<Current>>,
     /// One look at the files at a time.
     looks: Arc<Semaphore>,
 }
@@ -57,7 +57,7 @@ impl Server {
         };
         Ok(Server {
             settings,
-            current: Mutex::new(current),
+            current: Arc::new(Mutex::new(current)),
             looks: Arc::new(Semaphore::new(1)),
         })
     }
@@ -67,7 +67,7 @@ impl Server {
     /// # Errors
     /// The client speaks no TLS, or does not believe the certificate.
     pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
-        self: &Arc<Self>,
+        &self,
         stream: S,
     ) -> std::io::Result<TlsStream<S>> {
         let config = self.config().await;
@@ -76,9 +76,9 @@ impl Server {
 
     /// With the certificate that is there now: a renewed one needs no restart. The files are looked
     /// at by a thread that may wait; whoever comes during a look has the certificate before.
-    async fn config(self: &Arc<Self>) -> Arc<ServerConfig> {
+    async fn config(&self) -> Arc<ServerConfig> {
         if let Ok(turn) = Arc::clone(&self.looks).try_acquire_owned() {
-            let server = Arc::clone(self);
+            let server = self.clone();
             let look = spawn_blocking(move || {
                 let _turn = turn;
                 server.look();
@@ -196,7 +196,7 @@ mod tests {
         };
         let read = |name: &str| fs::read(fixture(name)).expect("a fixture");
         renew(&read("server.pem"), &read("server.key"), 1);
-        let server = Arc::new(Server::new(settings.clone()).expect("a server"));
+        let server = Server::new(settings.clone()).expect("a server");
         let first = server.config().await;
         assert!(Arc::ptr_eq(&first, &server.config().await));
         renew(b"", b"", 2);
@@ -216,7 +216,7 @@ mod tests {
         let file = fs::File::options().write(true).open(&settings.cert_file);
         let file = file.expect("a file");
         file.set_modified(SystemTime::UNIX_EPOCH).expect("a time");
-        let server = Arc::new(Server::new(settings.clone()).expect("a server"));
+        let server = Server::new(settings.clone()).expect("a server");
         let before = server.config().await;
         let hanging = Hanging::in_place_of(&settings.cert_file);
         let (first, ()) = tokio::join!(server.config(), tokio::time::advance(LOOK_MAX * 2));

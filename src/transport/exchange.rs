@@ -1,6 +1,7 @@
 //! One HTTP request and its whole answer, for code that must ask something before it dials. It
 //! knows nothing of the question.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -80,7 +81,24 @@ impl Answer {
         Some(self.headers.get(name)?.expose_secret())
     }
 
-    /// Where a redirect leads to, without what may be secret in it.
+    /// The body, as far as it was read.
+    pub fn bytes(&self) -> &[u8] {
+        let (Body::Whole(body) | Body::Cut(body)) = &self.body;
+        body
+    }
+
+    /// The same as a text.
+    pub fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.bytes())
+    }
+
+    /// Where a redirect leads to, with all of it.
+    pub fn redirect(&self) -> Option<&str> {
+        let location = self.header("location");
+        location.filter(|_| (300..400).contains(&self.status))
+    }
+
+    /// Where the answer leads to, without what may be secret in it.
     pub fn location(&self) -> Option<&str> {
         self.header("location").map(shown_location)
     }

@@ -22,6 +22,7 @@ use super::location::shown_location;
 use super::peer::{Peer, shown};
 use super::stream::Stream;
 use super::survey;
+use crate::excerpt::clean_line;
 use crate::secret::{beginning, beginning_bytes};
 
 /// What the server has accepted.
@@ -275,12 +276,7 @@ pub(super) fn led_to(location: &HeaderValue) -> String {
 
 /// The beginning of a body, fit for one line of a log.
 pub(super) fn shown_text(body: &[u8]) -> String {
-    let clean = beginning(body, BODY_SHOWN_CHARS)
-        .text
-        .chars()
-        .map(|letter| if letter.is_control() { ' ' } else { letter })
-        .collect::<String>();
-    clean.split_whitespace().collect::<Vec<_>>().join(" ")
+    clean_line(&beginning(body, BODY_SHOWN_CHARS).text)
 }
 
 fn broken(url: &Url, problem: String) -> DialError {

@@ -251,7 +251,7 @@ async fn the_certificate_of_the_server_is_shown_with_its_end() {
         cert_file: certificates::path("server.pem"),
         key_file: certificates::path("server.key"),
     });
-    let server = Arc::new(server.unwrap());
+    let server = server.unwrap();
     let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .await
         .unwrap();

@@ -369,7 +369,7 @@ async fn a_certificate_that_soon_ends_is_called_for() {
         cert_file: cert.clone(),
         key_file: key,
     });
-    let server = Arc::new(server.unwrap());
+    let server = server.unwrap();
     let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
     let listener = listener.unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -17,9 +17,9 @@ use crate::secret::{Lifetime, protect_header, protect_url};
 use crate::source::clock;
 use crate::source::masked::without_secrets;
 use crate::source::resync_settings::Resync;
-use crate::source::signin::{Credentials, Signin, SigninError, SigninLimit, StepMethod, excerpt};
+use crate::source::signin::{Credentials, Signin, SigninError, SigninLimit, excerpt};
 use crate::tls;
-use crate::transport::{Answer, Body, Method, Proxies, Request, Stage, exchange, is_login_page};
+use crate::transport::{Answer, Body, Proxies, Request, Stage, exchange, is_login_page};
 
 /// What a sign-in has given.
 #[derive(Debug, Clone)]
@@ -104,10 +104,7 @@ impl Question {
         protect_url(&url, Lifetime::Given);
         Ok(Request {
             url,
-            method: match &resync.method {
-                StepMethod::Get => Method::Get,
-                StepMethod::Post(body) => Method::Post(body.render(credentials)?),
-            },
+            method: resync.method.render(credentials)?,
             headers,
             cookies: credentials.cookies().clone(),
             tls: resync.tls.clone().unwrap_or_else(|| self.tls.clone()),
@@ -203,7 +200,7 @@ fn read(resync: &Resync, decoder: &Decoder, answer: &Answer) -> Result<Snapshot,
     if snapshot.as_ref().is_ok_and(|snapshot| !snapshot.is_empty()) {
         return snapshot;
     }
-    let text = text_of(answer);
+    let text = answer.text();
     if says_401(&text) {
         return Err(ResyncError::Unauthorized(refusal(resync, answer, "")));
     }
@@ -226,7 +223,7 @@ fn judge(resync: &Resync, answer: &Answer) -> Result<(), ResyncError> {
     if resync.expect.is_none() && (200..300).contains(&status) {
         return Ok(());
     }
-    let text = text_of(answer);
+    let text = answer.text();
     let unmet = match &resync.expect {
         None => String::new(),
         Some(expect) => match expect.unmet(status, &text) {
@@ -235,7 +232,7 @@ fn judge(resync: &Resync, answer: &Answer) -> Result<(), ResyncError> {
         },
     };
     let told = refusal(resync, answer, &unmet);
-    let is_led_to_login = redirect(answer).is_some_and(is_login_page);
+    let is_led_to_login = answer.redirect().is_some_and(is_login_page);
     if status == 401 || is_led_to_login || says_401(&text) {
         return Err(ResyncError::Unauthorized(told));
     }
@@ -248,20 +245,15 @@ fn judge(resync: &Resync, answer: &Answer) -> Result<(), ResyncError> {
 /// What the server answered, without values.
 fn refusal(resync: &Resync, answer: &Answer, unmet: &str) -> String {
     let (url, status) = (&resync.url, answer.status);
-    let (Body::Whole(body) | Body::Cut(body)) = &answer.body;
-    let said = match redirect(answer) {
+    let location = answer.location().filter(|_| answer.redirect().is_some());
+    let said = match location {
         Some(location) => format!(" (to {location})"),
-        None => match excerpt(body, std::iter::empty()) {
+        None => match excerpt(answer.bytes(), std::iter::empty()) {
             said if said.is_empty() => said,
             said => format!(" ({said})"),
         },
     };
     format!("{url} answered {status}{said}{unmet}")
-}
-
-fn redirect(answer: &Answer) -> Option<&str> {
-    let is_redirect = (300..400).contains(&answer.status);
-    answer.location().filter(|_| is_redirect)
 }
 
 /// As platforms say it that answer 200 to everything.
@@ -274,11 +266,6 @@ fn says_401(text: &str) -> bool {
     }
     let answer: Option<Coded<'_>> = serde_json::from_str(text).ok();
     answer.is_some_and(|answer| ["401", "\"401\""].contains(&answer.code.get()))
-}
-
-fn text_of(answer: &Answer) -> String {
-    let (Body::Whole(body) | Body::Cut(body)) = &answer.body;
-    String::from_utf8_lossy(body).into_owned()
 }
 
 fn advice(status: u16) -> &'static str {
@@ -303,6 +290,7 @@ mod tests {
 
     use super::*;
     use crate::pipeline::{Conditions, Mapping};
+    use crate::source::signin::StepMethod;
 
     fn outcome(expect: Option<serde_json::Value>, body: &str) -> String {
         let expect = expect.map(|it| Conditions::read(it.as_object().unwrap()).unwrap());

@@ -1,4 +1,5 @@
-//! When one topic's snapshot is asked for. It is given the time, and asks nobody.
+//! When one topic's snapshot is asked for. Its deadlines go by the time that it is given; reports have
+//! the clock's. It asks nobody.
 //!
 //! The topic is heard: a snapshot is due at once, since something may have passed us by before, and
 //! again after `every`. A failure is retried later and later. While the topic is not heard there is

@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::excerpt::clean_line;
 use crate::pipeline::Pointer;
 use crate::secret::beginning;
 
@@ -64,14 +65,7 @@ pub(in crate::source) fn excerpt<'a>(
     if text.trim_start().starts_with(['{', '[', '"']) {
         return outline(&text, secret);
     }
-    let clean: String = text
-        .chars()
-        .map(|letter| if letter.is_control() { ' ' } else { letter })
-        .collect();
-    cut(
-        &clean.split_whitespace().collect::<Vec<_>>().join(" "),
-        CHARS_MAX,
-    )
+    cut(&clean_line(&text), CHARS_MAX)
 }
 
 struct Outline<'a> {

@@ -17,7 +17,7 @@ use crate::pipeline::Conditions;
 use crate::secret::Secret;
 use crate::source::masked::masked;
 use crate::tls;
-use crate::transport::{Answer, Body, Method, Proxies, Request, Stage, is_login_page};
+use crate::transport::{Answer, Method, Proxies, Request, Stage, is_login_page};
 
 /// One request.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +41,22 @@ pub enum StepMethod {
     Get,
     /// With one.
     Post(BodyTemplate),
+}
+
+impl StepMethod {
+    /// The method, with what was given so far.
+    ///
+    /// # Errors
+    /// A placeholder that the credentials have no value for.
+    pub(in crate::source) fn render(
+        &self,
+        credentials: &Credentials,
+    ) -> Result<Method, SigninError> {
+        Ok(match self {
+            StepMethod::Get => Method::Get,
+            StepMethod::Post(body) => Method::Post(body.render(credentials)?),
+        })
+    }
 }
 
 /// An answer to a sign-in is a few hundred bytes, or a token of a few thousand; a page with a form
@@ -68,10 +84,7 @@ impl Step {
         }
         Ok(Request {
             url: self.url.render(credentials)?,
-            method: match &self.method {
-                StepMethod::Get => Method::Get,
-                StepMethod::Post(body) => Method::Post(body.render(credentials)?),
-            },
+            method: self.method.render(credentials)?,
             headers,
             cookies: credentials.cookies().clone(),
             tls: tls.clone(),
@@ -132,17 +145,17 @@ impl Step {
         let unmet = match &self.expect {
             None if (200..300).contains(&status) => return Ok(()),
             None => None,
-            Some(expect) => match expect.unmet(status, &text_of(answer)) {
+            Some(expect) => match expect.unmet(status, &answer.text()) {
                 None => return Ok(()),
                 unmet => unmet,
             },
         };
         // A platform's own words at a status of trouble; 502 and above are a gateway's.
         let is_denied = status < 502
-            && (self.expect.as_ref()).is_some_and(|expect| expect.is_denied(&text_of(answer)));
+            && (self.expect.as_ref()).is_some_and(|expect| expect.is_denied(&answer.text()));
         let advice = if is_denied && status >= 500 {
             OTHER_ANSWER.to_owned()
-        } else if self.expect.is_none() && status == 500 && text_of(answer).starts_with('{') {
+        } else if self.expect.is_none() && status == 500 && answer.text().starts_with('{') {
             format!("{}; {SAY_WHAT_IS_RIGHT}", advice(answer))
         } else {
             advice(answer)
@@ -170,7 +183,7 @@ impl Step {
     /// write such addresses.
     fn moved_to(&self, answer: &Answer) -> Option<String> {
         let ours = self.url.url();
-        let there = ours.join(redirect(answer)?).ok()?;
+        let there = ours.join(answer.redirect()?).ok()?;
         let is_downgrade = ours.scheme() == "https" && there.scheme() != "https";
         let is_moved = there.origin() != ours.origin() && there.path() == ours.path();
         (is_moved && !is_downgrade && !has_error(there.query().unwrap_or_default()))
@@ -181,7 +194,7 @@ impl Step {
     /// `error` in the query, or to a login page. A request with nothing of ours may be led to one;
     /// it must only not be one of `paths`.
     fn leads_back(&self, answer: &Answer, paths: &[&str]) -> bool {
-        let Some(location) = redirect(answer) else {
+        let Some(location) = answer.redirect() else {
             return false;
         };
         let query = location.split_once('?').map_or("", |(_, query)| query);
@@ -201,18 +214,11 @@ impl Step {
         if (200..300).contains(&answer.status) && self.extract.iter().any(is_text) {
             return String::new();
         }
-        let (Body::Whole(body) | Body::Cut(body)) = &answer.body;
-        match outline::excerpt(body, self.pointers()) {
+        match outline::excerpt(answer.bytes(), self.pointers()) {
             said if said.is_empty() => said,
             said => format!(" ({said})"),
         }
     }
-}
-
-/// Where a redirect leads to, with all of it.
-fn redirect(answer: &Answer) -> Option<&str> {
-    let location = answer.header("location");
-    location.filter(|_| (300..400).contains(&answer.status))
 }
 
 /// Whether a query has the key `error`, as Spring Security's login page has it.
@@ -221,11 +227,6 @@ fn has_error(query: &str) -> bool {
         .split(['&', '#'])
         .map(|pair| pair.split('=').next().unwrap_or_default());
     keys.any(|key| key == "error")
-}
-
-fn text_of(answer: &Answer) -> String {
-    let (Body::Whole(body) | Body::Cut(body)) = &answer.body;
-    String::from_utf8_lossy(body).into_owned()
 }
 
 /// What to do about an answer that is another than the expected one.
