@@ -7,8 +7,8 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::dlq_list::{ListArgs, Listed, list, local_time, zone_name};
-use super::print::{self, harmless, one_line, say, tell};
+use super::dlq_list::{ListArgs, Listed, list};
+use super::print::{self, harmless, local_time, one_line, say, tell, zone_name};
 use super::target::{Operator, Target, account};
 use super::why::Readings;
 use crate::journal::{Reader, Which};

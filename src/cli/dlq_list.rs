@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use super::print::{bytes, fitted, json, one_line, say, tell};
+use super::print::{bytes, fitted, json, local_time, one_line, say, tell, zone_name};
 use super::target::{Target, account};
 use super::terminal::{columns, hanging};
 use super::why::Readings;
@@ -244,17 +244,6 @@ fn rows(listed: &[Listed], zone: &TimeZone, columns: Option<usize>) -> Vec<Strin
         ]
     };
     fitted(columns, std::iter::once(head).chain(listed.iter().map(row)))
-}
-
-/// What a zone is called beside a time.
-pub(super) fn zone_name(zone: &TimeZone) -> &str {
-    zone.iana_name().unwrap_or("UTC")
-}
-
-/// A time to the second, in a zone.
-pub(super) fn local_time(at: Timestamp, zone: &TimeZone) -> String {
-    let local = at.to_zoned(zone.clone());
-    local.strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::{self, Write};
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
@@ -75,6 +76,17 @@ pub(super) fn error_line(text: fmt::Arguments<'_>) {
     for line in lines {
         let _ = writeln!(io::stderr(), "{line}");
     }
+}
+
+/// What a zone is called beside a time.
+pub(super) fn zone_name(zone: &TimeZone) -> &str {
+    zone.iana_name().unwrap_or("UTC")
+}
+
+/// A time to the second, in a zone.
+pub(super) fn local_time(at: Timestamp, zone: &TimeZone) -> String {
+    let local = at.to_zoned(zone.clone());
+    local.strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 /// One JSON document on standard output.

@@ -9,8 +9,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::json;
 
-use super::dlq_list::{local_time, zone_name};
-use super::print::{self, say};
+use super::print::{self, local_time, say, zone_name};
 use super::target::{Target, account};
 use super::terminal::{columns, hanging};
 use super::time::{When, when};

@@ -10,8 +10,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 use super::fate::Fate;
 use super::stored::InHistory;
 use super::way::{AtSink, OnlyIn, Way};
-use crate::cli::dlq_list::zone_name;
-use crate::cli::print::{harmless, one_line};
+use crate::cli::print::{harmless, one_line, zone_name};
 use crate::cli::terminal::hanging;
 use crate::model::{StatusEvent, device_name};
 
