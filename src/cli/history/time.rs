@@ -1,4 +1,4 @@
-//! Times on the command line: so long ago, or a local time of the history's zone.
+//! Times on the command line: a duration ago, or a local time of the history's zone.
 
 use anyhow::{Context, anyhow};
 use jiff::civil::DateTime;
