@@ -48,7 +48,7 @@ pub struct LatencyReading {
 }
 
 impl Latency {
-    /// So many took so long.
+    /// This number of things took that time.
     pub fn observe(&self, took: Duration, count: u64) {
         let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let bucket = BOUNDS_US.partition_point(|bound_us| *bound_us < took_us);

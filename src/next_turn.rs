@@ -1,5 +1,5 @@
 //! Until when a task's loop is to turn again: what a watchdog looks at. A task that waits says
-//! until when at the latest, or that nobody knows. So a loop that hangs is told from one that
+//! until when at the latest, or that nobody knows. So a loop that hangs is known from one that
 //! waits.
 
 use std::sync::LazyLock;

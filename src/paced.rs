@@ -299,7 +299,7 @@ impl PacedStream {
         }
     }
 
-    /// For what has arrived, not for good. Without it all is as right, and slower.
+    /// For what has arrived, not for what comes. Without it all is as right, and slower.
     fn acknowledge(&self) {
         #[cfg(target_os = "linux")]
         if self.acks == TcpAcks::AtOnce {

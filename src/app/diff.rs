@@ -16,7 +16,7 @@ pub(super) struct Diff {
     /// What the connection is made with.
     pub(super) source: bool,
     pub(super) topics: Names,
-    /// How messages are decoded, or what their states mean, topics that come and go aside.
+    /// How messages are decoded, or what their states mean, except for topics that come and go.
     pub(super) decoding: bool,
     pub(super) sinks: Names,
     /// `journal.commit_interval`: whatever is open goes by the new one.

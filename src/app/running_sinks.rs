@@ -55,7 +55,7 @@ pub(super) struct BuiltSink {
 
 impl BuiltSink {
     /// Builds a sink, which connects to nothing yet. New events come every `commit_interval` under
-    /// load; whoever waits for `troubles` hears of its own. May read files.
+    /// load; the one who waits for `troubles` hears of its own. May read files.
     ///
     /// # Errors
     /// Its settings cannot be used.
@@ -199,7 +199,7 @@ impl RunningSinks {
         }
     }
 
-    /// The sinks of these names begin no attempt and make no connection any more.
+    /// The sinks of these names begin no further attempt and make no further connection.
     pub(super) fn begin_to_stop(&self, names: &[Arc<str>]) {
         let leaving = |sink: &&RunningSink| names.contains(&sink.view.name);
         for sink in self.running.iter().filter(leaving) {

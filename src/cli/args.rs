@@ -1,10 +1,8 @@
 //! What may stand on the command line: the verbs, each with the arguments that its file declares.
 
-use std::path::PathBuf;
+use clap::{Parser, Subcommand};
 
-use clap::{Args, Parser, Subcommand};
-
-use super::config_file::config_file;
+use super::config_file::ConfigArgs;
 use super::{
     check, config, demo, dlq, doctor, generated, history, init, journal, replay, send, sinks,
     source, status, support_bundle, tap, why,
@@ -158,12 +156,4 @@ pub(super) enum Verb {
         after_help = "Examples:\n  stomp-bridge man | man -l -\n  stomp-bridge man --dir /usr/local/share/man/man1"
     )]
     Man(generated::ManArgs),
-}
-
-/// The arguments of a verb that needs nothing but the configuration.
-#[derive(Debug, Args)]
-pub(super) struct ConfigArgs {
-    /// The configuration file; by default config.toml, else /etc/stomp-bridge/config.toml.
-    #[arg(short, long, value_name = "FILE", default_value_os_t = config_file(), hide_default_value = true)]
-    pub(super) config: PathBuf,
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use rustix::fs::{Access, access};
 use serde::Serialize;
 
-use super::config_file::config_file;
+use super::config_file::ConfigArgs;
 use super::connection::verb_code;
 use super::doctor::{self, Form, Looks, Report};
 use super::exit::{BAD_CONFIGURATION, fail, refuse};
@@ -51,9 +51,8 @@ fn forbidden(file: &Path) -> Option<PathBuf> {
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
-    /// The configuration file.
-    #[arg(short, long, value_name = "FILE", default_value_os_t = config_file(), hide_default_value = true)]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigArgs,
     /// Then try the server and the sinks, as `doctor` does.
     #[arg(long)]
     connect: bool,
@@ -63,7 +62,7 @@ pub(super) struct CheckArgs {
 }
 
 pub(super) fn check(args: &CheckArgs, option: Option<&str>) -> ExitCode {
-    let found = Found::of(&args.config);
+    let found = Found::of(&args.config.file);
     let form = match args.json {
         true => Form::Json,
         false => Form::Text,
@@ -80,7 +79,7 @@ pub(super) fn check(args: &CheckArgs, option: Option<&str>) -> ExitCode {
         Err(error) => return refuse(&error),
     };
     verb_code(async {
-        let target = Target::of(&args.config);
+        let target = Target::of(&args.config.file);
         let report = doctor::connect(&target, plan, (&Looks::default(), &[]), form).await?;
         Ok(match report {
             Some(report) => found.end(form, Some(&report)),

@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::config_file::config_file;
+use super::config_file::ConfigArgs;
 use super::config_written::{self, ShowArgs};
 use super::exit::BAD_CONFIGURATION;
 use super::print::{self, harmless, say, table, tell};
@@ -56,9 +56,8 @@ enum Action {
 
 #[derive(Debug, Args)]
 struct RouteArgs {
-    /// The configuration file; by default config.toml, else /etc/stomp-bridge/config.toml.
-    #[arg(short, long, value_name = "FILE", default_value_os_t = config_file(), hide_default_value = true)]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigArgs,
     /// The file with the message's body; `-`: standard input.
     #[arg(short, long, value_name = "FILE")]
     message: PathBuf,
@@ -75,9 +74,8 @@ struct RouteArgs {
 
 #[derive(Debug, Args)]
 struct TestArgs {
-    /// The configuration file; by default config.toml, else /etc/stomp-bridge/config.toml.
-    #[arg(short, long, value_name = "FILE", default_value_os_t = config_file(), hide_default_value = true)]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigArgs,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -85,8 +83,8 @@ struct TestArgs {
 
 pub(super) async fn config(args: &ConfigVerbArgs) -> anyhow::Result<ExitCode> {
     match &args.action {
-        Action::Route(args) => with_plan(&args.config, |plan| show(args, plan)),
-        Action::Test(args) => with_plan(&args.config, |plan| test(args, plan)),
+        Action::Route(args) => with_plan(&args.config.file, |plan| show(args, plan)),
+        Action::Test(args) => with_plan(&args.config.file, |plan| test(args, plan)),
         Action::Show(args) => config_written::show(args),
         Action::Schema => config_written::schema(),
     }
@@ -246,7 +244,7 @@ struct Outcome {
 
 fn test(args: &TestArgs, plan: &Plan) -> anyhow::Result<ExitCode> {
     if plan.tests.is_empty() {
-        bail!("{} has no [[tests]]", args.config.display());
+        bail!("{} has no [[tests]]", args.config.file.display());
     }
     let outcomes: Vec<Outcome> = plan.tests.iter().map(|case| outcome(plan, case)).collect();
     let failed = outcomes.iter().filter(|outcome| !outcome.passed).count();

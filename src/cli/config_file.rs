@@ -2,8 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::Args;
+
 /// Of the folder at hand, and of the machine.
 const PLACES: [&str; 2] = ["config.toml", "/etc/stomp-bridge/config.toml"];
+
+/// The arguments of a verb that needs nothing but the configuration.
+#[derive(Debug, Args)]
+pub(super) struct ConfigArgs {
+    /// The configuration file; by default config.toml, else /etc/stomp-bridge/config.toml.
+    #[arg(short = 'c', long = "config", value_name = "FILE", default_value_os_t = config_file(), hide_default_value = true)]
+    pub(super) file: PathBuf,
+}
 
 /// The configuration file of a verb without `--config`.
 pub(super) fn config_file() -> PathBuf {

@@ -1,13 +1,12 @@
 //! `config show` and `config schema`: what the configuration says, and what it may say.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
-use super::config_file::config_file;
+use super::config_file::ConfigArgs;
 use super::exit::BAD_CONFIGURATION;
 use super::print::{self, harmless, say, table, tell};
 use super::terminal::{columns, hanging};
@@ -15,9 +14,8 @@ use crate::config::{self, LeftOut};
 
 #[derive(Debug, Args)]
 pub(super) struct ShowArgs {
-    /// The configuration file.
-    #[arg(short, long, value_name = "FILE", default_value_os_t = config_file(), hide_default_value = true)]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigArgs,
     /// List the keys that are left out, too, each with its default.
     #[arg(long)]
     defaults: bool,
@@ -38,7 +36,7 @@ pub(super) fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
         true => LeftOut::Listed,
         false => LeftOut::Hidden,
     };
-    let all = match config::written(&args.config, left_out) {
+    let all = match config::written(&args.config.file, left_out) {
         Ok(all) => all,
         Err(problems) => {
             tell!("{problems}");

@@ -29,6 +29,14 @@ impl Drop for Log {
     }
 }
 
+/// Whether `--log` can be used.
+///
+/// # Errors
+/// It names no level.
+pub(super) fn check(option: Option<&str>) -> Result<(), String> {
+    filter::wanted(option, None, "off").map(drop)
+}
+
 /// Starts logging by `--log`, else by RUST_LOG; `level`: of what neither names.
 ///
 /// # Errors

@@ -5,11 +5,12 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches};
 
 use super::args::{Cli, Verb};
+use super::exit::refuse;
 use super::print::tell;
 use super::runtime::runtime;
 use super::terminal::columns;
 use super::{
-    check, config, demo, dlq, doctor, generated, history, init, journal, replay, send, sinks,
+    check, config, demo, dlq, doctor, generated, history, init, journal, log, replay, send, sinks,
     source, status, support_bundle, tap, why,
 };
 
@@ -21,8 +22,12 @@ pub fn run() -> ExitCode {
     let is_narrow = columns().is_some_and(|columns| columns < NARROW);
     let command = Cli::command().next_line_help(is_narrow);
     let cli = Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit());
+    // Also where the verb logs nothing: a mistake in it must not pass unseen.
+    if let Err(error) = log::check(cli.log.as_deref()) {
+        return refuse(&error);
+    }
     match cli.verb {
-        Verb::Run(args) => super::run::run(&args.config, cli.log.as_deref()),
+        Verb::Run(args) => super::run::run(&args.file, cli.log.as_deref()),
         Verb::Check(args) => check::check(&args, cli.log.as_deref()),
         Verb::Config(args) => ask(config::config(&args)),
         Verb::Demo(args) => demo::demo(&args, cli.log.as_deref()),

@@ -11,7 +11,7 @@
 //!   over it; `journal_tap`: what a daemon has journaled; `live`, `tap_line`, `frames`: what they print
 //! - `doctor`: each layer of that connection, and each sink; `init`: a configuration from what comes
 //!   over it
-//! - `support_bundle`: one file for whoever is asked for help, in a folder of its own
+//! - `support_bundle`: one file for a person who helps, in a folder of its own
 //! - `generated`: completions and manual pages
 //! - `config_file`: which configuration is read by default
 //! - `sent`: what a sink sends, for `config route`, `sinks test` (`sink_test`) and `tap SINK`

@@ -1,7 +1,6 @@
 //! `stomp-bridge send`: one message to the source's server, from the configuration alone.
 
 use std::io::{Read, Write};
-use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -9,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use clap::Args;
 
-use super::config_file::config_file;
+use super::config_file::ConfigArgs;
 use super::connection::{Interrupt, connect, plan, verb};
 use crate::config::Plan;
 use crate::source::Client;
@@ -30,9 +29,8 @@ pub(super) struct SendArgs {
     /// the exit code is 0 where the server refuses nothing within a second and ends in order.
     #[arg(long)]
     receipt: bool,
-    /// The configuration file; by default config.toml, else /etc/stomp-bridge/config.toml.
-    #[arg(short, long, value_name = "FILE", default_value_os_t = config_file(), hide_default_value = true)]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigArgs,
 }
 
 /// Headers of SEND that are ours to write, and the one that RabbitMQ answers with an ERROR.
@@ -54,7 +52,7 @@ fn header(text: &str) -> Result<(String, String), String> {
 }
 
 pub(super) fn send(args: &SendArgs, log: Option<&str>) -> ExitCode {
-    let (plan, _log) = match plan(&args.config, log) {
+    let (plan, _log) = match plan(&args.config.file, log) {
         Ok(begun) => begun,
         Err(code) => return code,
     };
@@ -139,7 +137,7 @@ async fn confirmed(client: &mut Client, interrupt: &mut Interrupt) -> anyhow::Re
 /// Some forget what they wanted to say when DISCONNECT follows at once.
 const REFUSED_WITHIN: Duration = Duration::from_secs(1);
 
-/// A server that reads nothing for longer takes no message; it may send heart-beats all the same.
+/// A server that reads nothing for longer takes no message; it may still send heart-beats.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(30);
 
 /// Waits until the message is written and the server has had its time to refuse it.

@@ -1,7 +1,6 @@
 //! `stomp-bridge sinks test`, and `doctor --send-test`: one marked event by a sink's real way, what was
 //! sent, and what came back. The journal does not know of it.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -13,7 +12,7 @@ use serde_json::value::RawValue;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::config_file::config_file;
+use super::config_file::ConfigArgs;
 use super::exit::BAD_CONFIGURATION;
 use super::print::{harmless, json, say, tell};
 use super::sent::Sent;
@@ -33,9 +32,8 @@ const LEAD: usize = 9;
 
 #[derive(Debug, Args)]
 pub(super) struct TestArgs {
-    /// The configuration file; by default config.toml, else /etc/stomp-bridge/config.toml.
-    #[arg(short, long, value_name = "FILE", default_value_os_t = config_file(), hide_default_value = true)]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigArgs,
     /// The sink's name.
     sink: String,
     /// Print JSON.
@@ -65,7 +63,7 @@ pub(super) struct Tested {
 }
 
 pub(super) async fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
-    let plan = match config::load(&args.config) {
+    let plan = match config::load(&args.config.file) {
         Ok(plan) => plan,
         Err(problems) => {
             tell!("{problems}");

@@ -4,7 +4,6 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,7 +12,7 @@ use anyhow::bail;
 use clap::Args;
 use tokio::time::sleep;
 
-use super::config_file::config_file;
+use super::config_file::ConfigArgs;
 use super::connection::{Interrupt, connect, plan, verb};
 use super::frames;
 use super::journal_tap;
@@ -29,9 +28,8 @@ use crate::stomp::{Event, Subscribe};
 
 #[derive(Debug, Args)]
 pub(super) struct TapArgs {
-    /// The configuration file; by default config.toml, else /etc/stomp-bridge/config.toml.
-    #[arg(short, long, value_name = "FILE", default_value_os_t = config_file(), hide_default_value = true)]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigArgs,
     /// Show what this sink sends, as its other side confirms it, in place of what the topics bring: the
     /// request, the publish or the row of each event, and the answer. A daemon must run.
     #[arg(value_name = "SINK", conflicts_with_all = ["frames", "own_connection", "force"])]
@@ -68,7 +66,7 @@ pub(super) struct TapArgs {
 }
 
 pub(super) fn tap(args: &TapArgs, log: Option<&str>) -> ExitCode {
-    let (plan, _log) = match plan(&args.config, log) {
+    let (plan, _log) = match plan(&args.config.file, log) {
         Ok(begun) => begun,
         Err(code) => return code,
     };
@@ -78,7 +76,7 @@ pub(super) fn tap(args: &TapArgs, log: Option<&str>) -> ExitCode {
 async fn show(args: &TapArgs, plan: Plan) -> anyhow::Result<()> {
     let topics = chosen(&plan, &args.topics)?;
     let mut interrupt = Interrupt::listen()?;
-    let target = Target::of(&args.config);
+    let target = Target::of(&args.config.file);
     let filter = Filter {
         device: args.device.as_deref(),
         state: args.state.as_deref(),

@@ -390,7 +390,7 @@ impl Target {
             Ok(Some(access)) => return Ok(Daemon::of(access, self.http)),
             // Another user's.
             Err(_) => true,
-            // Whoever listens at its address has another journal.
+            // The program at its address has another journal.
             Ok(None) if self.http.is_none() && place.journal.exists() => bail!(
                 "no stomp-bridge runs on the journal {}: start it with `stomp-bridge run`, or name \
                  the address of another daemon with --http",
@@ -411,8 +411,8 @@ impl Target {
         };
         Ok(match is_there {
             true => daemon.with_token_for(plan.http.listen),
-            // None runs on this journal: whoever listens there is another program, unless its
-            // certificate says who it is.
+            // None runs on this journal: the listener is another program, unless its certificate
+            // says who it is.
             false => daemon.with_token_for_certificate(),
         })
     }
@@ -479,7 +479,7 @@ impl Target {
     }
 }
 
-/// What is forgotten for good.
+/// The thing that is forgotten permanently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Forgotten {
     Sink,
@@ -626,7 +626,7 @@ async fn read_reply(answer: reqwest::Response) -> anyhow::Result<Answer> {
     }
 }
 
-/// Whoever listens there may be another program: its answer is read to a bound.
+/// The listener may be another program: its answer is read to a bound.
 async fn read_body(mut answer: reqwest::Response) -> anyhow::Result<Vec<u8>> {
     let mut body = Vec::new();
     while let Some(bytes) = answer.chunk().await? {

@@ -1,4 +1,4 @@
-//! Times on the command line: so long ago, or a local time of the zone that the verb shows times in.
+//! Times on the command line: a duration ago, or a local time of the zone that the verb shows times in.
 
 use anyhow::{Context, anyhow};
 use jiff::civil::DateTime;

@@ -127,7 +127,7 @@ fn read(file: &FilePath) -> Result<Found, Unusable> {
         help: unread(&error).to_owned(),
     };
     let mut bytes = Vec::new();
-    // A pipe would keep whoever opens it.
+    // A pipe would block the one who opens it.
     let found = std::fs::metadata(file).map_err(failed)?;
     if !found.is_file() && !found.is_dir() {
         return Err(Unusable {

@@ -27,7 +27,7 @@ pub struct Plan {
     pub sinks: Vec<(delivery::Settings, crate::sinks::Settings)>,
     /// The HTTP listener.
     pub http: ops::Settings,
-    /// How long systemd is told to wait for the first subscription.
+    /// How long systemd waits for the first subscription.
     pub ready_timeout: Duration,
     /// A changed file is applied without a signal.
     pub watch: bool,

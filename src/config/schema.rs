@@ -56,7 +56,7 @@ pub(super) struct Root {
     pub(super) names: Names,
     /// Health, metrics and the status page.
     pub(super) http: Http,
-    /// Messages, and what is to become of them; `stomp-bridge config test` runs them.
+    /// Messages, and what becomes of them; `stomp-bridge config test` runs them.
     pub(super) tests: Vec<Test>,
     /// `true`: a changed file is applied at once, as by SIGHUP.
     pub(super) watch: Plain<bool>,
@@ -185,7 +185,7 @@ impl Default for Http {
     }
 }
 
-/// A message, and what is to become of it.
+/// A message, and what becomes of it.
 #[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Test {

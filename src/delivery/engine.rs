@@ -286,7 +286,7 @@ impl Engine {
         let under_way = &mut self.under_way;
         let (done, full) = (CancellationToken::new(), CancellationToken::new());
         let health = self.report.health();
-        // It makes no attempt where nothing is under way.
+        // It makes no attempt where nothing is in flight.
         let idle_sink = self.sinks.last_mut().filter(|_| is_idle);
         let may_be_lost = async {
             idle_sink?.may_be_lost().await;

@@ -17,7 +17,7 @@ pub struct Counters {
     pub filtered: AtomicU64,
     /// Undecodable at intake, and so for no sink.
     pub undecodable: AtomicU64,
-    /// Refused by the sink for good, or not to be decoded.
+    /// Rejected by the sink permanently, or not to be decoded.
     pub dead_lettered: AtomicU64,
     /// Delivered again because an operator wanted it: a redrive or a replay.
     pub again: AtomicU64,

@@ -20,7 +20,7 @@ pub(super) const CHUNK_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Entries that are decoded before the sink's delivery, which runs in the same task, is looked
 /// after again: about a tenth of a millisecond.
 const DECODED_AT_ONCE: usize = 32;
-/// While the sink is busy, new entries are read so long after the first one of them: each time
+/// While the sink is busy, new entries are read this time after the first one of them: each time
 /// many, where many come.
 const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 

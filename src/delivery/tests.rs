@@ -519,7 +519,7 @@ async fn a_sink_whose_other_side_is_down_waits_and_does_not_hang() {
         assert_eq!((far.attempts.len(), far.confirmed.len()), (11, 3));
         assert!(far.tended > 2, "it was idle, too: {far:?}");
     }
-    // Nobody turns any more, and nobody has said that it ends.
+    // Nobody turns now, and nobody has said that it ends.
     let (_stop, running) = rig.running.take().unwrap();
     running.abort();
     tokio::time::sleep(Duration::from_secs(600)).await;
@@ -1261,7 +1261,7 @@ async fn what_is_rejected_in_a_replay_is_listed_and_counted_once() {
     admin.begin_replay("site", replay).await.unwrap();
     rig.until_settled().await;
     assert_eq!(rig.fake.far().again, [5]);
-    // The log that brings it once more, since the sink has lost it, counts it.
+    // The log that brings it again, since the sink has lost it, counts it.
     rig.fake.far().bad = [4].into();
     rig.fake.far().own = Some(Some(Position(3)));
     rig.fake.far().confirmed.clear();
@@ -1408,7 +1408,7 @@ async fn sink_that_refuses_more_than_a_fifth_is_waited_for_and_not_stripped_of_i
         let mut rig = Rig::new(far(&all, refuses)).await;
         rig.append(["ok"; 300]).await;
         rig.start();
-        rig.until("it is distrusted", |rig| {
+        rig.until("the circuit breaker opens", |rig| {
             rig.counters.retries.load(Ordering::Relaxed) > 0
         })
         .await;

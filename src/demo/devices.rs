@@ -1,4 +1,4 @@
-//! Simulated devices: a seeded fleet whose states drift by a small Markov chain, told in the
+//! Simulated devices: seeded, whose states drift by a small Markov chain, told in the
 //! platform's own message. The same seed gives the same statuses in the same order. Knows no
 //! socket; time passes only in [`Devices::run`].
 
@@ -146,7 +146,7 @@ pub struct Status {
     pub body: Vec<u8>,
 }
 
-/// The fleet: twelve devices of the clients 1, 2 and 3. An endless iterator of what they tell, in
+/// Twelve devices of the clients 1, 2 and 3. An endless iterator of what they tell, in
 /// order of time.
 pub struct Devices {
     random: fastrand::Rng,
@@ -160,7 +160,7 @@ impl Devices {
     /// The clients' ids: the statuses come on `/topic/state/<id>`.
     pub const CLIENTS: [u32; 3] = [1, 2, 3];
 
-    /// A fleet whose every status is determined by `seed`.
+    /// Devices whose every status is determined by `seed`.
     pub fn new(seed: u64) -> Devices {
         let mut random = fastrand::Rng::with_seed(seed);
         let devices: Vec<Device> = SITES

@@ -116,7 +116,7 @@ impl Checkpoint {
         copy(writer).await.map(drop)
     }
 
-    /// Ends the round under way, and closes the connection.
+    /// Ends the round that runs, and closes the connection.
     pub(super) async fn close(self) {
         let connection = match self.round {
             Some(round) => round.await.0,

@@ -1,4 +1,4 @@
-//! When the writer has something to do although nobody asks it to. It is told the time.
+//! When the writer has something to do although nobody asks it to. It gets the time.
 
 use std::time::Duration;
 

@@ -103,7 +103,7 @@ impl Journal {
             believed_at,
         };
         let mut writer = Writer::new(settings.clone(), opened, known, queue, check)?;
-        // Whoever asks for the room may ask before the writer runs.
+        // The question for room may come before the writer runs.
         writer.measure().await?;
         let commands = CommandSender {
             queue: commands,

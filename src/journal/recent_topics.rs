@@ -22,7 +22,7 @@ pub(super) struct RecentTopics {
 
 impl RecentTopics {
     /// Takes note of a status, by the hash of what it says. Whether another topic has brought it a
-    /// moment ago, and once more than this one.
+    /// moment ago, and one time more than this one.
     pub(super) fn is_of_another(&mut self, hash: u64, topic: &Arc<str>, at: Timestamp) -> bool {
         let is_old = |since: Timestamp| at.duration_since(since).abs() > REPEAT_MAX;
         while let Some((since, oldest)) = self.order.front()

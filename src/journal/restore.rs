@@ -74,7 +74,7 @@ fn nothing_is_there(path: &Path) -> Result<(), Error> {
     let is_locked = |path: &Path| {
         File::open(path).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
     };
-    // Whoever moved the files of a running daemon away would end it.
+    // To move the files of a running daemon away would end it.
     if is_there(path) && (is_locked(&beside(path, "-lock")) || is_locked(path)) {
         return Err(Error::InUse {
             path: path.to_owned(),

@@ -29,7 +29,7 @@ pub(super) struct Wal<G> {
     wrote: Wrote,
 }
 
-/// A sync under way, and the groups that are on disk once it has ended.
+/// A sync that runs, and the groups that are on disk once it has ended.
 #[derive(Debug)]
 struct Syncing<G> {
     task: JoinHandle<Result<(), Error>>,
@@ -85,7 +85,7 @@ impl<G> Wal<G> {
         self.identity.move_wal_away()
     }
 
-    /// Whether another group is to be written: one waits for the sync under way at most, and the
+    /// Whether another group is to be written: one waits for the running sync at most, and the
     /// next gathers meanwhile.
     pub(super) fn takes(&self) -> bool {
         self.written.is_empty()
@@ -100,7 +100,7 @@ impl<G> Wal<G> {
         self.begin_sync();
     }
 
-    /// Waits for the end of the sync under way and gives the groups that it covers, in order; never
+    /// Waits for the end of the running sync and gives the groups that it covers, in order; never
     /// returns where there is none. Begins the next sync. Cancel-safe.
     ///
     /// # Errors

@@ -80,7 +80,7 @@ impl WalEnd {
         now != *last && last.starts_with(&now[..kept])
     }
 
-    /// Goes on to the frame of the newest commit: those behind it may yet be written anew.
+    /// Goes on to the frame of the newest commit: those behind it may yet be written again.
     fn go_on(&mut self, wal: &File) {
         let salts = &self.header[16..24];
         let mut head = [0; FRAME_HEADER_BYTES];

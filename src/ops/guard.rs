@@ -44,7 +44,7 @@ struct Rules {
 /// The cookie's name.
 const COOKIE: &str = "stomp_bridge";
 
-/// What an answer may say to whoever asked; an extension of the request.
+/// What an answer may say to the one who asked; an extension of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Openness {
     /// All of it.

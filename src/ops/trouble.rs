@@ -14,7 +14,7 @@ const PHRASES: &str = concat!(
     include_str!("trouble/phrases.txt"),
 );
 
-/// So long is an error of which the parts are looked for; a longer one stays as it is.
+/// Up to this length the parts of an error are looked for; a longer one stays as it is.
 const ERROR_BYTES_MAX: usize = 4096;
 
 /// So deep an error may be in an error; and so many places are looked at, from its end, behind which
@@ -32,7 +32,7 @@ static LIST: LazyLock<List> = LazyLock::new(|| List::read(PHRASES));
 pub(super) struct Trouble<'a> {
     /// What has happened.
     what: &'a str,
-    /// What to do about it, by whoever has made the error; mostly one.
+    /// What to do about it, by the code that made the error; mostly one.
     advice: Vec<Bilingual>,
 }
 

@@ -32,7 +32,7 @@ pub struct View {
     pub sinks: Sinks,
     /// Whether everything is accounted for.
     pub audit: Arc<Findings>,
-    /// What the source is told.
+    /// The requests to the source.
     pub source_handle: source::Handle,
     /// How what is received is decoded.
     pub decoders: Decoders,

@@ -14,7 +14,7 @@ use super::files::SecretFiles;
 /// before where that takes longer, such as behind a sink that ends.
 const READING_MAX: Duration = Duration::from_secs(2);
 
-/// A look stands for so long for those who ask before each request.
+/// A look stands for this time for those who ask before each request.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long a look is waited for: on a network file system it may not end.
@@ -87,7 +87,7 @@ pub async fn asked() {
     IN_USE.asked.notified().await;
 }
 
-/// The files have been read, or need not be: whoever waits for that goes on.
+/// The files have been read, or need not be: those who wait for that go on.
 pub fn looked() {
     IN_USE.looked();
 }

@@ -29,6 +29,8 @@ const GIVEN_BYTES_MAX: usize = 64 * 1024;
 const HEADER_PART_CHARS_MIN: usize = 8;
 /// A part of a URL without a name that is shorter is a word, such as a database's name.
 const URL_PART_CHARS_MIN: usize = 16;
+/// Our texts have it in them, as in the commands that they name. A login is often a part of it.
+const OUR_NAME: &[u8] = env!("CARGO_PKG_NAME").as_bytes();
 /// What stands in a text's place that is not known yet: secrets are written beside it.
 pub const PLACEHOLDER: char = '\0';
 /// What stands in a secret's place.
@@ -326,7 +328,8 @@ impl Matcher {
     fn found(&self, automaton: &AhoCorasick, text: &[u8]) -> Vec<Range<usize>> {
         let found = automaton.find_overlapping_iter(text).filter(|found| {
             let counts_as_word_only = self.words[found.pattern().as_usize()];
-            !counts_as_word_only || is_word(text, found.start(), found.end())
+            let is_word = || is_word(text, found.start(), found.end());
+            !counts_as_word_only || (is_word() && !is_in_our_name(text, &found.range()))
         });
         found.map(|found| found.range()).collect()
     }
@@ -338,6 +341,12 @@ fn is_word(text: &[u8], start: usize, end: usize) -> bool {
     let (before, behind) = (&text[..start], &text[end..]);
     let begins = !goes_on(before.last()) || ends_with_escape(before);
     begins && !goes_on(behind.first())
+}
+
+/// Whether it stands within our own name, which says nothing of a secret; masked, it would.
+fn is_in_our_name(text: &[u8], found: &Range<usize>) -> bool {
+    let first = found.end.saturating_sub(OUR_NAME.len());
+    (first..=found.start).any(|at| text[at..].starts_with(OUR_NAME))
 }
 
 /// Whether the last characters are one that is escaped, such as `%3A` or `\n`.
@@ -483,6 +492,23 @@ mod tests {
         check(&["abcd"], Anything, text, "p%3A…%0a \\n… xnabcd");
         let text = "cooperators of operator";
         check(&["operator"], Words, text, "cooperators of …");
+    }
+
+    #[test]
+    fn our_own_name_is_whole_beside_a_login_that_is_a_part_of_it() {
+        use Within::{Anything, Words};
+        let text = "bridge: run `stomp-bridge dlq list`, stomp-bridges, (bridge)";
+        let expected = "…: run `stomp-bridge dlq list`, stomp-bridges, (…)";
+        check(&["bridge"], Words, text, expected);
+        check(&["bridge", "stomp-bridge"], Words, text, expected);
+        check(
+            &["bridge"],
+            Anything,
+            "stomp-bridge or bridge",
+            "stomp-bridge or …",
+        );
+        check(&["stomp-bridge"], Anything, "as stomp-bridge", "as …");
+        check(&["bridge-7"], Words, "stomp-bridge-7", "stomp-…");
     }
 
     #[test]

@@ -178,7 +178,7 @@ impl Admission {
             } else if waiting.all(|name| self.asked.contains(name)) {
                 return false;
             }
-            // Else a reload has changed one of them, which is to be asked for anew.
+            // Else a reload has changed one of them, which is to be asked for again.
         }
         self.trial = None;
         if !self.doubtful.is_empty() {
@@ -235,7 +235,7 @@ impl Admission {
         !self.quiet.is_empty() && self.quiet.contains_key(name)
     }
 
-    /// One that the server has left unanswered for so long that it refuses it no more.
+    /// One that the server has left unanswered until it no longer counts as refusing it.
     pub(super) fn quiet_for_good(&self, now: Instant) -> Option<Arc<str>> {
         let mut quiet = self.quiet.iter();
         let (name, _) = quiet.find(|(_, until)| **until <= now)?;

@@ -119,7 +119,7 @@ impl Client {
         address: &Address,
         watch: &mut impl FnMut(&Credentials) -> Observer,
     ) -> Result<(Client, Connected), ClientError> {
-        // Whoever watches wants to see each message as it comes.
+        // A person who watches wants to see each message as it comes.
         let read_interval = Interval::default();
         let attempt = settings.attempt(address, settings.sign_in().await?, read_interval)?;
         let credentials = attempt.credentials;

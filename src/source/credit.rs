@@ -173,7 +173,7 @@ impl Credit {
         self.windows.get(name).copied()
     }
 
-    /// Whether the room that is left says something else than the last judgement.
+    /// Whether the room that is left says something else than the last look.
     pub(super) fn is_news(&self, room: Room) -> bool {
         match self.paused {
             true => room.bytes >= self.wanted(self.need_again, room),

@@ -50,7 +50,7 @@ impl OutageLog {
         !self.told.is_empty()
     }
 
-    /// A connection is live, or all is to begin anew: the next failure is news.
+    /// A connection is live, or all begins again: the next failure is news.
     pub(super) fn over(&mut self) {
         self.told.clear();
     }

@@ -53,7 +53,7 @@ pub struct RefusedTopic {
 }
 
 impl RefusedTopics {
-    /// The server has refused a topic, once more or for the first time. Gives the wait until
+    /// The server has refused a topic, again or for the first time. Gives the wait until
     /// topics are asked for again; `random`: 0 to 1.
     pub(super) fn add(
         &mut self,
@@ -166,7 +166,7 @@ mod tests {
         // Another topic that is refused makes no question come sooner.
         refused.add(&topic("d"), "no", (now, epoch), 0.0);
         assert_eq!(refused.next(|_| true), Some((&"b".into(), due)));
-        // One is accepted: the others follow at once, and then begin anew.
+        // One is accepted: the others follow at once, and then begin again.
         assert_eq!(refused.accepted("b").unwrap().refusals, 3);
         assert!(refused.next(|_| true).unwrap().1 <= now);
         let wait = refused.add(&topic("c"), "no", (now, epoch), 0.0);

@@ -1,4 +1,4 @@
-//! What the source is told while it runs: other settings by a reload, and to connect at once.
+//! The requests to a source that runs: other settings by a reload, and to connect at once.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -15,7 +15,7 @@ const LINES_MAX: usize = 2;
 pub(super) fn excerpt(bytes: &[u8], chars_max: usize) -> String {
     let head = &bytes[..bytes.len().min(beginning_bytes(chars_max))];
     let Beginning { text, is_cut } = match String::from_utf8_lossy(head) {
-        // Whoever shows a whole text masks by name what the sign-in gave.
+        // The code that shows a whole text masks by name what the sign-in gave.
         whole if whole.chars().nth(chars_max).is_none() => Beginning {
             text: whole.into_owned(),
             is_cut: false,

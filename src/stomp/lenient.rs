@@ -201,7 +201,7 @@ impl Lenient {
         self.note(DecodeError::NoNul { content_length });
     }
 
-    /// Only the first mistake is told of.
+    /// Only the first mistake is reported.
     fn note(&mut self, mistake: DecodeError) {
         self.mistake.get_or_insert(mistake);
     }

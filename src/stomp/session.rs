@@ -51,8 +51,8 @@ pub struct Session {
     unfinished: Option<(u64, Instant)>,
 }
 
-/// So long a frame whose end has not come may stop growing, though a NUL is among its bytes: its
-/// content-length is wrong then. A correct frame with NULs is seldom stuck for so long.
+/// For this time a frame whose end has not come may stop growing, though a NUL is among its bytes.
+/// Then its content-length is wrong: a correct frame with NULs is seldom stuck as long.
 const UNFINISHED_MAX: Duration = Duration::from_secs(3);
 
 enum Phase {
@@ -234,7 +234,7 @@ impl Session {
         self.decoder.unfinished_frame()
     }
 
-    /// No byte comes any more: what came is read as far as it can be. To be followed by
+    /// No further byte comes: what came is read as far as it can be. To be followed by
     /// [`Session::poll`] until `None`, and [`Session::closed`].
     pub fn stream_ended(&mut self) {
         if !self.has_ended() {

@@ -114,8 +114,8 @@ pub(super) fn builder(
         .map_err(Error::Setup)
 }
 
-/// Whether it is a server's own (CA:FALSE), which signs nothing: webpki would take it for a root
-/// all the same. One of an old version does not say, and one with CA:TRUE may sign.
+/// Whether it is a server's own (CA:FALSE), which signs nothing: webpki would still take it for a
+/// root. One of an old version does not say, and one with CA:TRUE may sign.
 fn signs_nothing(certificate: &CertificateDer<'_>) -> bool {
     Certificate::read(certificate)
         .is_some_and(|certificate| certificate.version >= 3 && !certificate.is_authority)

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 /// Whatever is awaited comes within this time or not at all.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// So long that a machine which is busy misses none.
+/// Long enough for a busy machine to miss none.
 const BEAT: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -38,7 +38,7 @@ impl Lab {
         lab
     }
 
-    /// Publishes a body to whoever subscribes, once somebody has.
+    /// Publishes a body to all subscribers, once there is one.
     async fn speak(&self, body: &str) {
         wait::until("doctor subscribes", async || {
             (self.publisher.subscriptions(TOPIC) > 0).then_some(())

@@ -615,7 +615,7 @@ async fn an_answer_that_is_not_the_expected_one_is_told_in_its_words_and_locks_n
         rewrite(&folder, "max = \"1");
         daemon.signal(Signal::HUP);
         portal.next("POST /api/login").await;
-        wait::until("the refusal is told", async || {
+        wait::until("the refusal is shown", async || {
             (daemon.log().matches(expected).count() >= refused).then_some(())
         })
         .await;

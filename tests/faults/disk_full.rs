@@ -184,7 +184,7 @@ async fn a_stop_with_a_full_disk_is_a_clean_stop_in_words() {
     drop(rig);
 }
 
-/// Whoever frees some space may put back an older copy: what was acknowledged is not in that.
+/// An operator who frees some space may put back a former copy, which lacks what was acknowledged.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_journal_that_is_replaced_while_the_disk_is_full_is_not_taken_for_the_former_one() {
     let folder = Folder::new("disk-full-replaced");

@@ -377,7 +377,7 @@ async fn nothing_is_written_over_and_what_is_no_backup_is_refused() {
     fs::copy(other.with_extension("db-wal"), &left).unwrap();
     connection.close().await.unwrap();
     restore(&elsewhere.path, &backup).await.unwrap();
-    // Nobody is told to move the files of a running daemon away.
+    // No text says to move the files of a running daemon away.
     let running = Running::open(&elsewhere).await;
     let refused = restore(&elsewhere.path, &backup).await.unwrap_err();
     assert!(matches!(refused, Error::InUse { .. }), "{refused}");

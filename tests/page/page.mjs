@@ -12,7 +12,7 @@
 //   contrast                          the texts whose contrast is too low (WCAG 2, AA), and how many there are
 //   english                           of a Chinese page, what is English and no name, code or quotation
 //   tabs                              the stops of the Tab key: how many, and those without an outline that is seen
-//   sleeps SECONDS                    the page stands still for so long, as on a machine that sleeps; then
+//   sleeps SECONDS                    the page stands still meanwhile, as on a machine that sleeps; then
 //                                     whether it says that the daemon is gone before it hears of it
 //   shot FILE [view]                  a picture of the whole page, or of what the window shows
 //   click SELECTOR, fill SELECTOR TEXT, press KEY

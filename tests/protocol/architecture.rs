@@ -3,6 +3,7 @@
 //! The order is the list of modules in `src/lib.rs`; this file adds the absences.
 
 mod circles;
+mod named;
 mod servers;
 mod text;
 

@@ -37,7 +37,7 @@ const MISTAKES: &[(&str, &str)] = &[
         "tests/source/scripted/mod.rs: a_full_journal_stops_the_acks_and_not_the_heartbeats",
     ),
     (
-        "7: a close that waits for ever; ERROR without close; close without ERROR",
+        "7: a close that waits without end; ERROR without close; close without ERROR",
         "tests/source/transport/plain.rs: server_that_does_not_read_stops_neither_receiving_nor_closing; tests/source/transport/websocket.rs: server_that_does_not_read_stops_neither_receiving_nor_closing; tests/source/scripted/mod.rs: an_error_ends_the_connection_although_the_server_leaves_it_open; tests/source/supervision/stages.rs: with_a_goodbye_that_nobody_answers; tests/protocol/mistakes.rs: a_close_before_any_error_is_told",
     ),
     (
@@ -53,7 +53,7 @@ const MISTAKES: &[(&str, &str)] = &[
         "tests/source/scripted/mod.rs: a_refused_login_is_not_tried_again_at_once; tests/source/supervision/attempts.rs: a_refusal_is_tried_again_after_half_a_minute_and_then_ever_slower",
     ),
     (
-        "11: giving up for ever; the old connection leaked",
+        "11: giving up permanently; the old connection leaked",
         "src/retry.rs: the_bound_doubles_up_to_the_maximum; tests/source/scripted/mod.rs: a_lost_connection_is_made_anew_with_one_subscription attempts_bound_the_reconnects; tests/source/supervision/attempts.rs: a_dead_server_is_asked_150_times_an_hour_at_most_and_for_ever; tests/source/supervision/lives.rs: ten_thousand_lives_leave_nothing_behind",
     ),
 ];

@@ -129,7 +129,7 @@ fn the_errors_in_the_page_are_those_of_the_program() {
     }
 }
 
-/// Both pages quote the same, in the same order: what one reader is told, the other is told too.
+/// Both pages quote the same, in the same order: what one reader learns, the other learns too.
 #[test]
 fn both_languages_have_the_same_rows() {
     let [english, chinese] = PAGES else {

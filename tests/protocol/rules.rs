@@ -204,7 +204,7 @@ const RULES: &[(&str, &str)] = &[
     ),
     // The servers' habits.
     (
-        "what a server keeps is told from CONNECTED, and nothing more is claimed",
+        "what a server keeps is read from CONNECTED, and nothing more is claimed",
         "src/source/broker/kind.rs: a_broker_is_what_connected_says_and_no_more auto_is_warned_of_where_the_server_would_keep_messages only_what_the_server_keeps_is_orphaned; src/source/broker/rabbitmq.rs: durable_queues_keep_messages_and_fleeting_ones_do_not each_warning_is_one_line_that_says_what_to_do; src/source/broker/activemq.rs: durable_subscriptions_keep_messages_and_stay; src/source/broker/artemis.rs: a_durable_subscription_keeps_messages; src/source/broker/guarantee/tests.rs: advice_that_is_followed_leads_to_a_better_line_until_there_is_none; src/source/broker/rabbitmq.rs: whatever_can_lose_a_message_stands_in_the_line what_messages_have_shown_stands_in_the_line; tests/source/scripted/redelivery.rs: the_highest_count_is_kept_and_changes_the_guarantee_for_the_connections_behind_it; src/source/broker/spring.rs: it_keeps_nothing_whatever_the_destination_is_called; src/source/broker/unknown.rs: only_queues_are_believed_to_keep_messages; src/source/status.rs: a_weak_point_is_news_once_and_again_after_it_was_mended; tests/daemon/live/guarantees.rs: what_comes_while_the_daemon_is_away_is_there_afterwards_exactly_where_that_is_promised",
     ),
     (

@@ -75,7 +75,7 @@ async fn texts_that_mean_something_elsewhere_are_texts() {
 #[tokio::test]
 async fn a_payload_of_300_kilobytes_is_a_row_like_others() {
     let text = |letter: &str| format!("{{\"deviceId\":1,\"x\":\"{}\"}}", letter.repeat(100_000));
-    // As ASCII, as three bytes each, and the same once more.
+    // As ASCII, as three bytes each, and the same again.
     let payloads = [text("yyy"), text("故"), text("故")];
     for more in FEW_AND_MANY {
         let mut given = events(1..=1 + more);

@@ -93,7 +93,7 @@ async fn an_operator_needs_the_rights_of_the_document_and_is_told_which() {
     let url = store(&database, url);
     let mut operator = Operator::open(&url).await.unwrap();
 
-    // Whole partitions go by the function, and where nothing goes nobody has to begin anew.
+    // Whole partitions go by the function, and where nothing goes nobody has to begin again.
     let turn = "SELECT turn::text FROM bridge_writer";
     let before = database.text(turn).await;
     let pruned = operator.prune(days_ago(200), &mut |_| {}).await.unwrap();

@@ -217,7 +217,7 @@ async fn what_is_older_than_the_oldest_partition_gets_no_row_and_is_counted() {
     );
     let answer = sink.answer().unwrap_or_default();
     assert_eq!(answer, "1 row stored, 4 older than the kept rows");
-    // The device is known by it all the same.
+    // The device is still known by it.
     let fresh = "SELECT state || ' ' || last_seen::date FROM device_current \
                  WHERE device_id = 'fresh' AND payload IS NULL";
     let day = old.to_string()[..10].to_owned();

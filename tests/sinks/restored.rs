@@ -120,7 +120,7 @@ async fn the_outage_around_a_restore_is_one_gap_and_no_device_is_certain_in_it()
     }
 }
 
-/// Which of two causes is told of a moment does not depend on which came first.
+/// Which of two causes a moment has does not depend on which came first.
 #[tokio::test]
 async fn two_journals_whose_gaps_begin_at_one_moment_have_the_longer_one() {
     let of = |journal, until: &str| {

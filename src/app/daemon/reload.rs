@@ -202,7 +202,7 @@ impl App {
             Err(unread) => return Ok(Err(unread.to_string())),
         };
         let ending = change.sinks.ending();
-        // What uses the secrets before is told, and then nobody waits any more: least of all those
+        // The users of the former secrets hear of it, and then nobody waits: least of all those
         // whom a slow sink's end does not concern.
         self.running_sinks.begin_to_stop(&ending);
         let is_early = change.source && !change.concerns_messages();

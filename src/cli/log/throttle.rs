@@ -146,7 +146,7 @@ impl Throttle {
             held: None,
         };
         let window = self.windows.entry(kind.clone()).or_insert_with(fresh);
-        // What is held back is told of first.
+        // The lines that were held back are counted first.
         if window.held.is_none() && now >= window.began + WINDOW {
             *window = fresh();
         }

@@ -163,8 +163,12 @@ fn fate(fate: &Fate, zone: &TimeZone) -> (String, Option<String>) {
             if from != to {
                 let _ = write!(said, ", with positions {from} to {to}");
             }
-            if *before > 0 {
-                let _ = write!(said, ", {before} times before");
+            match before {
+                0 => {}
+                1 => said += ", and once before",
+                _ => {
+                    let _ = write!(said, ", and {before} times before");
+                }
             }
             (
                 said,
@@ -227,6 +231,26 @@ pub(super) fn time(at: Timestamp, zone: &TimeZone) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Position;
+
+    #[test]
+    fn earlier_confirmations_are_counted() {
+        let said = |before| {
+            let confirmed = Fate::Confirmed {
+                at: Timestamp::UNIX_EPOCH,
+                attempts: 1,
+                answer: String::new(),
+                from: Position(3),
+                to: Position(3),
+                before,
+            };
+            fate(&confirmed, &TimeZone::UTC).0
+        };
+        let once = "confirmed 1970-01-01 00:00:00.000";
+        assert_eq!(said(0), once);
+        assert_eq!(said(1), format!("{once}, and once before"));
+        assert_eq!(said(2), format!("{once}, and 2 times before"));
+    }
 
     #[test]
     fn a_line_fits_its_columns() {

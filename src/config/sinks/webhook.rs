@@ -30,7 +30,7 @@ const CONCURRENCY_MAX: u32 = 256;
 const BATCH_EVENTS_MAX: u32 = 1000;
 const BATCH_WAIT_MAX: Duration = Duration::from_secs(3600);
 
-/// Requests in the time of a `rate`: each is remembered so long.
+/// Requests in the time of a `rate`: each is remembered for that time.
 const RATE_MAX: u32 = 10_000;
 /// The time of a `rate`: in a shorter one chance decides, and nobody waits for a longer one.
 const RATE_TIMES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);

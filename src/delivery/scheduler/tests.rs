@@ -336,7 +336,7 @@ fn nothing_is_dead_lettered_for_a_failure_while_the_sink_takes_nothing_else() {
             return;
         }
     }
-    panic!("it is tried for ever");
+    panic!("it is tried without end");
 }
 
 #[test]
@@ -346,7 +346,7 @@ fn sink_that_says_when_is_left_alone_until_then_and_tried_with_one_event() {
         world.all = Some(Answer::Busy(asked));
         world.push_in_turn(50);
         world.run(Duration::from_millis(100));
-        assert_eq!(world.attempts.len(), 8, "those that were under way");
+        assert_eq!(world.attempts.len(), 8, "those that were in flight");
         world.all = None;
         world.run(Duration::from_secs(200));
         world.push("new");
@@ -512,7 +512,7 @@ fn attempts_while_the_sink_was_in_trouble_do_not_count() {
             return;
         }
     }
-    panic!("it is tried for ever: {:?}", world.times(1));
+    panic!("it is tried without end: {:?}", world.times(1));
 }
 
 #[test]

@@ -324,8 +324,10 @@ async fn sink_that_rejects_too_much_is_not_up_until_it_accepts_something() {
     road.world().all = refuses();
     rig.append(in_turn(100)).await;
     rig.start_with(road.sink());
-    rig.until("it is distrusted", |rig| rig.health.report().paused)
-        .await;
+    rig.until("the circuit breaker opens", |rig| {
+        rig.health.report().paused
+    })
+    .await;
     let report = rig.health.report();
     assert!(
         !report.up

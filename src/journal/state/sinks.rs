@@ -233,7 +233,7 @@ impl State {
             .collect();
     }
 
-    /// The cursors that the disk does not have yet. The writer is told of the next one that moves.
+    /// The cursors that the disk does not have yet. The writer hears of the next one that moves.
     pub(in crate::journal) fn moved(&self) -> Vec<CursorRow> {
         let mut known = self.lock();
         known.told = false;

@@ -106,7 +106,7 @@
   }
   const hidden = () => document.hidden;
   document.addEventListener('visibilitychange', () => { heard = now(); next = 0; if (hidden()) close(); else listen(); });
-  // A machine that slept, or a page that was frozen, has heard nothing meanwhile: it asks anew, and
+  // A machine that slept, or a page that was frozen, has heard nothing. It asks again, and
   // has 2 s for an answer before the page says that there is none.
   let turned = Date.now();
   setInterval(() => {

@@ -639,7 +639,7 @@ fn sink_todo(
         )
         .to_owned()
     });
-    // Whoever has made the error knows best what to do about it.
+    // The code that made the error knows best what to do about it.
     let known = trouble.advice(lang).filter(|_| waits != Waits::First);
     let advice = match known {
         Some(advice) => after(advice, keeps_all(waits, lang), lang),

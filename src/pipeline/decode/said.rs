@@ -115,7 +115,7 @@ impl<'a> Said<'a> {
         time(self.json(Field::OccurredAt), &self.mapping.zone, received)
     }
 
-    /// What of it cannot be read, the new state aside.
+    /// What of it cannot be read, except for the new state.
     pub(super) fn doubts(&self, received_at: Timestamp) -> Doubts {
         let mut doubts = Doubts::default();
         for field in [

@@ -104,7 +104,7 @@ pub(super) fn gaps_of(rows: &[Heard]) -> Vec<Begins> {
 }
 
 /// The gaps that another journal has from the same moment on, and as long or longer: after a restore
-/// one outage is told of by the journal that was lost, and by the one that goes on.
+/// both the journal that was lost and the one that goes on report one outage.
 fn doubled(rows: &[Heard], begins: &[Begins]) -> Vec<usize> {
     let mut longest: HashMap<Timestamp, usize> = HashMap::new();
     let mut doubled = Vec::new();

@@ -10,7 +10,7 @@ use crate::source::disconnect::DisconnectReason;
 use crate::source::sockjs_heartbeats::{Missing, Sign, SockJsHeartbeats};
 use crate::stomp::SessionError;
 
-/// A connection that was subscribed for so long has passed the message that ended those before.
+/// A connection that was subscribed for this time has passed the message that ended those before.
 const PASSED: Duration = Duration::from_secs(30);
 
 /// Signs of life below STOMP, for servers that send no heart-beats (Spring's simple broker, unless

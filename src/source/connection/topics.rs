@@ -25,7 +25,7 @@ use crate::stomp::{AckMode, Confirmation};
 /// More topics are logged in one line; each by itself at the level `debug`.
 const LOGGED_MAX: usize = 20;
 
-/// So long after an UNSUBSCRIBE messages may still be in flight.
+/// Up to this time after an UNSUBSCRIBE messages may still be in flight.
 const LATE_MAX: Duration = Duration::from_secs(5);
 
 impl Connection<'_> {

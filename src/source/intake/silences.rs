@@ -1,4 +1,4 @@
-//! Which topics are silent: the clocks of all of them, and who is told.
+//! Which topics are silent: the clocks of all of them, and who hears of it.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-/// Why there is no snapshot. What a caller does differently: one that is to sign in asks once more.
+/// Why there is no snapshot. What a caller does differently: one that is to sign in asks again.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ResyncError {
     /// The server wants somebody who is signed in.
     #[error("{0}")]
     Unauthorized(String),
-    /// Whatever else; the server may ask to be left alone for so long.
+    /// Anything else; the server may ask to be left alone for this time.
     #[error("{text}")]
     Failed {
         text: String,

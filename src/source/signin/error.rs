@@ -21,7 +21,7 @@ pub enum SigninError {
     Busy {
         /// Its words.
         text: String,
-        /// For so long.
+        /// For this time.
         after: Duration,
     },
     /// The server could not be asked.

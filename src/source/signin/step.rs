@@ -1,4 +1,4 @@
-//! One request of a sign-in: how it is asked, whether its answer lets us in, and which values are
+//! One request of a sign-in: how it is asked, whether its answer accepts us, and which values are
 //! taken out of it.
 
 mod extract;
@@ -28,7 +28,7 @@ pub struct Step {
     pub method: StepMethod,
     /// Sent with it.
     pub headers: Vec<(String, SigninTemplate)>,
-    /// What lets us in; `None`: any status from 200 to 299.
+    /// The answer that accepts us; `None`: any status from 200 to 299.
     pub expect: Option<Conditions>,
     /// The values to take out of the answer.
     pub extract: Vec<Extract>,

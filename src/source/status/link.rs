@@ -28,7 +28,7 @@ pub enum LinkState {
     /// The journal is full: the connection stands unread, topics wait at the server, or the next
     /// connection waits to be made.
     Paused,
-    /// Stopped for good.
+    /// Stopped permanently.
     Stopped,
 }
 
@@ -90,8 +90,8 @@ pub struct Link {
     pub refused_by: Option<Refuser>,
     /// When the next attempt to connect is due, while the source waits for it.
     pub next_attempt: Option<Timestamp>,
-    /// No sign-in comes before it, whoever asks: so many were refused that another one might lock
-    /// the account.
+    /// No sign-in comes before it, although somebody asks: after as many refusals another one might
+    /// lock the account.
     pub no_sign_in_before: Option<Timestamp>,
     /// When the platform last accepted a sign-in.
     pub signed_in: Option<Timestamp>,

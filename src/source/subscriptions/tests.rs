@@ -149,7 +149,7 @@ fn a_full_window_has_nothing_more_under_way() {
     assert_eq!(left(&subscriptions.leave(|_| true, start)), [("i", 2)]);
     assert!(subscriptions.open().next().is_none() && subscriptions.any_kept());
     subscriptions.gone("i");
-    assert!(!subscriptions.any_kept(), "nothing comes of it any more");
+    assert!(!subscriptions.any_kept(), "nothing more comes of it");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-/// As much of a frame that is none is told: who shows it cuts it, once it is without secrets.
+/// As much is kept of a frame that is none: who shows it cuts it, once it is without secrets.
 const FRAME_TOLD_BYTES: usize = 4096;
 
 /// What a server sends.

@@ -57,7 +57,7 @@ const EMPTY_ANSWERS_MAX: u32 = 3;
 /// More than this is not read ahead: an answer of the usual 128 KiB, and the next one.
 const AHEAD_BYTES_MAX: usize = 256 * 1024;
 
-/// An empty answer that took so long is no loop.
+/// An empty answer that took this time is no loop.
 const EMPTY_ANSWER_MIN: Duration = Duration::from_secs(1);
 
 /// The one receiving request.

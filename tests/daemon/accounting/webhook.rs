@@ -77,7 +77,7 @@ async fn what_waits_behind_a_proxy_goes_soon_after_its_receiver_answers_again() 
     receiver.stalled().send_replace(false);
     proxied.publish(1);
     passed(&proxied.daemon, "oncall", 2, 0).await;
-    // nginx has given up one that the receiver took all the same.
+    // nginx has given up one that the receiver still took.
     let delivered = receiver.delivered();
     let numbers: BTreeSet<usize> = delivered.iter().map(|event| event.n).collect();
     assert_eq!(numbers, (0..2).collect());

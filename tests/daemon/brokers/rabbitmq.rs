@@ -140,7 +140,7 @@ async fn a_refused_destination_is_subscribed_once_it_is_there() {
     refuses(&daemon, &["t-2"]).await;
     let (_, reasons) = daemon.get("/readyz").await.expect("an answer");
     assert!(reasons.contains("no queue 'late'"), "{reasons}");
-    // Whoever subscribes so declares it, and it stays.
+    // A client that subscribes so declares it, and it stays.
     let mut other = Stomp::connect(rabbitmq.stomp_port()).await;
     other.subscribe("/queue/late").await;
     other.publish("/topic/late.nobody", ["{}"]).await;

@@ -4,7 +4,7 @@ use super::retry_in_ms;
 use peers::spring::Endpoint;
 use peers::{Configuration, Daemon, RabbitMq, Spring, Stomp, history, platform, wait};
 
-/// A refused login would wait for so long at least.
+/// A refused login would wait for this time at least.
 const REFUSED_MS_MIN: u64 = 30_000;
 
 /// Publishes to the broker behind until a message has come.

@@ -225,7 +225,7 @@ async fn form_login_lets_us_in(boot: Boot, csrf: Csrf) {
         .publish("/topic/state/form", run.messages(0..50))
         .await;
     run.complete(50).await;
-    // Without what lets us in, the log says what would.
+    // Without `expect`, the log says which answer would do.
     for (configuration, words) in [
         (
             form_login(&spring, "wrong", csrf, FOUND),

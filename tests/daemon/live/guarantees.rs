@@ -198,7 +198,7 @@ async fn what_was_delivered_before_is_loud_from_half_of_the_limit_on() {
             count
         );
     }
-    // The server does not show its policy: whoever knows it says so.
+    // The server does not show its policy: a user who knows it says so.
     let named = format!(
         "destination = \"{destination}\"\nack = \"client-individual\"\n\
          headers = {{ x-queue-type = \"quorum\", x-delivery-limit = \"{DELIVERY_LIMIT}\", prefetch-count = \"9\" }}\n"

@@ -67,7 +67,7 @@ async fn fault_that_began_while_away_is_an_alarm_and_no_repeat_is_one() {
     publish(&served, None, "故障", "故障");
     publish(&served, Some("over"), "故障", "正常");
     publish(&served, Some("again"), "正常", "故障");
-    // The server delivers both once more.
+    // The server delivers both again.
     publish(&served, Some("over"), "故障", "正常");
     publish(&served, Some("again"), "正常", "故障");
     wait::until("repeats", async || {

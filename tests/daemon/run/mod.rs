@@ -200,7 +200,7 @@ async fn a_silent_link_is_not_ready_and_what_is_weak_stands_in_status() {
         Some(2.0)
     );
     // It reconnects again and again, and logs the same only once.
-    wait::until("connected anew", async || {
+    wait::until("connected again", async || {
         (server.lives() > 2).then_some(())
     })
     .await;

@@ -390,9 +390,9 @@ async fn a_failure_to_start_is_said_whatever_the_filter() {
     let text = std::fs::read_to_string(configuration(&served.url).write(&folder)).unwrap();
     let address = served.address.to_string();
     let config = folder.write("config.toml", &text.replace("127.0.0.1:0", &address));
-    let run = |option: &[&str], variable: Option<&str>| {
+    let verb = |verb: &str, option: &[&str], variable: Option<&str>| {
         let mut command = peers::process::tethered(env!("CARGO_BIN_EXE_stomp-bridge"));
-        command.args(option).arg("run").arg("--config").arg(&config);
+        command.args(option).arg(verb).arg("--config").arg(&config);
         match variable {
             Some(filter) => command.env("RUST_LOG", filter),
             None => command.env_remove("RUST_LOG"),
@@ -401,8 +401,14 @@ async fn a_failure_to_start_is_said_whatever_the_filter() {
         let said = String::from_utf8(output.stderr).unwrap();
         (output.status.code(), said)
     };
-    for option in ["inof", "verbose", "stomp_bridge"] {
-        let (code, said) = run(&["--log", option], None);
+    let run = |option: &[&str], variable: Option<&str>| verb("run", option, variable);
+    // `check` and `status` log nothing: the mistake is one there, too.
+    let wrong = ["inof", "verbose", "stomp_bridge"].map(|option| ("run", option));
+    for (name, option) in wrong
+        .into_iter()
+        .chain([("check", "inof"), ("status", "inof")])
+    {
+        let (code, said) = verb(name, &["--log", option], None);
         assert_eq!(code, Some(78), "{said}");
         assert!(said.contains("error, warn, info, debug, trace"), "{said}");
     }

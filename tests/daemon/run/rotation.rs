@@ -90,7 +90,7 @@ fn with_secret(url: &str, file: &Path) -> Configuration {
     super::configuration(url).table("secrets", &format!("hook = {{ file = {file:?} }}\n"))
 }
 
-/// A receiver that wants the token which it is told, and counts other requests.
+/// A receiver that wants one token, and counts requests without it.
 async fn receiver(token: &'static str) -> (String, watch::Sender<&'static str>, Arc<AtomicUsize>) {
     let (wanted, wants) = watch::channel(token);
     let refused = Arc::new(AtomicUsize::new(0));

@@ -58,7 +58,7 @@ impl Configuration {
         self
     }
 
-    /// Waits as long between attempts as the daemon does unless it is told.
+    /// Waits as long between attempts as the daemon does by default.
     pub fn default_waits(mut self) -> Configuration {
         self.reconnect.clear();
         self

@@ -133,7 +133,7 @@ impl Daemon {
             let line = line.to_lowercase();
             words.iter().all(|word| line.contains(&word.to_lowercase()))
         };
-        self.logged(&format!("complaint with {words:?}"), |line| {
+        self.logged(&format!("warning with {words:?}"), |line| {
             is_warning(line) && has_all(line)
         })
         .await

@@ -62,7 +62,7 @@ impl Nginx {
     }
 
     /// Starts one in front of a port on loopback whose bytes it carries. Of the protocols that TLS
-    /// offers it takes this one, and a client that offers none has one all the same.
+    /// offers it takes this one, and a client that offers none still has one.
     pub async fn start_before_bytes(server: u16, alpn: &str) -> Nginx {
         let port = port::free();
         let certificate = certificate();

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 const STATES: [&str; 3] = ["正常", "故障", "离线"];
 
-/// The message number `n` (from 0) of a fleet of `devices`, which report in turn. `eventId` is
+/// The message number `n` (from 0) of `devices`, which report in turn. `eventId` is
 /// `<run>-<n>`; `n` is the number itself, so a device's messages carry growing ones.
 pub fn message(run: &str, n: usize, devices: usize) -> String {
     let device = n % devices + 1;

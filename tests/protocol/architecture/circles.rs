@@ -28,7 +28,7 @@ fn files_of_one_folder_import_each_other_in_no_circle() {
     let gone: Vec<_> = known.difference(&found).collect();
     assert!(
         new.is_empty(),
-        "files that import each other in a circle: {new:#?}; known, and not there any more: {gone:#?}"
+        "files that import each other in a circle: {new:#?}; known, and no longer there: {gone:#?}"
     );
     assert!(
         gone.is_empty(),

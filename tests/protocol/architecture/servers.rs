@@ -19,7 +19,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     (
         "config/source.rs",
         "rabbit",
-        "whoever writes the configuration knows the server; no CONNECTED has come yet",
+        "the author of a configuration knows the server; no CONNECTED has come yet",
     ),
     (
         "config/topics/subscribe.rs",

@@ -70,6 +70,7 @@ fn completed(block: &str) -> (String, bool) {
     }
     if !block.contains("[sinks.") {
         missing += &SINK.replace(".h]", ".history]");
+        missing += &webhook("site");
         missing += &webhook("oncall");
     }
     let is_part = text.len() > block.len() || !missing.is_empty();

@@ -425,7 +425,7 @@ async fn another_silence_of_the_source_makes_no_new_connection_and_holds_at_once
     lab.reload_with(silence(Duration::from_secs(3600))).await;
     server.acknowledges("map-1", 1).await;
     assert_eq!(lab.attempts(), 1);
-    // So long without a byte is a dead link from now on.
+    // This time without a byte means a dead link from now on.
     lab.reload_with(silence(Duration::from_millis(300))).await;
     let _again = lab.accept_session("0,0").await;
     assert_eq!(lab.attempts(), 2);

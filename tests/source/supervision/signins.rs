@@ -128,7 +128,7 @@ async fn the_status_says_why_the_next_sign_in_comes_late() {
     }
 }
 
-/// Whoever asks for the next attempt: the limit protects the account.
+/// It does not matter who asks for the next attempt: the limit protects the account.
 #[tokio::test]
 async fn a_retry_ends_no_wait_for_a_sign_in_and_the_status_says_so() {
     let server = Server::bind().await;

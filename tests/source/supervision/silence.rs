@@ -83,7 +83,7 @@ async fn a_silence_outlasts_the_connection() {
     pass_until(2 * SECOND, || lab.attempts() == 2).await;
     let mut peer = session(&server, HEARTBEATS).await;
     pass_until(SECOND, || lab.state() == LinkState::Silent).await;
-    assert_eq!(lab.status.link().since, since, "it has not begun anew");
+    assert_eq!(lab.status.link().since, since, "it has not begun again");
     assert_eq!(
         lab.status.counters.silences.load(Relaxed),
         1,

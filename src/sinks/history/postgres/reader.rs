@@ -105,7 +105,7 @@ impl PostgresReader {
 
     /// Takes leave of the server.
     pub(in crate::sinks::history) async fn close(self) {
-        // Whether it hears of it does not matter any more than its rows do.
+        // Whether it hears of it matters as little as its rows do.
         let _ = self.connection.close().await;
     }
 

@@ -1,5 +1,5 @@
 //! A copy of a history that a daemon writes meanwhile, as the history is at one moment. The large
-//! tables are copied in steps of some ten milliseconds, with pauses: whoever reads keeps SQLite from
+//! tables are copied in steps of some ten milliseconds, with pauses: a reader keeps SQLite from
 //! beginning the `-wal` again, so no step may last as long as the copy does. One short transaction
 //! at the end copies what is small, and what has changed since.
 //!

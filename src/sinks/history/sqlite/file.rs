@@ -33,7 +33,7 @@ pub(super) enum Lost {
     Removed,
     /// Another one has its name.
     Replaced,
-    /// It is smaller than it was; it may be whole all the same.
+    /// It is smaller than it was; it may still be whole.
     Shrunk,
 }
 

@@ -270,7 +270,7 @@ impl SqliteHistory {
     }
 
     /// Gives the connection back where the file is still the one that it has open. Else says what
-    /// has happened, and leaves a name under which the next attempt can begin anew.
+    /// has happened, and leaves a name under which the next attempt can begin.
     async fn still_there(
         &mut self,
         mut connection: SqliteConnection,

@@ -10,7 +10,7 @@ import org.springframework.web.bind.annotation.RequestBody;
 import org.springframework.web.bind.annotation.RequestHeader;
 import org.springframework.web.bind.annotation.RestController;
 
-/** The state of every device, for pages that have just been opened. A test says what it is; nobody is told of that. */
+/** The state of every device, for pages that have just been opened. A test sets it; no message says so. */
 @RestController
 public class Devices {
     private final Tokens tokens;

@@ -46,7 +46,7 @@ public class Tokens implements ChannelInterceptor, HandshakeInterceptor {
         return token;
     }
 
-    /** Nobody is signed in any more. Living sessions stay. */
+    /** Nobody is signed in now. Living sessions stay. */
     void expire() {
         ends.clear();
     }
