@@ -148,7 +148,7 @@ mod tests {
     /// A history with rows of two devices.
     const BEFORE: &str = "\
         INSERT INTO device_row VALUES (1, 's', '1', '1', 1, 1, 1, 1, 1, 1, 1, 't', 't', 't', 't', 't', NULL, 0, NULL, NULL), \
-            (2, 's', '1', '2', 1, 1, 2, 2, 1, 1, 't', 't', 't', 't', 't', NULL, 0, NULL, NULL); \
+            (2, 's', '1', '2', 1, 1, 2, 2, 1, 1, 1, 't', 't', 't', 't', 't', NULL, 0, NULL, NULL); \
         INSERT INTO payload VALUES (1, 1, x'01', 'a'), (2, 1, x'02', 'b'); \
         INSERT INTO event SELECT value, 1, value, CASE value % 3 WHEN 0 THEN 'key-' || value END, \
             1 + value % 2, 1, 1, NULL, 0, 0, 1, NULL, 't' || value, NULL, NULL, 1 + value % 2, NULL \
