@@ -9,6 +9,7 @@ use reqwest::{Client, Response, redirect};
 use serde_json::Value;
 use stomp_bridge::demo::{Message, Publisher};
 
+use super::operator::verb;
 use super::{Served, TOPIC, configuration, serve};
 
 const TOKEN: &str = "a-token-of-enough-length";
@@ -506,6 +507,30 @@ async fn a_history_that_does_not_answer_holds_no_page_up() {
     assert_eq!(text.matches("<td><a href=\"/devices/").count(), 4, "{text}");
     let download = get(&daemon, "/devices.csv").await;
     assert_eq!(download.status(), 503);
+    served.end().await;
+}
+
+/// A page that closed a file of the history had the daemon lose its locks: the next command
+/// truncated what the daemon had mapped, and SIGBUS ended it.
+#[tokio::test]
+async fn a_page_and_commands_read_one_history_and_the_daemon_goes_on() {
+    let served = serve(0).await;
+    let mut daemon = started(&configuration(&served.url)).await;
+    for device in 1..=3 {
+        served.publish(device);
+        wait::until("the page has the device", async || {
+            let found = json(&daemon, "/api/v1/devices?state=all").await;
+            let devices = found["devices"].as_array()?.len();
+            (found["history"] == "history" && devices == device).then_some(())
+        })
+        .await;
+        page(&daemon, &format!("/devices/map-1/1/{device}")).await;
+        let (code, said) = verb(&daemon, &["history", "devices"]).await;
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.contains(&format!("1/{device} ")), "{said}");
+        assert!(daemon.runs(), "the daemon has ended");
+    }
+    assert!(daemon.stop().await.success());
     served.end().await;
 }
 

@@ -1,12 +1,12 @@
 //! Reads a SQLite history beside the daemon that writes it. It cannot write.
 
-use std::fs::File;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
 use jiff::Timestamp;
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{ConnectOptions, Row};
 
@@ -76,9 +76,12 @@ impl SqliteReader {
         if !path.try_exists().unwrap_or(true) {
             return Err(Unread::Missing);
         }
+        // Never by opening them: whoever closes a file drops all locks that its process has on it
+        // (fcntl(2)), so those of a sink in this process, too. Another program would take the file for
+        // its own then, and truncate the `-shm` that the sink has mapped.
         let is_denied = |suffix| {
-            let opened = File::open(beside(path, suffix));
-            opened.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
+            let access = access(beside(path, suffix), Access::READ_OK);
+            access.is_err_and(|error| error == Errno::ACCESS)
         };
         if ["", "-wal", "-shm"].into_iter().any(is_denied) {
             return Err(Unread::Denied);
