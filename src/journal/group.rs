@@ -181,6 +181,7 @@ mod tests {
         // One of the first batch makes no entry.
         group.drop_entries(&[1]);
         group.place_redrives(Position(10));
+        type Parts = (i64, Vec<i64>);
         let placed = group.commands.iter().map(|queued| match &queued.command {
             Command::RedriveUndecodable { entries, .. } => {
                 let plain = |(whole, parts): &(Position, Vec<Position>)| {
@@ -190,7 +191,7 @@ mod tests {
             }
             other => panic!("{other:?}"),
         });
-        let placed: Vec<(u64, Vec<(i64, Vec<i64>)>)> = placed.collect();
+        let placed: Vec<(u64, Vec<Parts>)> = placed.collect();
         let first = vec![(4, vec![12]), (5, vec![5]), (6, vec![13, 14])];
         assert_eq!(placed, [(3, first), (1, vec![(7, vec![16])])]);
     }

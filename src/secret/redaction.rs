@@ -433,7 +433,8 @@ mod tests {
         let html = |text: &str| text.replace('&', "&amp;").replace('"', "&quot;");
         let ascii = |text: &str| json(text).replace("ü", "\\u00fc").replace('/', "\\/");
         let debug = |text: &str| format!("{text:?}");
-        let ways: [(&str, &dyn Fn(&str) -> String); 6] = [
+        type Way<'a> = (&'a str, &'a dyn Fn(&str) -> String);
+        let ways: [Way<'_>; 6] = [
             ("json", &json),
             ("url", &url),
             ("form", &form),

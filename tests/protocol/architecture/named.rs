@@ -115,7 +115,7 @@ fn is_there(name: &str, sources: &Sources) -> Option<bool> {
 fn is_module(names: &[&str], sources: &Sources) -> bool {
     sources
         .iter()
-        .any(|(file, _)| module(file).ends_with(&PathBuf::from_iter(names)))
+        .any(|(file, _)| module(file).ends_with(PathBuf::from_iter(names)))
 }
 
 /// Whether the last name stands in the module, or beside the type, that the others name.
