@@ -341,6 +341,18 @@ pub(super) fn begin(days: u16) -> Timestamp {
         .unwrap_or(Timestamp::MIN)
 }
 
+/// The platform's words for states: those that devices are in now, and those of these events, which
+/// no device may be in any longer.
+fn words(view: &View, stream: &str, events: &[DeviceEvent]) -> BTreeMap<String, String> {
+    let olds = events.iter().filter_map(|event| event.old_state.as_deref());
+    let olds = olds.map(|word| snapshot::state(view, stream, word, 1));
+    let news = events.iter().filter(|event| !event.word.is_empty());
+    let news = news.map(|event| (event.state.clone(), event.word.clone()));
+    let now = states_now(view).into_iter().map(|(state, _)| state);
+    let named = |state: StateNow| (state.state, state.word);
+    olds.map(named).chain(news).chain(now.map(named)).collect()
+}
+
 /// The page of one device.
 pub(super) async fn device(
     State(view): State<View>,
@@ -356,9 +368,8 @@ pub(super) async fn device(
     let name = redact(&name).into_owned();
     f.subject = name.clone();
     let setup = view.setup.current();
-    let named = |(state, _): (StateNow, _)| (state.state, state.word);
     let words = match asker.lang {
-        Lang::Zh => states_now(&view).into_iter().map(named).collect(),
+        Lang::Zh => words(&view, &key.stream, &found.events),
         Lang::En => BTreeMap::new(),
     };
     let old = |event: &DeviceEvent| {

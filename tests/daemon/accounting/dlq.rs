@@ -86,7 +86,14 @@ async fn redriven_events_arrive_with_their_ids_and_dropped_ones_never() {
     );
 
     // Refused again: it stays.
+    let refused_at = async || {
+        let listed = asked(&daemon, &["dlq", "list", "oncall"]).await;
+        listed["entries"][0]["at"].as_str().unwrap().to_owned()
+    };
+    let before = refused_at().await;
     done(&daemon, &["dlq", "redrive", "oncall", first]).await;
+    let refused = async || (refused_at().await != before).then_some(());
+    wait::until("the redriven event is refused once more", refused).await;
     done(&daemon, &["dlq", "drop", "oncall", third]).await;
     passed(&daemon, "oncall", 4, 3).await;
     receiver.answer(204);
