@@ -155,7 +155,7 @@ impl PartLock {
             }
             let named = path.symlink_metadata();
             let id = |it: &std::fs::Metadata| (it.dev(), it.ino());
-            // Whoever held it before has removed it meanwhile.
+            // The one who held it before has removed it meanwhile.
             if named.is_ok_and(|named| id(&named) == id(&opened)) {
                 return Ok(PartLock {
                     path: path.to_owned(),

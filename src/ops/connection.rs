@@ -326,7 +326,7 @@ impl Requests {
     }
 }
 
-/// A request's body that says when it is waited for, so that whoever reads it needs no deadline.
+/// A request's body that says when it is waited for, so that the one who reads it needs no deadline.
 struct Awaited {
     body: Incoming,
     activity: Shared,

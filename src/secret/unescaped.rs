@@ -1,6 +1,6 @@
 //! A text as who reads it sees it: its characters in place of escapes such as `\u0061`, `\x61`,
 //! `\"`, `%61` and `&#97;`, whichever of them are escaped. It knows where each stands in the text.
-//! A text within a text, such as JSON within JSON, is escaped once more at each level.
+//! A text within a text, such as JSON within JSON, is escaped again at each level.
 
 use std::ops::Range;
 

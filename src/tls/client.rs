@@ -75,7 +75,7 @@ pub fn client_config(settings: &Settings) -> Result<Arc<ClientConfig>, Error> {
     Ok(Arc::new(config))
 }
 
-/// The same for a connection: read on a thread that may wait, since whoever dials serves others, too.
+/// The same for a connection: read on a thread that may wait, since the one who dials serves others, too.
 ///
 /// # Errors
 /// As of [`client_config`].

@@ -39,7 +39,7 @@ impl Hanging {
 
     /// Lets it be read. To be called by what must go on while it is not.
     pub(super) fn end(self) {
-        self.end.send(()).expect("nobody has waited so long");
+        self.end.send(()).expect("nobody has waited for that time");
         assert!(self.writer.join().expect("no panic"));
     }
 }

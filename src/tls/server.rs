@@ -75,7 +75,7 @@ impl Server {
     }
 
     /// With the certificate that is there now: a renewed one needs no restart. The files are looked
-    /// at by a thread that may wait; whoever comes during a look has the certificate before.
+    /// at by a thread that may wait; the one who comes during a look has the certificate before.
     async fn config(&self) -> Arc<ServerConfig> {
         if let Ok(turn) = Arc::clone(&self.looks).try_acquire_owned() {
             let server = self.clone();

@@ -48,7 +48,7 @@ impl Writer {
             let of_kind = |entry: &&Entry| entry.content.kind() == kind;
             entries.iter().filter(of_kind).count() as u64
         };
-        // First: whoever reads both meanwhile takes what was appended as waiting, not as received.
+        // First: the one who reads both meanwhile takes what was appended as waiting, not as received.
         let parts = group.commands.iter().map(|queued| queued.command.parts());
         self.state.parts.fetch_add(parts.sum(), Ordering::Relaxed);
         self.state

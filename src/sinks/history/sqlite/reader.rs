@@ -76,7 +76,7 @@ impl SqliteReader {
         if !path.try_exists().unwrap_or(true) {
             return Err(Unread::Missing);
         }
-        // Never by opening them: whoever closes a file drops all locks that its process has on it
+        // Never by opening them: the one who closes a file drops all locks that its process has on it
         // (fcntl(2)), so those of a sink in this process, too. Another program would take the file for
         // its own then, and truncate the `-shm` that the sink has mapped.
         let is_denied = |suffix| {
