@@ -149,16 +149,19 @@ mod tests {
     use super::*;
     use crate::journal::NewContent;
 
-    #[test]
-    fn what_is_redriven_gets_the_positions_of_its_own_batch() {
-        let room = Arc::new(Semaphore::new(1));
-        let mut group = Group::default();
-        let entry = || NewEntry {
+    fn entry() -> NewEntry {
+        NewEntry {
             topic: "t".into(),
             received_at: jiff::Timestamp::UNIX_EPOCH,
             body: "{}".into(),
             content: NewContent::sample(),
-        };
+        }
+    }
+
+    #[test]
+    fn what_is_redriven_gets_the_positions_of_its_own_batch() {
+        let room = Arc::new(Semaphore::new(1));
+        let mut group = Group::default();
         let redrive = |wholes: &[(i64, usize)]| PartsRedrive {
             wholes: wholes.iter().map(|(at, n)| (Position(*at), *n)).collect(),
             sinks: Vec::new(),
@@ -200,12 +203,6 @@ mod tests {
     fn each_caller_hears_the_position_of_its_last_entry_also_where_some_make_none() {
         let room = Arc::new(Semaphore::new(1));
         let mut group = Group::default();
-        let entry = || NewEntry {
-            topic: "t".into(),
-            received_at: jiff::Timestamp::UNIX_EPOCH,
-            body: "{}".into(),
-            content: NewContent::sample(),
-        };
         let mut callers = Vec::new();
         for count in [2, 3, 1, 1] {
             let (done, written) = oneshot::channel();

@@ -174,7 +174,8 @@ pub(super) fn select(from: &str, time: impl Fn(&str) -> String) -> String {
          d.position, d.sequence, d.profile_key, \
          CAST(p.month AS bigint) AS month, p.serial, p.province, p.city, p.district, p.detail, \
          p.coordinate_system, p.longitude, p.latitude, p.wgs84_longitude, p.wgs84_latitude, \
-         CAST(d.state_key AS bigint) AS state_key, CAST(d.word_key AS bigint) AS word_key, s.state, s.severity, d.fault_uncertain_us, {} \
+         CAST(d.state_key AS bigint) AS state_key, CAST(d.word_key AS bigint) AS word_key, \
+         s.state, s.severity, d.fault_uncertain_us, {} \
          FROM {from} JOIN profile AS p ON p.profile_key = d.profile_key \
          JOIN state AS s ON s.state_key = d.state_key",
         times.join(", ")
