@@ -298,7 +298,7 @@ CREATE INDEX event_id ON event (event_id) WHERE event_id IS NOT NULL;
 -- stays in memory.
 CREATE INDEX event_device ON event (device_key);
 CREATE INDEX event_received ON event (received_at);
-CREATE INDEX state_interval_fault ON state_interval_row (until) WHERE ends_fault;
+CREATE INDEX state_interval_until ON state_interval_row (until);
 CREATE INDEX coverage_topic ON coverage (topic, at);
 CREATE INDEX coverage_begins_gap ON coverage (topic, at) WHERE begins_gap;
 

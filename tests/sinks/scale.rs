@@ -345,11 +345,6 @@ async fn fill(program: &mut Program, scale: Scale, keys: [i64; 3], from: i64, un
     };
     let (since, until_at) = (time_of(program, &number), time_of(program, &ends));
     let ends_fault = program.flag(&format!("{} = {}", piece(&state), keys[1]));
-    // There the rows of a device lie together.
-    let order = match program {
-        Program::Sqlite(_) => format!("ORDER BY {device}, n.s"),
-        Program::Postgres(_) => String::new(),
-    };
     let length = 3 * devices * scale.step_us();
     // The first piece was opened by the sink, and is closed as the others are.
     program
@@ -357,7 +352,7 @@ async fn fill(program: &mut Program, scale: Scale, keys: [i64; 3], from: i64, un
             "INSERT INTO state_interval_row (since, until, us, ends_sequence, fault_uncertain_us, \
                  device_key, state_key, ends_fault) \
              SELECT {since}, {until_at}, {length}, {ends} + 1, 0, {}, {}, {ends_fault} \
-             FROM {series} {order}",
+             FROM {series}",
             piece(&device),
             piece(&state),
         ))

@@ -121,19 +121,37 @@ impl Dialect {
         }
     }
 
-    /// The newest device of all events, by an index.
-    pub(super) fn last_device_of_events(self) -> &'static str {
+    /// The newest device of `event` or `state_interval_row`, by an index; `sequence` is the column
+    /// by which SQLite's has parts.
+    pub(super) fn newest_device(self, table: &str, sequence: &str) -> String {
         match self {
-            // There is an index by day and device.
+            Dialect::Sqlite => format!(
+                "WITH RECURSIVE part (part) AS ( \
+                     SELECT min({sequence} >> 16) FROM {table} \
+                     UNION ALL SELECT (SELECT min({sequence} >> 16) FROM {table} \
+                         WHERE {sequence} >> 16 > part) FROM part WHERE part IS NOT NULL) \
+                 SELECT max((SELECT max(device_key) FROM {table} \
+                     WHERE {sequence} >> 16 = part)) FROM part"
+            ),
+            Dialect::Postgres => format!("SELECT max(device_key) FROM {table}"),
+        }
+    }
+
+    /// The primary key of `state_interval_row`.
+    pub(super) fn piece_key(self) -> &'static str {
+        match self {
+            Dialect::Sqlite => "piece_key",
+            Dialect::Postgres => "device_key, since, ends_sequence",
+        }
+    }
+
+    /// That a piece is ended by the event of a parameter, by an index.
+    pub(super) fn is_ended_by(self, place: usize) -> String {
+        match self {
             Dialect::Sqlite => {
-                "WITH RECURSIVE day (day) AS ( \
-                     SELECT min(substr(received_at, 1, 10)) FROM event \
-                     UNION ALL SELECT (SELECT min(substr(received_at, 1, 10)) FROM event \
-                         WHERE substr(received_at, 1, 10) > day) FROM day WHERE day IS NOT NULL) \
-                 SELECT max((SELECT max(device_key) FROM event \
-                     WHERE substr(received_at, 1, 10) = day)) FROM day"
+                format!("ends_sequence >> 16 = ${place} >> 16 AND ends_sequence = ${place}")
             }
-            Dialect::Postgres => "SELECT max(device_key) FROM event",
+            Dialect::Postgres => format!("ends_sequence = ${place}"),
         }
     }
 }

@@ -59,14 +59,20 @@ async fn base<On: Statements>(on: &mut On, held: &[i64]) -> Result<Base, sqlx::E
 async fn last<On: Statements>(on: &mut On) -> Result<Keys, sqlx::Error> {
     let (_, most) = On::DIALECT.least_and_most();
     let newest = |table: &str, key: &str| format!("coalesce((SELECT max({key}) FROM {table}), 0)");
+    let newest_device = |table, sequence| {
+        format!(
+            "coalesce(({}), 0)",
+            On::DIALECT.newest_device(table, sequence)
+        )
+    };
     let last = format!(
-        "SELECT {most}({}, coalesce(({}), 0)), CAST({most}({}, {}, coalesce(({}), 0)) AS bigint), \
+        "SELECT {most}({}, coalesce(({}), 0)), CAST({most}({}, {}, {}) AS bigint), \
          CAST({} AS bigint), CAST({} AS bigint), CAST({} AS bigint)",
         newest("event", "sequence"),
         On::DIALECT.last_sequence(),
         newest("device_row", "device_key"),
-        newest("state_interval_row", "device_key"),
-        On::DIALECT.last_device_of_events(),
+        newest_device("state_interval_row", "ends_sequence"),
+        newest_device("event", "sequence"),
         newest("state", "state_key"),
         newest("profile", "profile_key"),
         newest("payload", "payload_key")

@@ -42,18 +42,20 @@ pub(super) async fn beside(on: &mut impl Statements, device: i64) -> Result<Besi
 }
 
 /// Deletes some of the device's rows; says whether more than one step is left.
-pub(super) async fn forget_some(
-    on: &mut impl Statements,
+pub(super) async fn forget_some<On: Statements>(
+    on: &mut On,
     device: i64,
 ) -> Result<Left, sqlx::Error> {
-    let pieces = "DELETE FROM state_interval_row WHERE device_key = $1 \
-         AND (since, ends_sequence) IN (SELECT since, ends_sequence FROM state_interval_row \
-         WHERE device_key = $1 LIMIT $2)";
+    let key = On::DIALECT.piece_key();
+    let pieces = format!(
+        "DELETE FROM state_interval_row WHERE ({key}) IN \
+             (SELECT {key} FROM state_interval_row WHERE device_key = $1 LIMIT $2)"
+    );
     let is_full = |deleted| deleted >= u64::from(STEP_ROWS);
     keep_last_sequence(on).await?;
     if is_full(on.delete_events(device, STEP_ROWS).await?)
         || is_full(
-            on.run(pieces, vec![device.into(), STEP_ROWS.into()])
+            on.run(&pieces, vec![device.into(), STEP_ROWS.into()])
                 .await?,
         )
     {

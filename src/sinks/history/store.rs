@@ -95,8 +95,9 @@ async fn write<On: Statements>(
     on.add(&tables::PIECE, &recording.pieces).await?;
     let remove = format!(
         "DELETE FROM state_interval_row \
-         WHERE device_key = $1 AND since = {} AND ends_sequence = $3",
-        On::DIALECT.time(2)
+         WHERE device_key = $1 AND since = {} AND {}",
+        On::DIALECT.time(2),
+        On::DIALECT.is_ended_by(3)
     );
     for (id, late) in recording.late {
         let Some(device) = recorder.key_of(&id) else {

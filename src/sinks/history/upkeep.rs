@@ -16,8 +16,6 @@ use super::retention::PIECE_ROWS;
 const SWEEP_DEVICES: u32 = 500;
 /// Devices whose pieces are counted again in one step.
 const RECOUNT_DEVICES: u32 = 20;
-/// Devices whose old pieces one step deletes.
-const PRUNE_DEVICES: i64 = 500;
 /// Between two rounds of deleting what is past the retention of intervals.
 const ROUND_INTERVAL: Duration = Duration::from_secs(3600);
 /// After a step that failed.
@@ -52,8 +50,7 @@ pub(super) enum Work {
 /// A round of deletion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Round {
-    /// Pieces of the devices from this one on.
-    Pieces(i64),
+    Pieces,
     Days,
     Coverage,
     /// What no event refers to any longer.
@@ -93,7 +90,7 @@ impl Upkeep {
             return Some(Work::Sweep(after, midnight));
         }
         if self.round.is_none() && self.next_round.is_none_or(|next| next <= Instant::now()) {
-            self.round = Some(Round::Pieces(0));
+            self.round = Some(Round::Pieces);
             self.next_round = Some(Instant::now() + ROUND_INTERVAL);
         }
         self.round.map(Work::Delete)
@@ -125,21 +122,13 @@ impl Upkeep {
 }
 
 impl Round {
-    /// The first device whose pieces are not of the step that begins with this one.
-    fn pieces_end(from: i64) -> i64 {
-        from + PRUNE_DEVICES
-    }
-
-    /// What follows a step that has deleted so many rows, where `last` is the newest device.
-    fn after(self, deleted: u64, last: i64) -> Round {
+    /// What follows a step that has deleted so many rows.
+    fn after(self, deleted: u64) -> Round {
         if deleted >= u64::from(PIECE_ROWS) {
             return self;
         }
         match self {
-            Round::Pieces(from) if Round::pieces_end(from) <= last => {
-                Round::Pieces(Round::pieces_end(from))
-            }
-            Round::Pieces(_) => Round::Days,
+            Round::Pieces => Round::Days,
             Round::Days => Round::Coverage,
             Round::Coverage | Round::Months => Round::Months,
         }
@@ -178,17 +167,16 @@ mod tests {
     }
 
     #[test]
-    fn a_round_goes_through_all_devices_and_repeats_a_full_step() {
+    fn a_round_repeats_a_full_step() {
         let full = u64::from(PIECE_ROWS);
-        let mut round = Round::Pieces(0);
+        let mut round = Round::Pieces;
         let mut passed = vec![];
-        for deleted in [full, 3, 0, full, 0, 1] {
-            round = round.after(deleted, PRUNE_DEVICES);
+        for deleted in [full, 3, full, 0, 1] {
+            round = round.after(deleted);
             passed.push(round);
         }
         let expected = [
-            Round::Pieces(0),
-            Round::Pieces(PRUNE_DEVICES),
+            Round::Pieces,
             Round::Days,
             Round::Days,
             Round::Coverage,

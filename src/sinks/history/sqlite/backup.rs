@@ -13,7 +13,7 @@ use std::path::Path;
 use tracing::warn;
 
 use self::attached::Attached;
-use self::growing::{EVENT, GROWING, PAYLOAD, Pause, Steps};
+use self::growing::{EVENT, GROWING, PAYLOAD, PIECE, Pause, Steps};
 
 /// Rounds over what has changed before the last one: each is shorter than the one before.
 const ROUNDS: u32 = 2;
@@ -117,7 +117,7 @@ impl Copying {
              WHERE (c.month, c.digest) <> (p.month, p.digest)",
             )
             .await?;
-        for table in [&PAYLOAD, &EVENT] {
+        for table in [&PAYLOAD, &EVENT, &PIECE] {
             let (name, key) = (table.name, table.key[0]);
             let count = |database: &str| format!("SELECT count(*) FROM {database}.{name}");
             self.attached
@@ -153,9 +153,9 @@ mod tests {
         INSERT INTO event SELECT value, 1, value, CASE value % 3 WHEN 0 THEN 'key-' || value END, \
             1 + value % 2, 1, 1, NULL, 0, 0, 1, NULL, 't' || value, NULL, NULL, 1 + value % 2, NULL \
             FROM generate; \
-        INSERT INTO state_interval_row SELECT 1 + value % 2, 't' || value, value, 't', value, 1, NULL, \
+        INSERT INTO state_interval_row SELECT NULL, 1 + value % 2, 't' || value, value, 't', value, 1, NULL, \
             NULL, NULL, 0, 0 FROM generate; \
-        INSERT INTO state_interval_row SELECT 3, 't' || value, value, 't', value, 1, NULL, NULL, NULL, 0, 0 \
+        INSERT INTO state_interval_row SELECT NULL, 3, 't' || value, value, 't', value, 1, NULL, NULL, NULL, 0, 0 \
             FROM generate WHERE value < 10; \
         INSERT INTO state_daily_row SELECT '2026-01-' || (10 + value % 20), 1 + value % 2, value, value, 0, 0 \
             FROM generate; \
@@ -174,10 +174,11 @@ mod tests {
         INSERT INTO device_row VALUES (2, 's', '1', '9', 1, 1, 2, 2, 1, 1, 1, 't', 't', 't', 't', 't', NULL, 0, NULL, NULL); \
         INSERT INTO event SELECT value + 5000, 1, value, CASE value WHEN 3 THEN 'key-3' END, \
             2, 1, 1, NULL, 0, 0, 1, NULL, 't', NULL, NULL, 2, NULL FROM generate WHERE value < 8; \
-        INSERT INTO state_interval_row VALUES (2, 't1', 1, 't', 9, 1, 'silent', NULL, NULL, 0, 0); \
-        INSERT INTO state_interval_row VALUES (3, 't9', 5002, 't', 9, 1, 'silent', NULL, NULL, 0, 0), \
-            (3, 't91', 5003, 't', 9, 1, NULL, 't9', NULL, 0, 0); \
-        UPDATE state_interval_row SET cause = 'refused' WHERE device_key = 1 AND ends_sequence = 20; \
+        INSERT INTO state_interval_row VALUES (NULL, 2, 't1', 1, 't', 9, 1, 'silent', NULL, NULL, 0, 0); \
+        INSERT INTO state_interval_row VALUES (NULL, 3, 't9', 5002, 't', 9, 1, 'silent', NULL, NULL, 0, 0), \
+            (NULL, 3, 't91', 5003, 't', 9, 1, NULL, 't9', NULL, 0, 0); \
+        DELETE FROM state_interval_row WHERE device_key = 1 AND ends_sequence = 20; \
+        INSERT INTO state_interval_row VALUES (NULL, 1, 't20', 20, 't', 20, 1, 'refused', NULL, NULL, 0, 0); \
         UPDATE state_daily_row SET state_key = 9999 WHERE state_key = 30; \
         INSERT INTO history_setting VALUES ('day_zone', 'UTC');";
 

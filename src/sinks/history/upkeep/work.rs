@@ -95,43 +95,24 @@ async fn delete<On: Statements>(
     let Some(intervals) = before.intervals else {
         return Ok(Some(Round::Months));
     };
-    let mut last = 0;
     let deleted = match round {
-        Round::Pieces(from) => {
-            let newest = "SELECT CAST(coalesce(max(device_key), 0) AS bigint) FROM device_row";
-            (last,) = on.row(newest, vec![]).await?;
-            delete_pieces(on, from, intervals).await?
-        }
+        Round::Pieces => delete_pieces(on, intervals).await?,
         Round::Days => delete_days_before(on, intervals).await?,
         Round::Coverage | Round::Months => delete_coverage(on, intervals).await?,
     };
     if round == Round::Coverage && deleted > 0 {
         recorder.forget();
     }
-    Ok(Some(round.after(deleted, last)))
+    Ok(Some(round.after(deleted)))
 }
 
-/// Those of some devices. A CROSS JOIN: SQLite takes the tables in this order.
-async fn delete_pieces<On: Statements>(
-    on: &mut On,
-    from: i64,
-    before: Timestamp,
-) -> Result<u64, sqlx::Error> {
-    let time = On::DIALECT.time(3);
+async fn delete_pieces<On: Statements>(on: &mut On, before: Timestamp) -> Result<u64, sqlx::Error> {
+    let (key, time) = (On::DIALECT.piece_key(), On::DIALECT.time(1));
     let sql = format!(
-        "DELETE FROM state_interval_row WHERE (device_key, since, ends_sequence) IN ( \
-             SELECT i.device_key, i.since, i.ends_sequence \
-             FROM device_row AS d CROSS JOIN state_interval_row AS i \
-             WHERE i.device_key = d.device_key AND i.since < {time} \
-             AND d.device_key >= $1 AND d.device_key < $2 AND i.until < {time} LIMIT $4)"
+        "DELETE FROM state_interval_row WHERE ({key}) IN ( \
+             SELECT {key} FROM state_interval_row WHERE until < {time} ORDER BY until LIMIT $2)"
     );
-    let binds = vec![
-        from.into(),
-        Round::pieces_end(from).into(),
-        before.into(),
-        PIECE_ROWS.into(),
-    ];
-    on.run(&sql, binds).await
+    on.run(&sql, vec![before.into(), PIECE_ROWS.into()]).await
 }
 
 async fn delete_days_before<On: Statements>(

@@ -9,47 +9,34 @@ const STEP_MAX: Duration = Duration::from_millis(40);
 /// Rows of a step, at first and at most.
 const ROWS: u32 = 1000;
 const ROWS_MAX: u32 = 20_000;
-/// Devices or days that are copied again in one step.
-const GROUPS: u32 = 20;
-/// Those that get what is new of them.
-const APPENDED: i64 = 1000;
+/// Days that are copied again in one step.
+const DAYS_AT_ONCE: u32 = 20;
 
 /// A table that grows with the statuses, and what orders its rows.
 pub(super) struct Growing {
     pub(super) name: &'static str,
     pub(super) key: &'static [&'static str],
-    /// Of the rows with one first part of the key, new ones are the last by this.
-    grows_by: Option<&'static str>,
 }
 
 pub(super) const EVENT: Growing = Growing {
     name: "event",
     key: &["sequence"],
-    grows_by: None,
 };
 pub(super) const PAYLOAD: Growing = Growing {
     name: "payload",
     key: &["payload_key"],
-    grows_by: None,
 };
-const PIECE: Growing = Growing {
+pub(super) const PIECE: Growing = Growing {
     name: "state_interval_row",
-    key: &["device_key", "since", "ends_sequence"],
-    grows_by: Some("since"),
+    key: &["piece_key"],
 };
 const DAILY: Growing = Growing {
     name: "state_daily_row",
     key: &["day", "device_key", "state_key"],
-    grows_by: None,
 };
 pub(super) const GROWING: [&Growing; 4] = [&PAYLOAD, &EVENT, &PIECE, &DAILY];
 
-/// A sum over the rows of a device: it differs where any of them does.
-const PIECES: &str = "sum((us + 3 * state_key + 5 * fault_uncertain_us + 7 * ends_fault \
-     + 11 * ends_sequence + 13 * length(coalesce(cause, '')) \
-     + 17 * coalesce(CAST(strftime('%s', run_since) AS INTEGER), 0) \
-     + 19 * coalesce(CAST(strftime('%s', fault_since) AS INTEGER), 0)) % 1000000007)";
-/// The same of a day.
+/// A sum over the rows of a day: it differs where any of them does.
 const DAYS: &str = "sum((certain_us % 1000003) * (device_key * 31 + state_key) % 1000003 \
      + (uncertain_us % 1000003) * (device_key * 37 + state_key) % 1000003 \
      + entered * (device_key * 41 + state_key) % 1000003)";
@@ -133,107 +120,51 @@ impl Steps {
     ) -> Result<(), sqlx::Error> {
         self.fill(copy, &PAYLOAD, pause).await?;
         self.fill(copy, &EVENT, pause).await?;
-        Steps::copy_again(copy, &PIECE, PIECES, pause).await?;
-        Steps::copy_again(copy, &DAILY, DAYS, pause).await
+        self.fill(copy, &PIECE, pause).await?;
+        Steps::copy_days_again(copy, pause).await
     }
 
     /// Sums the copy's rows: nothing of the history is read for it.
     pub(super) async fn sum_copy(copy: &mut Attached) -> Result<(), sqlx::Error> {
-        Steps::sum(copy, "copy", &PIECE, PIECES).await?;
-        Steps::sum(copy, "copy", &DAILY, DAYS).await
+        Steps::sum(copy, "copy").await
     }
 
-    /// The sums of each device, or day, as a table of the connection.
-    async fn sum(
-        copy: &mut Attached,
-        database: &str,
-        table: &Growing,
-        sum: &str,
-    ) -> Result<(), sqlx::Error> {
-        let (name, group) = (table.name, table.key[0]);
-        copy.run(&format!("DROP TABLE IF EXISTS temp.{database}_{name}"))
+    /// The sums of each day, as a table of the connection.
+    async fn sum(copy: &mut Attached, database: &str) -> Result<(), sqlx::Error> {
+        copy.run(&format!("DROP TABLE IF EXISTS temp.{database}_days"))
             .await?;
         copy.run(&format!(
-            "CREATE TEMP TABLE {database}_{name} AS SELECT {group} AS it, count(*), {sum} \
-             FROM {database}.{name} GROUP BY {group}"
+            "CREATE TEMP TABLE {database}_days AS SELECT day, count(*), {DAYS} \
+             FROM {database}.state_daily_row GROUP BY day"
         ))
         .await
         .map(drop)
     }
 
-    /// Appends to the devices that differ what they have behind the copy's last row: most of them have
-    /// grown, and nothing else. Those differ no longer.
-    async fn append(
-        copy: &mut Attached,
-        table: &Growing,
-        sum: &str,
-        by: &str,
-        pause: Pause,
-    ) -> Result<(), sqlx::Error> {
-        let (name, group) = (table.name, table.key[0]);
-        let last = copy
-            .number("SELECT coalesce(max(rowid), 0) FROM temp.differs")
-            .await?;
-        let mut done = 0;
-        while done < last {
-            let began = Instant::now();
-            let end = done + APPENDED;
-            copy.run(&format!(
-                "INSERT OR IGNORE INTO copy.{name} SELECT m.* FROM temp.differs AS d \
-                 CROSS JOIN main.{name} AS m ON m.{group} = d.it AND m.{by} >= \
-                 (SELECT coalesce(max(c.{by}), '') FROM copy.{name} AS c WHERE c.{group} = d.it) \
-                 WHERE d.rowid > {done} AND d.rowid <= {end}"
-            ))
-            .await?;
-            done = end;
-            pause.after(began.elapsed()).await;
-        }
-        copy.run("DROP TABLE IF EXISTS temp.appended").await?;
-        copy.run(&format!(
-            "CREATE TEMP TABLE appended AS SELECT {group} AS it, count(*), {sum} \
-             FROM copy.{name} WHERE {group} IN (SELECT it FROM temp.differs) GROUP BY {group}"
-        ))
-        .await?;
-        copy.run(&format!(
-            "DELETE FROM temp.differs WHERE it IN (SELECT it FROM \
-             (SELECT * FROM temp.appended INTERSECT SELECT * FROM temp.main_{name}))"
-        ))
-        .await
-        .map(drop)
-    }
-
-    /// Copies the devices, or days, again whose rows differ.
-    async fn copy_again(
-        copy: &mut Attached,
-        table: &Growing,
-        sum: &str,
-        pause: Pause,
-    ) -> Result<(), sqlx::Error> {
-        let (name, group) = (table.name, table.key[0]);
-        Steps::sum(copy, "main", table, sum).await?;
-        let (here, there) = (format!("temp.main_{name}"), format!("temp.copy_{name}"));
+    /// Copies the days again whose rows differ.
+    async fn copy_days_again(copy: &mut Attached, pause: Pause) -> Result<(), sqlx::Error> {
+        Steps::sum(copy, "main").await?;
         copy.run("DROP TABLE IF EXISTS temp.differs").await?;
-        copy.run(&format!(
+        copy.run(
             "CREATE TEMP TABLE differs AS \
-             SELECT it FROM (SELECT * FROM {here} EXCEPT SELECT * FROM {there}) \
-             UNION SELECT it FROM (SELECT * FROM {there} EXCEPT SELECT * FROM {here})"
-        ))
+             SELECT day FROM (SELECT * FROM temp.main_days EXCEPT SELECT * FROM temp.copy_days) \
+             UNION SELECT day FROM (SELECT * FROM temp.copy_days EXCEPT SELECT * FROM temp.main_days)",
+        )
         .await?;
-        if let Some(by) = table.grows_by {
-            Steps::append(copy, table, sum, by, pause).await?;
-        }
         let count = "SELECT count(*) FROM temp.differs";
         while copy.number(count).await? > 0 {
             let began = Instant::now();
-            let some = format!("SELECT it FROM temp.differs ORDER BY rowid LIMIT {GROUPS}");
-            let those = format!("{group} IN ({some})");
-            copy.run(&format!("DELETE FROM copy.{name} WHERE {those}"))
-                .await?;
+            let some = format!("SELECT day FROM temp.differs ORDER BY rowid LIMIT {DAYS_AT_ONCE}");
             copy.run(&format!(
-                "INSERT INTO copy.{name} SELECT * FROM main.{name} WHERE {those}"
+                "DELETE FROM copy.state_daily_row WHERE day IN ({some})"
             ))
             .await?;
-            copy.run(&format!("DELETE FROM temp.differs WHERE it IN ({some})"))
+            copy.run(&format!(
+                "INSERT INTO copy.state_daily_row \
+                 SELECT * FROM main.state_daily_row WHERE day IN ({some})"
+            ))
+            .await?;
+            copy.run(&format!("DELETE FROM temp.differs WHERE day IN ({some})"))
                 .await?;
             pause.after(began.elapsed()).await;
         }
