@@ -4,6 +4,9 @@
 
 use std::process::Command;
 
+/// Of a commit's hash.
+const DIGITS: usize = 12;
+
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=.commit");
@@ -44,10 +47,18 @@ fn of_git() -> Option<String> {
             println!("cargo:rerun-if-changed={path}");
         }
     }
-    git(&["show", "-s", "--format=%h %cs", "HEAD"])
+    git(&["show", "-s", "--format=%H %cs", "HEAD"])
 }
 
+/// The hash cut to as many digits everywhere: git's own short form has more of them the more a clone
+/// holds, and the same commit is to give the same program.
 fn known(text: String) -> Option<String> {
     let text = text.trim();
-    (!text.is_empty()).then(|| text.to_owned())
+    let (hash, rest) = text.split_at(text.find(' ').unwrap_or(text.len()));
+    let is_hash = hash.len() == 40 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let short = match is_hash {
+        true => &hash[..DIGITS],
+        false => hash,
+    };
+    (!text.is_empty()).then(|| format!("{short}{rest}"))
 }
