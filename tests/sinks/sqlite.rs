@@ -5,6 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
+use futures_util::FutureExt;
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 use stomp_bridge::model::{Position, StatusEvent};
 use stomp_bridge::sinks::{Settings, Trouble, history};
@@ -134,8 +135,7 @@ async fn a_file_that_was_taken_away_is_named_at_the_next_attempt_and_begun_anew(
 
 /// A copy that is brought back under the sink keeps what it has, and what the sink wrote since does
 /// not get into it.
-#[tokio::test]
-async fn a_backup_that_is_brought_back_stays_whole() {
+async fn is_whole_once_brought_back(is_aborted: bool) {
     let database = Database::sqlite();
     let mut sink = start(database.settings(None));
     sink.open(JOURNAL).await.unwrap();
@@ -152,12 +152,20 @@ async fn a_backup_that_is_brought_back_stays_whole() {
         .execute(&mut other)
         .await
         .unwrap();
-    other.close().await.unwrap();
     sink.attempt(batch(&events(41..=400))).await.unwrap();
-    std::fs::rename(&backup, database.url()).unwrap();
-    let undelivered = sink.attempt(batch(&events(401..=402))).await.unwrap_err();
-    let words = format!("{:?}", undelivered.trouble);
-    assert!(words.contains("was replaced by another one"), "{words}");
+    let next = events(401..=402);
+    let next = batch(&next);
+    if is_aborted {
+        // Its connection is gone with it, and the other one keeps the WAL.
+        assert!(sink.attempt(next).now_or_never().is_none());
+        std::fs::rename(&backup, database.url()).unwrap();
+    } else {
+        other.close().await.unwrap();
+        std::fs::rename(&backup, database.url()).unwrap();
+        let undelivered = sink.attempt(next).await.unwrap_err();
+        let words = format!("{:?}", undelivered.trouble);
+        assert!(words.contains("was replaced by another one"), "{words}");
+    }
     assert_eq!(sink.open(JOURNAL).await.unwrap(), Some(Position(40)));
     sink.attempt(batch(&events(41..=80))).await.unwrap();
     let mut database = SqliteConnection::connect(&database.url()).await.unwrap();
@@ -170,6 +178,12 @@ async fn a_backup_that_is_brought_back_stays_whole() {
         .await
         .unwrap();
     assert_eq!((whole.as_str(), rows), ("ok", 80));
+}
+
+#[tokio::test]
+async fn a_backup_that_is_brought_back_stays_whole() {
+    is_whole_once_brought_back(false).await;
+    is_whole_once_brought_back(true).await;
 }
 
 #[tokio::test]

@@ -225,6 +225,8 @@ impl SqliteHistory {
         journal: Uuid,
     ) -> Result<(SqliteConnection, Option<Position>), sqlx::Error> {
         self.file = None;
+        // An attempt that failed or was abandoned has closed the last connection.
+        self.move_wal_away();
         prepare(&self.settings.path, self.settings.mode).map_err(sqlx::Error::Io)?;
         let mut connection = storing(&self.settings.path).connect().await?;
         probe::applied(&mut connection).await?;
@@ -260,7 +262,11 @@ impl SqliteHistory {
             Err(_) => warn!(sink = name, "history not closed in time; nothing is lost"),
         }
         self.file = None;
-        let path = &self.settings.path;
+        self.move_wal_away();
+    }
+
+    fn move_wal_away(&self) {
+        let (name, path) = (&self.settings.name, &self.settings.path);
         if let Some(moved) = self.seen.and_then(|seen| seen.move_wal_away(path)) {
             warn!(
                 sink = name, file = %path.display(), moved = %moved.display(),
