@@ -34,6 +34,7 @@ pub(super) type Decode = Box<dyn Fn(&Entry) -> Decoded + Send + Sync>;
 
 /// By a sink's settings.
 pub(super) fn decode_for(settings: Settings, journal: JournalIds, statuses: Statuses) -> Decode {
+    let statuses = statuses.for_sink();
     Box::new(move |entry| decode(&settings, &journal, &statuses, entry))
 }
 

@@ -4,7 +4,9 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::ops::Deref;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::journal::{Entry, EntryContent};
@@ -28,6 +30,29 @@ const TEXTS_BYTES: usize = 400;
 pub struct Statuses {
     decoders: Decoders,
     recent: Arc<Mutex<Recent>>,
+    /// How many sinks decode.
+    sinks: Arc<AtomicUsize>,
+}
+
+/// The statuses as one sink decodes them.
+#[derive(Debug)]
+pub(super) struct SinkStatuses(Statuses);
+
+impl Deref for SinkStatuses {
+    type Target = Statuses;
+
+    fn deref(&self) -> &Statuses {
+        &self.0
+    }
+}
+
+impl Drop for SinkStatuses {
+    /// One that is left alone asks for nothing that is kept.
+    fn drop(&mut self) {
+        if self.0.sinks.fetch_sub(1, Ordering::Relaxed) <= 2 {
+            *self.0.lock_recent() = Recent::default();
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -77,7 +102,14 @@ impl Statuses {
         Statuses {
             decoders,
             recent: Arc::default(),
+            sinks: Arc::default(),
         }
+    }
+
+    /// For one sink more.
+    pub(super) fn for_sink(self) -> SinkStatuses {
+        self.sinks.fetch_add(1, Ordering::Relaxed);
+        SinkStatuses(self)
     }
 
     /// An entry's status.
@@ -91,7 +123,8 @@ impl Statuses {
         previous: Option<&str>,
     ) -> Result<Arc<StatusEvent>, String> {
         let decoders = self.decoders.current();
-        if let Some(known) = self.recent(&decoders, entry.position) {
+        let is_shared = self.sinks.load(Ordering::Relaxed) > 1;
+        if is_shared && let Some(known) = self.recent(&decoders, entry.position) {
             return Ok(known);
         }
         let Some(decoder) = decoders.get(&entry.topic) else {
@@ -104,7 +137,7 @@ impl Statuses {
             .event(&entry.body, origin, entry.received_at, previous)
             .map_err(|undecodable| format!("can no longer be decoded: {undecodable}"))?;
         let status = Arc::new(status);
-        if entry.body.len() <= KEPT_BODY_BYTES_MAX {
+        if is_shared && entry.body.len() <= KEPT_BODY_BYTES_MAX {
             self.keep(decoders, Arc::clone(&status));
         }
         Ok(status)
@@ -115,15 +148,19 @@ impl Statuses {
         decoders: &Arc<HashMap<Arc<str>, Decoder>>,
         position: Position,
     ) -> Option<Arc<StatusEvent>> {
-        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = self.lock_recent();
         let same = Arc::ptr_eq(&recent.decoders, decoders);
         let status = recent.statuses.get(&position).filter(|_| same);
         status.map(Arc::clone)
     }
 
+    fn lock_recent(&self) -> MutexGuard<'_, Recent> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn keep(&self, decoders: Arc<HashMap<Arc<str>, Decoder>>, status: Arc<StatusEvent>) {
         let now = Instant::now();
-        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recent = self.lock_recent();
         if !Arc::ptr_eq(&recent.decoders, &decoders) {
             *recent = Recent {
                 decoders,
@@ -178,6 +215,10 @@ mod tests {
         let current = Decoders::new(decoders("fault"));
         let statuses = Statuses::new(current.clone());
         let small = || r#"{"deviceId":1,"newState":"x"}"#.to_owned();
+        let one = statuses.clone().for_sink();
+        let alone = status(&statuses, 7, small());
+        assert!(!Arc::ptr_eq(&alone, &status(&one, 7, small())));
+        let _another = statuses.clone().for_sink();
         let first = status(&statuses, 7, small());
         assert!(Arc::ptr_eq(&first, &status(&statuses.clone(), 7, small())));
         assert_eq!(status(&statuses, 8, small()).position, Position(8));
@@ -190,7 +231,11 @@ mod tests {
         let large = || format!(r#"{{"deviceId":1,"newState":"x","padding":"{padding}"}}"#);
         let first = status(&statuses, 9, large());
         assert!(!Arc::ptr_eq(&first, &status(&statuses, 9, large())));
+
+        drop(one);
+        assert!(statuses.lock_recent().statuses.is_empty());
     }
+
     #[test]
     fn what_is_kept_is_bounded_in_bytes_and_time() {
         let mut recent = Recent::default();

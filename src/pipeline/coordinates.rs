@@ -4,6 +4,7 @@
 //! shifts it further by a rotation and an offset. Both inverses iterate the forward formula until
 //! the point that it gives is the one sent: the usual closed formulas are off by metres.
 
+use std::cell::RefCell;
 use std::f64::consts::PI;
 
 use crate::model::Coordinates;
@@ -60,9 +61,53 @@ pub fn is_on_earth(point: Coordinates) -> bool {
 pub fn to_wgs84(point: Coordinates, system: System) -> Option<Coordinates> {
     is_on_earth(point).then(|| match system {
         System::Wgs84 => point,
+        System::Gcj02 | System::Bd09 => KNOWN.with_borrow_mut(|known| known.found(point, system)),
+    })
+}
+
+fn computed(point: Coordinates, system: System) -> Coordinates {
+    match system {
+        System::Wgs84 => point,
         System::Gcj02 => rounded(inverse(point, wgs84_to_gcj02)),
         System::Bd09 => rounded(inverse(inverse(point, gcj02_to_bd09), wgs84_to_gcj02)),
-    })
+    }
+}
+
+/// Points that are remembered in each thread: 40 bytes each, all of them from the first one on.
+const KNOWN_MAX: usize = 4096;
+
+thread_local! {
+    static KNOWN: RefCell<Known> = RefCell::default();
+}
+
+/// What was computed lately: most devices stand where they stood before, and some thirty sines take
+/// longer than the rest of a status' fields.
+#[derive(Default)]
+struct Known {
+    /// Each point has one place here, which it may share.
+    points: Vec<Option<(Coordinates, System, Coordinates)>>,
+}
+
+impl Known {
+    fn found(&mut self, point: Coordinates, system: System) -> Coordinates {
+        self.points.resize(KNOWN_MAX, None);
+        let place = &mut self.points[place_of(point)];
+        if let Some((of, by, found)) = place
+            && (*of, *by) == (point, system)
+        {
+            return *found;
+        }
+        let found = computed(point, system);
+        *place = Some((point, system, found));
+        found
+    }
+}
+
+/// Neighbours differ in the last bits of their numbers.
+fn place_of(point: Coordinates) -> usize {
+    let bits = point.longitude.to_bits() ^ point.latitude.to_bits().rotate_left(32);
+    let spread = bits.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    spread as usize % KNOWN_MAX
 }
 
 /// To 8 places, about 1 mm: the same on every machine, whatever the last digit of its sine.
@@ -227,6 +272,22 @@ mod tests {
         );
         assert!(metres(gcj02_to_bd09(gcj02), bd09) < 0.001);
         assert!(metres(inverse(bd09, gcj02_to_bd09), gcj02) < 0.001);
+    }
+
+    #[test]
+    fn what_is_remembered_is_what_is_computed() {
+        let at_place = |place| {
+            (0..)
+                .map(move |step| at(120.0 + f64::from(step) * 1e-5, 33.0))
+                .filter(move |point| place_of(*point) == place)
+        };
+        let mut points: Vec<Coordinates> = at_place(7).take(2).collect();
+        points.extend(at_place(8).take(1));
+        for point in points.iter().chain(&points) {
+            for system in [System::Gcj02, System::Bd09, System::Bd09] {
+                assert_eq!(to_wgs84(*point, system), Some(computed(*point, system)));
+            }
+        }
     }
 
     #[test]

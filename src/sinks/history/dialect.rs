@@ -125,14 +125,17 @@ impl Dialect {
     /// by which SQLite's has parts.
     pub(super) fn newest_device(self, table: &str, sequence: &str) -> String {
         match self {
-            Dialect::Sqlite => format!(
-                "WITH RECURSIVE part (part) AS ( \
-                     SELECT min({sequence} >> 16) FROM {table} \
-                     UNION ALL SELECT (SELECT min({sequence} >> 16) FROM {table} \
-                         WHERE {sequence} >> 16 > part) FROM part WHERE part IS NOT NULL) \
-                 SELECT max((SELECT max(device_key) FROM {table} \
-                     WHERE {sequence} >> 16 = part)) FROM part"
-            ),
+            Dialect::Sqlite => {
+                let its_part = part(sequence);
+                format!(
+                    "WITH RECURSIVE part (part) AS ( \
+                         SELECT min({its_part}) FROM {table} \
+                         UNION ALL SELECT (SELECT min({its_part}) FROM {table} \
+                             WHERE {its_part} > part) FROM part WHERE part IS NOT NULL) \
+                     SELECT max((SELECT max(device_key) FROM {table} \
+                         WHERE {its_part} = part)) FROM part"
+                )
+            }
             Dialect::Postgres => format!("SELECT max(device_key) FROM {table}"),
         }
     }
@@ -149,9 +152,16 @@ impl Dialect {
     pub(super) fn is_ended_by(self, place: usize) -> String {
         match self {
             Dialect::Sqlite => {
-                format!("ends_sequence >> 16 = ${place} >> 16 AND ends_sequence = ${place}")
+                let (its_part, that) = (part("ends_sequence"), part(&format!("${place}")));
+                format!("{its_part} = {that} AND ends_sequence = ${place}")
             }
             Dialect::Postgres => format!("ends_sequence = ${place}"),
         }
     }
+}
+
+/// Which part of SQLite's indexes by device a sequence stands in: their own expression, in the
+/// migration.
+fn part(sequence: &str) -> String {
+    format!("{sequence} >> 16")
 }

@@ -29,6 +29,8 @@ impl Recorder {
         let mut devices = HashSet::new();
         let mut words = HashSet::new();
         let mut payloads = HashSet::new();
+        // Where each payload has its own time, none has a row: there is nothing to find.
+        let have_rows = self.last.payload > 0;
         self.digests.clear();
         for status in statuses {
             if let Some(journal) = self.journals.get(journal_of(&status.origin))
@@ -51,6 +53,7 @@ impl Recorder {
             let digest = (payload.len() <= PAYLOAD_BYTES_MAX)
                 .then(|| (self.months.month(status.received_at), digest(payload)));
             if let Some(digest) = digest
+                && have_rows
                 && self.payloads.get(&digest).is_none()
             {
                 payloads.insert(digest);

@@ -1,6 +1,8 @@
 //! What a batch asks of the statuses that are stored: all of a kind in one statement, whose list is
 //! one JSON text.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteConnection;
@@ -81,22 +83,27 @@ async fn payloads(
     connection: &mut SqliteConnection,
     wanted: &[(i64, Digest)],
 ) -> Result<Vec<(i64, Digest, i64)>, sqlx::Error> {
-    let keys: Vec<(i64, String)> = wanted
-        .iter()
-        .map(|(month, digest)| (*month, hex(digest)))
-        .collect();
-    let query = "SELECT p.month, p.digest, p.payload_key FROM json_each(?) AS w \
-                 CROSS JOIN payload AS p ON p.month = w.value ->> 0 AND p.digest = unhex(w.value ->> 1)";
-    let rows: Vec<(i64, Vec<u8>, i64)> = sqlx::query_as(query)
-        .bind(json!(keys).to_string())
-        .fetch_all(connection)
-        .await?;
-    let known = rows
-        .into_iter()
-        .filter_map(|(month, digest, key)| Some((month, digest.try_into().ok()?, key)));
-    Ok(known.collect())
+    let mut months: BTreeMap<i64, Vec<String>> = BTreeMap::new();
+    for (month, digest) in wanted {
+        months.entry(*month).or_default().push(hex(digest));
+    }
+    let query = "SELECT p.digest, p.payload_key FROM json_each(?) AS w \
+                 CROSS JOIN payload AS p ON p.month = ? AND p.digest = unhex(w.value)";
+    let mut known = Vec::new();
+    for (month, digests) in months {
+        let rows: Vec<(Vec<u8>, i64)> = sqlx::query_as(query)
+            .bind(json!(digests).to_string())
+            .bind(month)
+            .fetch_all(&mut *connection)
+            .await?;
+        let rows = rows.into_iter();
+        known.extend(rows.filter_map(|(digest, key)| Some((month, digest.try_into().ok()?, key))));
+    }
+    Ok(known)
 }
 
 fn hex(digest: &Digest) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble)]);
+    let digits = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.map(digit).collect()
 }
