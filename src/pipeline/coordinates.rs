@@ -61,46 +61,42 @@ pub fn is_on_earth(point: Coordinates) -> bool {
 pub fn to_wgs84(point: Coordinates, system: System) -> Option<Coordinates> {
     is_on_earth(point).then(|| match system {
         System::Wgs84 => point,
-        System::Gcj02 | System::Bd09 => KNOWN.with_borrow_mut(|known| known.found(point, system)),
+        System::Gcj02 => remembered(point, system, |it| inverse(it, wgs84_to_gcj02)),
+        System::Bd09 => remembered(point, system, |it| {
+            inverse(inverse(it, gcj02_to_bd09), wgs84_to_gcj02)
+        }),
     })
-}
-
-fn computed(point: Coordinates, system: System) -> Coordinates {
-    match system {
-        System::Wgs84 => point,
-        System::Gcj02 => rounded(inverse(point, wgs84_to_gcj02)),
-        System::Bd09 => rounded(inverse(inverse(point, gcj02_to_bd09), wgs84_to_gcj02)),
-    }
 }
 
 /// Points that are remembered in each thread: 40 bytes each, all of them from the first one on.
 const KNOWN_MAX: usize = 4096;
 
+/// A point, its system, and the same point in WGS-84.
+type Known = Option<(Coordinates, System, Coordinates)>;
+
 thread_local! {
-    static KNOWN: RefCell<Known> = RefCell::default();
+    /// What was computed lately: most devices stand where they stood before, and some thirty sines
+    /// take longer than the rest of a status' fields. Each point has one place here, which it may
+    /// share.
+    static KNOWN: RefCell<Vec<Known>> = RefCell::new(vec![None; KNOWN_MAX]);
 }
 
-/// What was computed lately: most devices stand where they stood before, and some thirty sines take
-/// longer than the rest of a status' fields.
-#[derive(Default)]
-struct Known {
-    /// Each point has one place here, which it may share.
-    points: Vec<Option<(Coordinates, System, Coordinates)>>,
-}
-
-impl Known {
-    fn found(&mut self, point: Coordinates, system: System) -> Coordinates {
-        self.points.resize(KNOWN_MAX, None);
-        let place = &mut self.points[place_of(point)];
+fn remembered(
+    point: Coordinates,
+    system: System,
+    compute: fn(Coordinates) -> Coordinates,
+) -> Coordinates {
+    KNOWN.with_borrow_mut(|known| {
+        let place = &mut known[place_of(point)];
         if let Some((of, by, found)) = place
             && (*of, *by) == (point, system)
         {
             return *found;
         }
-        let found = computed(point, system);
+        let found = rounded(compute(point));
         *place = Some((point, system, found));
         found
-    }
+    })
 }
 
 /// Neighbours differ in the last bits of their numbers.
@@ -284,8 +280,14 @@ mod tests {
         let mut points: Vec<Coordinates> = at_place(7).take(2).collect();
         points.extend(at_place(8).take(1));
         for point in points.iter().chain(&points) {
-            for system in [System::Gcj02, System::Bd09, System::Bd09] {
-                assert_eq!(to_wgs84(*point, system), Some(computed(*point, system)));
+            let gcj02 = inverse(*point, gcj02_to_bd09);
+            for (system, unshifted) in [
+                (System::Gcj02, *point),
+                (System::Bd09, gcj02),
+                (System::Bd09, gcj02),
+            ] {
+                let computed = rounded(inverse(unshifted, wgs84_to_gcj02));
+                assert_eq!(to_wgs84(*point, system), Some(computed));
             }
         }
     }

@@ -225,7 +225,7 @@ impl SqliteHistory {
         journal: Uuid,
     ) -> Result<(SqliteConnection, Option<Position>), sqlx::Error> {
         self.file = None;
-        // An attempt that failed or was abandoned has closed the last connection.
+        // A connection that was dropped with its attempt was not closed as below.
         self.move_wal_away();
         prepare(&self.settings.path, self.settings.mode).map_err(sqlx::Error::Io)?;
         let mut connection = storing(&self.settings.path).connect().await?;
@@ -265,6 +265,7 @@ impl SqliteHistory {
         self.move_wal_away();
     }
 
+    /// So that no other file is opened with the `-wal` of the one that was open.
     fn move_wal_away(&self) {
         let (name, path) = (&self.settings.name, &self.settings.path);
         if let Some(moved) = self.seen.and_then(|seen| seen.move_wal_away(path)) {
