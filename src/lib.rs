@@ -16,6 +16,7 @@ pub mod bilingual;
 pub mod duration;
 pub mod excerpt;
 pub mod faults;
+pub mod hex;
 pub mod latency;
 pub mod log_throttle;
 pub mod model;

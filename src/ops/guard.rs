@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::control::Access;
 use super::cookie::cookie;
 use super::settings::Settings;
+use crate::hex::hex;
 use crate::secret::Secret;
 
 /// What everybody may ask for: a probe cannot sign in.
@@ -58,8 +59,7 @@ impl Guard {
         let start = Uuid::new_v4();
         let cookie = settings.token.as_ref().map(|token| {
             let text = format!("cookie {start} {}", token.expose_secret());
-            let digest = Sha256::digest(text.as_bytes());
-            digest.iter().map(|byte| format!("{byte:02x}")).collect()
+            hex(Sha256::digest(text.as_bytes()))
         });
         Guard(Arc::new(Rules {
             cookie,

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use sha2::{Digest, Sha256};
 
+use crate::hex::hex;
 use crate::pipeline::Pointer;
 use crate::pipeline::pointer::Finder;
 use crate::pipeline::scalar::text;
@@ -55,15 +56,7 @@ impl KeyHash {
 
     /// `<stream>-<the hash>`.
     pub(super) fn event_id(&self, stream: &str) -> String {
-        let mut id = String::with_capacity(stream.len() + 1 + 2 * ID_BYTES);
-        id.push_str(stream);
-        id.push('-');
-        for byte in &self.0[..ID_BYTES] {
-            id.extend(
-                [byte >> 4, byte & 15]
-                    .map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])),
-            );
-        }
-        id
+        let digits = hex(self.0.into_iter().take(ID_BYTES));
+        format!("{stream}-{digits}")
     }
 }

@@ -3,17 +3,15 @@
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::hex::hex;
+
 /// The 23 letters and digits that every broker allows (section 3.1.3.1).
 pub(super) fn client_id(name: &str, journal: Uuid) -> String {
     let digest = Sha256::new()
         .chain_update(journal.as_bytes())
         .chain_update(name)
         .finalize();
-    let digits: String = digest
-        .iter()
-        .take(6)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let digits = hex(digest.into_iter().take(6));
     format!("stompbridge{digits}")
 }
 

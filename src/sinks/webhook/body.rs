@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use crate::hex::hex;
 use crate::model::Event;
 use crate::pipeline::{ListTemplate, Template};
 
@@ -97,11 +98,6 @@ fn batch_id(events: &[Event]) -> String {
         digest.update((event.event_id().len() as u64).to_be_bytes());
         digest.update(event.event_id());
     }
-    let digits: String = digest
-        .finalize()
-        .iter()
-        .take(16)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let digits = hex(digest.finalize().into_iter().take(16));
     format!("batch-{digits}")
 }

@@ -9,6 +9,7 @@ use secrecy::zeroize::Zeroizing;
 use sha2::{Sha256, Sha512};
 
 use super::headers::name_of;
+use crate::hex::hex;
 use crate::secret::Secret;
 
 /// What a secret begins with, where it says what it is.
@@ -123,7 +124,7 @@ impl HeaderSigner {
             Keyed::Sha512(mac) => (*mac).chain_update(body).finalize().into_bytes().to_vec(),
         };
         let signature: String = match self.digits {
-            Digits::Hex => mac.iter().map(|byte| format!("{byte:02x}")).collect(),
+            Digits::Hex => hex(mac),
             Digits::Base64 => STANDARD.encode(mac),
         };
         let text = format!("{}{signature}", self.prefix);

@@ -7,6 +7,7 @@ use serde_json::json;
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteConnection;
 
+use crate::hex::hex;
 use crate::sinks::history::device::{Device, DeviceId, DeviceText, select, state};
 use crate::sinks::history::recorder::{Found, Wanted};
 use crate::sinks::history::tables::Digest;
@@ -85,7 +86,7 @@ async fn payloads(
 ) -> Result<Vec<(i64, Digest, i64)>, sqlx::Error> {
     let mut months: BTreeMap<i64, Vec<String>> = BTreeMap::new();
     for (month, digest) in wanted {
-        months.entry(*month).or_default().push(hex(digest));
+        months.entry(*month).or_default().push(hex(*digest));
     }
     let query = "SELECT p.digest, p.payload_key FROM json_each(?) AS w \
                  CROSS JOIN payload AS p ON p.month = ? AND p.digest = unhex(w.value)";
@@ -100,10 +101,4 @@ async fn payloads(
         known.extend(rows.filter_map(|(digest, key)| Some((month, digest.try_into().ok()?, key))));
     }
     Ok(known)
-}
-
-fn hex(digest: &Digest) -> String {
-    let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble)]);
-    let digits = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits.map(digit).collect()
 }
