@@ -23,7 +23,10 @@ pub(super) async fn fill(
     cover(on, recorder, &covered).await?;
     let wanted = recorder.prepare(&rows.statuses);
     let found = on.found(wanted).await?;
-    let recording = recorder.record(&rows.statuses, found, batch.reason);
+    let mut unrecorded = recorder.begin(&rows.statuses, found, batch.reason);
+    let mut recording = Recording::default();
+    let mut next = |count| recorder.record(&mut unrecorded, count, &mut recording);
+    on.add_events(rows.statuses.len(), &mut next).await?;
     let stored = RowsStored::of(batch.events, &covered, &recording);
     write(on, recorder, recording).await?;
     let (journal, through) = (batch.journal.simple().to_string(), batch.through.0);
@@ -91,7 +94,6 @@ async fn write<On: Statements>(
     on.insert(&tables::STATE, &recording.states).await?;
     on.add(&tables::PROFILE, &recording.profiles).await?;
     on.add(&tables::PAYLOAD, &recording.payloads).await?;
-    on.add_events(&recording.events).await?;
     on.add(&tables::PIECE, &recording.pieces).await?;
     let remove = format!(
         "DELETE FROM state_interval_row \
