@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// How far the sink is, is asked so often in the end.
 const POLL: Duration = Duration::from_millis(100);
 /// So far ahead of what the sink has confirmed: a batch that it works on, and one to follow.
-const AHEAD: usize = 8_000;
+const AHEAD: usize = 16_000;
 
 pub(crate) fn sqlite() -> Vec<Row> {
     sustained("type = \"sqlite\"\npath = \"history.db\"")

@@ -15,7 +15,7 @@ use crate::model::Position;
 use crate::paced::Pacing;
 
 /// Bodies in one chunk: a bound of each sink's memory, the decoded events included.
-pub(super) const CHUNK_BYTES_MAX: usize = 2 * 1024 * 1024;
+pub(super) const CHUNK_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Entries that are decoded before the sink's delivery, which runs in the same task, is looked
 /// after again: about a tenth of a millisecond.

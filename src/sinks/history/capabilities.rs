@@ -7,7 +7,7 @@ use crate::sinks::{Capabilities, Ordering};
 /// Events of a transaction while it catches up. Each transaction updates a device's row once,
 /// however many statuses the device has in it, and syncs once. Nothing of it is stored twice after
 /// a crash.
-const BATCH_EVENTS_MAX: usize = 4000;
+const BATCH_EVENTS_MAX: usize = 8000;
 
 /// A transaction costs its syncs, a message to each thread, and a row of `device_row` for each device in
 /// it: where many events come, they go together. A row is seen so much later at most.
