@@ -304,7 +304,7 @@ CREATE INDEX coverage_begins_gap ON coverage (topic, at) WHERE begins_gap;
 
 CREATE FUNCTION seconds_between(since timestamptz, until timestamptz) RETURNS double precision
     LANGUAGE sql STABLE AS
-    'SELECT greatest(0, round(extract(epoch FROM until - since), 3))::double precision';
+    'SELECT greatest(0, extract(epoch FROM until - since))::double precision';
 COMMENT ON FUNCTION seconds_between IS 'From one time to another; never below 0.';
 
 CREATE FUNCTION bridge_month(at timestamptz) RETURNS integer

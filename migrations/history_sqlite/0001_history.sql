@@ -228,6 +228,8 @@ LEFT JOIN state AS s ON s.state_key = d.word_key
 LEFT JOIN event AS e ON e.sequence = d.sequence
 LEFT JOIN payload AS b ON b.payload_key = e.payload_key;
 
+-- julianday() knows milliseconds: between two times that stand here, the seconds and their six digits are counted.
+
 -- Closed pieces, then the open one of each device: certain up to the first gap since the device was heard, uncertain
 -- from there on.
 CREATE VIEW state_interval AS
@@ -241,7 +243,10 @@ JOIN state AS s ON s.state_key = i.state_key
 UNION ALL
 SELECT
     d.stream, d.client_id, d.device_id, s.state, s.severity, d.piece_since, g.at,
-    max(0, round((coalesce(julianday(g.at), julianday('now')) - julianday(d.piece_since)) * 86400, 3)),
+    CASE
+        WHEN g.at IS NULL THEN max(0.0, round((julianday('now') - julianday(d.piece_since)) * 86400, 3))
+        ELSE ((strftime('%s', g.at) - strftime('%s', d.piece_since)) * 1000000 + substr(g.at, 21, 6) - substr(d.piece_since, 21, 6)) / 1e6
+    END,
     1, NULL, d.run_since, 1
 FROM device_row AS d
 JOIN topic AS t ON t.topic_key = d.topic_key
@@ -268,7 +273,10 @@ JOIN coverage AS g ON g.event_id = (
 CREATE VIEW fault_episode AS
 SELECT
     d.stream, d.client_id, d.device_id, s.state, coalesce(i.fault_since, i.since) AS since, i.until,
-    round((julianday(i.until) - julianday(coalesce(i.fault_since, i.since))) * 86400, 3) AS seconds,
+    CASE
+        WHEN i.fault_since IS NULL THEN i.us / 1e6
+        ELSE ((strftime('%s', i.until) - strftime('%s', i.fault_since)) * 1000000 + substr(i.until, 21, 6) - substr(i.fault_since, 21, 6)) / 1e6
+    END AS seconds,
     i.fault_uncertain_us / 1e6 AS uncertain_seconds, i.fault_uncertain_us = 0 AS certain
 FROM state_interval_row AS i
 JOIN device_row AS d ON d.device_key = i.device_key
@@ -306,7 +314,10 @@ WHERE x.certain_us <> 0 OR x.uncertain_us <> 0 OR x.entered <> 0;
 CREATE VIEW coverage_gap AS
 SELECT
     topic, at AS since, gap_until AS until,
-    CASE WHEN gap_until < at THEN 0.0 ELSE round((julianday(gap_until) - julianday(at)) * 86400, 3) END AS seconds,
+    CASE
+        WHEN gap_until < at THEN 0.0
+        ELSE ((strftime('%s', gap_until) - strftime('%s', at)) * 1000000 + substr(gap_until, 21, 6) - substr(at, 21, 6)) / 1e6
+    END AS seconds,
     cause
 FROM coverage
 WHERE begins_gap = 1;
