@@ -331,7 +331,7 @@ CREATE FUNCTION bridge_partitions() RETURNS TABLE (parent text, name text, since
     JOIN pg_inherits AS i ON i.inhparent = p.oid
     JOIN pg_class AS c ON c.oid = i.inhrelid
     CROSS JOIN LATERAL regexp_match(
-        pg_get_expr(c.relpartbound, c.oid), 'FROM \(''?(\d[^'')]*)''?\) TO \(''?(\d[^'')]*)''?\)'
+        pg_get_expr(c.relpartbound, c.oid), 'FROM [(]''?([0-9][^'')]*)''?[)] TO [(]''?([0-9][^'')]*)''?[)]'
     ) AS b (bound)
     WHERE b.bound IS NOT NULL OR pg_get_expr(c.relpartbound, c.oid) = 'DEFAULT'
 $$;

@@ -2,20 +2,20 @@
 //! databases, and nothing that changes them.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
 use stomp_bridge::model::{CoverageCause, Event, Place, Severity, StatusEvent};
-use stomp_bridge::secret::Secret;
 use stomp_bridge::sinks::history::question::{
     After, DeviceKey, Devices, Filter, Group, Order, Question,
 };
-use stomp_bridge::sinks::history::reader::{ReadError, Reader, Store};
+use stomp_bridge::sinks::history::reader::{ReadError, Reader};
 use tempfile::TempDir;
 
 use crate::events::{JOURNAL, batch, coverage, start, status};
 use crate::history::Database;
+use crate::operators::store;
 
 const NAMES: &str = "device,serial,name,group\n1/7,,泵站一号,江苏\n,sn-9,\"Pump, north\",广东\n";
 
@@ -402,17 +402,6 @@ async fn a_question_changes_nothing() {
     assert_eq!(database.count("status_event").await, 8);
 }
 
-fn store(database: &Database) -> Store {
-    match database {
-        Database::Sqlite { path, .. } => Store::Sqlite(path.clone()),
-        Database::Postgres { .. } => Store::Postgres {
-            url: Secret::from(database.url()),
-            schema: None,
-            folder: PathBuf::new(),
-        },
-    }
-}
-
 #[tokio::test]
 async fn what_pages_ask_has_the_same_answer_in_both_databases() {
     let key = |device: &str| DeviceKey {
@@ -481,7 +470,9 @@ async fn what_pages_ask_has_the_same_answer_in_both_databases() {
     let mut answers = Vec::new();
     for database in Database::both().await {
         told(&database).await;
-        let mut reader = Reader::open(&store(&database)).await.unwrap();
+        let mut reader = Reader::open(&store(&database, database.url()))
+            .await
+            .unwrap();
         let mut answer = Vec::new();
         for (question, filter, expected) in &asked {
             let rows = reader.rows(question, filter, Some(50)).await.unwrap();
@@ -503,7 +494,9 @@ async fn a_question_that_takes_too_long_is_given_up() {
             Database::Sqlite { .. } => "'2026-01-01T00:00'",
             Database::Postgres { .. } => "now()",
         };
-        let mut reader = Reader::open(&store(&database)).await.unwrap();
+        let mut reader = Reader::open(&store(&database, database.url()))
+            .await
+            .unwrap();
         reader.set_limit(Duration::from_secs(1));
         database
             .execute(&format!(

@@ -43,7 +43,7 @@ async fn open(database: &Database) -> Box<dyn Sink> {
     sink
 }
 
-fn store(database: &Database, url: String) -> Store {
+pub(crate) fn store(database: &Database, url: String) -> Store {
     match database {
         Database::Sqlite { path, .. } => Store::Sqlite(path.clone()),
         Database::Postgres { .. } => Store::Postgres {

@@ -5,10 +5,13 @@ use std::collections::BTreeSet;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 use stomp_bridge::model::{Position, StatusEvent};
+use stomp_bridge::sinks::history::question::{Filter, Question};
+use stomp_bridge::sinks::history::reader::Reader;
 use stomp_bridge::sinks::{By, Settings, Trouble, history};
 
 use crate::events::{JOURNAL, batch, event, events, start};
 use crate::history::Database;
+use crate::operators::store;
 use crate::postgres::{FEW_AND_MANY, create, number, settings, trouble_of, within_a_minute};
 use crate::servers::{PASSWORD, Pgbouncer, Postgres, free_port};
 
@@ -225,6 +228,45 @@ async fn a_role_that_may_make_nothing_uses_tables_that_are_complete() {
     assert_eq!(sink.idle().await, Ok(()));
     assert_eq!(sink.open(JOURNAL).await, Ok(Some(Position(through))));
     assert_eq!(database.count("device_row").await, through as usize);
+}
+
+#[tokio::test]
+async fn settings_of_a_database_change_nothing_of_what_is_stored() {
+    let database = Database::postgres().await;
+    let (_, name) = database.of_postgres();
+    for setting in [
+        "standard_conforming_strings = off",
+        "escape_string_warning = off",
+        "timezone = 'America/St_Johns'",
+        "datestyle = 'German'",
+        "bytea_output = escape",
+        "quote_all_identifiers = on",
+        "transform_null_equals = on",
+        "default_transaction_isolation = serializable",
+    ] {
+        database
+            .execute(&format!("ALTER DATABASE {name} SET {setting}"))
+            .await;
+    }
+    let mut through = 0;
+    for more in FEW_AND_MANY {
+        // The partitions that are there are found again.
+        let mut sink = start(database.settings(None));
+        sink.open(JOURNAL).await.unwrap();
+        let given = events(through + 1..=through + 5 + more);
+        through += 5 + more;
+        sink.attempt(batch(&given)).await.unwrap();
+        sink.close().await;
+    }
+    assert_eq!(database.count("status_event").await, through as usize);
+    let store = store(&database, database.url());
+    let mut reader = Reader::open(&store).await.unwrap();
+    let filter = Filter {
+        text: Some("no_such%place\\".to_owned()),
+        ..Filter::default()
+    };
+    let found = reader.rows(&Question::Devices, &filter, None).await;
+    assert!(found.unwrap().is_empty());
 }
 
 #[tokio::test]

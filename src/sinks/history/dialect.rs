@@ -41,10 +41,9 @@ impl Dialect {
     pub(super) fn like(self, column: &str, pattern: &str) -> String {
         match self {
             Dialect::Sqlite => format!("{column} LIKE {pattern} ESCAPE '\\'"),
+            // The backslash escapes there unless something else is said.
             Dialect::Postgres => {
-                format!(
-                    "lower({column} COLLATE \"C\") LIKE lower({pattern} COLLATE \"C\") ESCAPE '\\'"
-                )
+                format!("lower({column} COLLATE \"C\") LIKE lower({pattern} COLLATE \"C\")")
             }
         }
     }
