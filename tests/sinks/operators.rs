@@ -111,8 +111,15 @@ async fn an_operator_needs_the_rights_of_the_document_and_is_told_which() {
     let failed = operator.forget(&device).await.unwrap_err().to_string();
     assert!(failed.contains("DELETE on event,"), "{failed}");
 
+    // Beside those of the daemon, or alone.
     database.execute(&more).await;
     assert_eq!(operator.prune(second, &mut |_| {}).await.unwrap(), 1);
+    database
+        .execute(&format!(
+            "REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {role}"
+        ))
+        .await;
+    database.execute(&more).await;
     operator.forget(&device).await.unwrap();
     assert_eq!(database.count("event").await, 0);
 }
