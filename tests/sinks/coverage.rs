@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection};
 use stomp_bridge::model::CoverageCause::{
     self, ConnectionLost, DaemonDown, DaemonStopped, Refused, Silent,
 };
-use stomp_bridge::model::{CoverageEvent, Event, Position};
+use stomp_bridge::model::{CoverageEvent, Event, Position, StatusEvent};
 use stomp_bridge::sinks::{Batch, Reason, Settings, Trouble, history};
 use uuid::Uuid;
 
@@ -91,6 +91,63 @@ async fn the_same_story_has_the_same_gaps_in_both_histories() {
         sink.attempt(batch(second)).await.unwrap();
         sink.attempt(batch(first)).await.unwrap();
         assert_eq!(gaps(&database).await, expected, "{}", database.url());
+    }
+}
+
+#[tokio::test]
+async fn of_more_gaps_than_are_held_in_memory_each_device_meets_its_first() {
+    for database in Database::both().await {
+        let mut sink = start(database.settings(None));
+        sink.open(JOURNAL).await.unwrap();
+        let first = event(1);
+        let (topic, heard) = (first.topic.clone(), first.received_at);
+        sink.attempt(batch(&[first])).await.unwrap();
+        sink.close().await;
+        let (numbers, minutes) = match &database {
+            Database::Sqlite { .. } => (
+                "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 100002)",
+                "strftime('%Y-%m-%dT%H:%M:%S.000000Z', '2026-02-01', n || ' minutes')",
+            ),
+            Database::Postgres { .. } => (
+                "WITH n AS (SELECT generate_series(1, 100002) AS n)",
+                "timestamptz '2026-02-01 00:00:00Z' + n * interval '1 minute'",
+            ),
+        };
+        let (yes, no) = match &database {
+            Database::Sqlite { .. } => ("1", "0"),
+            Database::Postgres { .. } => ("true", "false"),
+        };
+        database
+            .execute(&format!(
+                "{numbers} INSERT INTO coverage \
+                     (event_id, topic, heard, cause, at, received_at, origin, begins_gap, gap_until) \
+                 SELECT 'g' || n, CASE WHEN n < 3 THEN '{topic}' ELSE 'other' END, {no}, \
+                     'silent', {minutes}, {minutes}, 'g-' || n, {yes}, {minutes} FROM n"
+            ))
+            .await;
+        let mut sink = start(database.settings(None));
+        sink.open(JOURNAL).await.unwrap();
+        let next = StatusEvent {
+            received_at: "2026-06-01T00:00:00Z".parse().unwrap(),
+            position: Position(2),
+            origin: event(2).origin,
+            event_id: event(2).event_id,
+            ..event(1)
+        };
+        assert!(next.received_at > heard);
+        sink.attempt(batch(&[next])).await.unwrap();
+        let until = match &database {
+            Database::Sqlite { .. } => "strftime('%d %H:%M', until)",
+            Database::Postgres { .. } => "to_char(until AT TIME ZONE 'UTC', 'DD HH24:MI')",
+        };
+        let certain =
+            format!("SELECT {until} FROM state_interval WHERE cause IS NULL AND until IS NOT NULL");
+        assert_eq!(
+            database.text(&certain).await,
+            "01 00:01",
+            "{}",
+            database.url()
+        );
     }
 }
 

@@ -12,7 +12,8 @@ use jiff::Timestamp;
 
 use super::timeline::Gap;
 
-/// The newest gaps that a history holds in memory; of an older one it knows the next.
+/// The newest gaps that a history begins with; of the older ones it knows those that its devices ask
+/// for.
 pub(super) const GAPS_MAX: u32 = 100_000;
 
 /// The beginnings of the gaps of each topic, in order.

@@ -11,7 +11,7 @@ use super::statements::{Bind, Statements};
 use super::stored::{
     HeardText, KeptText, PieceText, gap, select_heard, select_kept, select_pieces,
 };
-use super::timeline::Piece;
+use super::timeline::{Gap, Piece};
 use crate::model::CoverageEvent;
 
 /// The recorder begins with what is stored, which is of this version.
@@ -35,23 +35,46 @@ async fn base<On: Statements>(on: &mut On, held: &[i64]) -> Result<Base, sqlx::E
          FROM journal AS j"
     );
     let topics = "SELECT CAST(topic_key AS bigint), topic FROM topic";
-    let gaps = format!(
-        "SELECT topic, {}, cause FROM coverage WHERE {} ORDER BY at DESC LIMIT $1",
-        On::DIALECT.as_text("at"),
-        On::DIALECT.is("begins_gap")
-    );
-    let gaps: Vec<(String, String, Option<String>)> = on.rows(&gaps, vec![GAPS_MAX.into()]).await?;
     let recounted = "SELECT value FROM history_setting WHERE name = 'recounted_below'";
     let recounted: Vec<(String,)> = on.rows(recounted, vec![]).await?;
     let recounted = recounted.first().and_then(|(text,)| text.parse().ok());
     Ok(Base {
         journals: on.rows(&journals, vec![]).await?,
         topics: on.rows(topics, vec![]).await?,
-        gaps: gaps.into_iter().filter_map(gap).collect(),
+        gaps: gaps(on).await?,
         last: last(on).await?,
         recounted_below: recounted.unwrap_or(i64::MAX),
         robbed: robbed(on, held).await?,
     })
+}
+
+/// The newest gaps of all topics; where there are more, also the first one since each device was
+/// heard. Each with its topic.
+async fn gaps<On: Statements>(on: &mut On) -> Result<Vec<(String, Gap)>, sqlx::Error> {
+    type GapText = (String, String, Option<String>);
+    let (at, begins_gap) = (On::DIALECT.as_text("g.at"), On::DIALECT.is("begins_gap"));
+    let newest = format!(
+        "SELECT g.topic, {at}, g.cause FROM coverage AS g WHERE {begins_gap} \
+         ORDER BY g.at DESC LIMIT $1"
+    );
+    let mut gaps: Vec<GapText> = on.rows(&newest, vec![GAPS_MAX.into()]).await?;
+    if let Some((_, oldest, _)) = gaps.last()
+        && gaps.len() >= GAPS_MAX as usize
+    {
+        let older = format!(
+            "SELECT DISTINCT g.topic, {at}, g.cause FROM device_row AS d \
+             JOIN topic AS t ON t.topic_key = d.topic_key \
+             JOIN coverage AS g ON g.event_id = ( \
+                 SELECT c.event_id FROM coverage AS c WHERE c.topic = t.topic AND {begins_gap} \
+                 AND c.at >= d.last_seen ORDER BY c.at LIMIT 1) \
+             WHERE g.at <= {}",
+            On::DIALECT.time(1)
+        );
+        let older: Vec<GapText> = on.rows(&older, vec![oldest.as_str().into()]).await?;
+        let known: HashSet<GapText> = gaps.iter().cloned().collect();
+        gaps.extend(older.into_iter().filter(|gap| !known.contains(gap)));
+    }
+    Ok(gaps.into_iter().filter_map(gap).collect())
 }
 
 /// The keys that were given last. A key whose row was deleted is not given again while another row
