@@ -77,7 +77,7 @@ async fn days_are_those_of_the_zone_up_to_midnight_and_of_another_one_where_it_c
         sink.attempt(batch(&events)).await.unwrap();
         sink.close().await;
         let berlin = [
-            "2026-03-28 normal 3600 0 0",
+            "2026-03-28 normal 3600 0 1",
             "2026-03-29 fault 79200 0 1",
             "2026-03-29 normal 3600 0 0",
             "2026-03-30 fault 86400 0 0",
@@ -87,7 +87,7 @@ async fn days_are_those_of_the_zone_up_to_midnight_and_of_another_one_where_it_c
         let mut sink = open(in_zone(&database, "UTC", None)).await;
         sink.idle().await.unwrap();
         let utc = [
-            "2026-03-28 normal 7200 0 0",
+            "2026-03-28 normal 7200 0 1",
             "2026-03-29 fault 86400 0 1",
             "2026-03-30 fault 79200 0 0",
             // It lasts, and is counted up to the last midnight.
@@ -115,7 +115,7 @@ async fn a_day_of_25_hours_has_them_in_both_databases() {
         sink.attempt(batch(&events)).await.unwrap();
         sink.close().await;
         let berlin = [
-            "2025-10-25 normal 82800 0 0",
+            "2025-10-25 normal 82800 0 1",
             "2025-10-26 fault 79200 0 1",
             "2025-10-26 normal 10800 0 0",
             "2025-10-27 fault 86400 0 0",
@@ -153,7 +153,7 @@ async fn another_zone_costs_a_start_nothing_and_the_days_before_go_in_pieces() {
         let left = database.count("state_daily_row").await;
         assert!(0 < left && left < before, "{left} of {before}");
         let utc = [
-            "2026-03-28 normal 7200 0 0",
+            "2026-03-28 normal 7200 0 1",
             "2026-03-29 fault 86400 0 1",
             "2026-03-30 fault 79200 0 0",
             "2026-03-30 normal 7200 0 1",
@@ -200,7 +200,7 @@ async fn a_gap_that_lasts_makes_what_is_counted_of_an_open_piece_uncertain() {
             .unwrap();
         sink.idle().await.unwrap();
         let expected = [
-            "2026-03-28 normal 7200 0 0",
+            "2026-03-28 normal 7200 0 1",
             "2026-03-29 normal 43200 43200 0",
             "2026-03-30 normal 0 86400 0",
         ];

@@ -68,10 +68,10 @@ impl Recorder {
         for piece in pieces {
             self.days.piece(Sign::Add, device.key, piece);
             let entered = (&piece.state, piece.since, piece.run_since);
-            enter(&mut self.days, Sign::Add, device, entered);
+            enter(&mut self.days, Sign::Add, device.key, entered);
         }
         let entered = (&device.open.state, device.open.since, device.open.run_since);
-        enter(&mut self.days, Sign::Add, device, entered);
+        enter(&mut self.days, Sign::Add, device.key, entered);
         self.recounted_below = device.key + 1;
         if device.swept.take().is_some() {
             self.devices.change_id(&id);
@@ -89,15 +89,15 @@ impl Recorder {
     }
 }
 
-/// A run that began with this piece was entered, unless the device was heard for the first time.
+/// A run that began with this piece was entered.
 pub(super) fn enter(
     days: &mut Days,
     sign: Sign,
-    device: &Device,
+    device: i64,
     (state, since, run_since): (&State, Timestamp, Timestamp),
 ) {
-    if since == run_since && since > device.first_seen {
-        days.enter(sign, device.key, state.key, since);
+    if since == run_since {
+        days.enter(sign, device, state.key, since);
     }
 }
 

@@ -64,10 +64,10 @@ impl Recorder {
             for piece in &removed {
                 self.days.piece(Sign::Remove, device.key, piece);
                 let entered = (&piece.state, piece.since, piece.run_since);
-                enter(&mut self.days, Sign::Remove, device, entered);
+                enter(&mut self.days, Sign::Remove, device.key, entered);
             }
             let entered = (&device.open.state, device.open.since, device.open.run_since);
-            enter(&mut self.days, Sign::Remove, device, entered);
+            enter(&mut self.days, Sign::Remove, device.key, entered);
             if let Some(swept) = device.swept.take() {
                 let stay = (device.key, device.open.state.key, device.open.since);
                 count_swept(&mut self.days, Sign::Remove, stay, swept);
@@ -88,7 +88,7 @@ impl Recorder {
                 if counts {
                     self.days.piece(Sign::Add, device.key, &piece);
                     let entered = (&piece.state, piece.since, piece.run_since);
-                    enter(&mut self.days, Sign::Add, device, entered);
+                    enter(&mut self.days, Sign::Add, device.key, entered);
                 }
                 rebuilt.add.push(PieceRow {
                     device_key: device.key,
@@ -102,7 +102,7 @@ impl Recorder {
             enter(
                 &mut self.days,
                 Sign::Add,
-                device,
+                device.key,
                 (&open.state, open.since, open.run_since),
             );
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-use super::count::count_swept;
+use super::count::{count_swept, enter};
 use super::keys::Seen;
 use super::known::{Found, Wanted};
 use super::recording::{Recording, is_below};
@@ -199,6 +199,10 @@ impl Recorder {
                 open: Open::first(&met(received_at)),
                 swept: None,
             };
+            if device.key < self.recounted_below {
+                let entered = (&device.open.state, received_at, received_at);
+                enter(&mut self.days, Sign::Add, device.key, entered);
+            }
             self.devices.hold(device);
             self.devices.change(status);
             return;
@@ -256,7 +260,7 @@ impl Recorder {
         let before = self.topic_names.get(&device.topic_key);
         let gap = before.and_then(|topic| self.gaps.first(topic, device.open.last_seen, at));
         let counts = device.key < self.recounted_below;
-        if counts && device.open.is_left_by(&met) && at > device.first_seen {
+        if counts && device.open.is_left_by(&met) {
             self.days.enter(Sign::Add, device.key, met.state.key, at);
         }
         let swept_state = device.open.state.key;
