@@ -473,6 +473,7 @@ SELECT
     d.last_seen, d.run_since AS state_since,
     NOT EXISTS (
         SELECT 1 FROM coverage AS g WHERE g.topic = t.topic AND g.begins_gap AND g.at >= d.last_seen
+        AND CASE WHEN left(g.origin, 32) = j.journal THEN substr(g.origin, 34)::bigint >= d.position ELSE true END
     ) AS certain
 FROM device_row AS d
 LEFT JOIN journal AS j ON j.journal_key = d.journal_key
@@ -489,7 +490,8 @@ LEFT JOIN LATERAL (
 ) AS e ON true;
 
 -- Closed pieces, then the open one of each device: certain up to the first gap since the device was heard, uncertain
--- from there on.
+-- from there on. A clock that was set back leaves a gap at a later time, although the device was heard since: its place
+-- in the journal says so.
 CREATE VIEW state_interval AS
 SELECT
     d.stream, d.client_id, d.device_id, s.state, s.severity, i.since, i.until, i.us / 1e6::double precision AS seconds,
@@ -505,10 +507,13 @@ SELECT
     true, NULL, d.run_since, true
 FROM device_row AS d
 JOIN topic AS t ON t.topic_key = d.topic_key
+JOIN journal AS j ON j.journal_key = d.journal_key
 JOIN state AS s ON s.state_key = d.state_key
 LEFT JOIN coverage AS g ON g.event_id = (
     SELECT c.event_id FROM coverage AS c
-    WHERE c.topic = t.topic AND c.begins_gap AND c.at >= d.last_seen ORDER BY c.at LIMIT 1
+    WHERE c.topic = t.topic AND c.begins_gap AND c.at >= d.last_seen
+    AND CASE WHEN left(c.origin, 32) = j.journal THEN substr(c.origin, 34)::bigint >= d.position ELSE true END
+    ORDER BY c.at LIMIT 1
 )
 WHERE g.at IS NULL OR g.at > d.piece_since
 UNION ALL
@@ -518,10 +523,13 @@ SELECT
     false, g.cause, d.run_since, true
 FROM device_row AS d
 JOIN topic AS t ON t.topic_key = d.topic_key
+JOIN journal AS j ON j.journal_key = d.journal_key
 JOIN state AS s ON s.state_key = d.state_key
 JOIN coverage AS g ON g.event_id = (
     SELECT c.event_id FROM coverage AS c
-    WHERE c.topic = t.topic AND c.begins_gap AND c.at >= d.last_seen ORDER BY c.at LIMIT 1
+    WHERE c.topic = t.topic AND c.begins_gap AND c.at >= d.last_seen
+    AND CASE WHEN left(c.origin, 32) = j.journal THEN substr(c.origin, 34)::bigint >= d.position ELSE true END
+    ORDER BY c.at LIMIT 1
 );
 
 -- The time of one device in states of the severity critical, whichever they were; `state` is the last of them.
@@ -542,10 +550,13 @@ SELECT
     d.fault_uncertain_us = 0 AND g.at IS NULL
 FROM device_row AS d
 JOIN topic AS t ON t.topic_key = d.topic_key
+JOIN journal AS j ON j.journal_key = d.journal_key
 JOIN state AS s ON s.state_key = d.state_key
 LEFT JOIN coverage AS g ON g.event_id = (
     SELECT c.event_id FROM coverage AS c
-    WHERE c.topic = t.topic AND c.begins_gap AND c.at >= d.last_seen ORDER BY c.at LIMIT 1
+    WHERE c.topic = t.topic AND c.begins_gap AND c.at >= d.last_seen
+    AND CASE WHEN left(c.origin, 32) = j.journal THEN substr(c.origin, 34)::bigint >= d.position ELSE true END
+    ORDER BY c.at LIMIT 1
 )
 WHERE d.fault_since IS NOT NULL;
 

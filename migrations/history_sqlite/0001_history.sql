@@ -219,6 +219,7 @@ SELECT
     d.last_seen, d.run_since AS state_since,
     NOT EXISTS (
         SELECT 1 FROM coverage AS g WHERE g.topic = t.topic AND g.begins_gap = 1 AND g.at >= d.last_seen
+        AND NOT (substr(g.origin, 1, 32) = j.journal AND CAST(substr(g.origin, 34) AS INTEGER) < d.position)
     ) AS certain
 FROM device_row AS d
 LEFT JOIN journal AS j ON j.journal_key = d.journal_key
@@ -231,7 +232,8 @@ LEFT JOIN payload AS b ON b.payload_key = e.payload_key;
 -- julianday() knows milliseconds: between two times that stand here, the seconds and their six digits are counted.
 
 -- Closed pieces, then the open one of each device: certain up to the first gap since the device was heard, uncertain
--- from there on.
+-- from there on. A clock that was set back leaves a gap at a later time, although the device was heard since: its place
+-- in the journal says so.
 CREATE VIEW state_interval AS
 SELECT
     d.stream, d.client_id, d.device_id, s.state, s.severity, i.since, i.until, i.us / 1e6 AS seconds,
@@ -250,10 +252,13 @@ SELECT
     1, NULL, d.run_since, 1
 FROM device_row AS d
 JOIN topic AS t ON t.topic_key = d.topic_key
+JOIN journal AS j ON j.journal_key = d.journal_key
 JOIN state AS s ON s.state_key = d.state_key
 LEFT JOIN coverage AS g ON g.event_id = (
     SELECT c.event_id FROM coverage AS c
-    WHERE c.topic = t.topic AND c.begins_gap = 1 AND c.at >= d.last_seen ORDER BY c.at LIMIT 1
+    WHERE c.topic = t.topic AND c.begins_gap = 1 AND c.at >= d.last_seen
+    AND NOT (substr(c.origin, 1, 32) = j.journal AND CAST(substr(c.origin, 34) AS INTEGER) < d.position)
+    ORDER BY c.at LIMIT 1
 )
 WHERE g.at IS NULL OR g.at > d.piece_since
 UNION ALL
@@ -263,10 +268,13 @@ SELECT
     0, g.cause, d.run_since, 1
 FROM device_row AS d
 JOIN topic AS t ON t.topic_key = d.topic_key
+JOIN journal AS j ON j.journal_key = d.journal_key
 JOIN state AS s ON s.state_key = d.state_key
 JOIN coverage AS g ON g.event_id = (
     SELECT c.event_id FROM coverage AS c
-    WHERE c.topic = t.topic AND c.begins_gap = 1 AND c.at >= d.last_seen ORDER BY c.at LIMIT 1
+    WHERE c.topic = t.topic AND c.begins_gap = 1 AND c.at >= d.last_seen
+    AND NOT (substr(c.origin, 1, 32) = j.journal AND CAST(substr(c.origin, 34) AS INTEGER) < d.position)
+    ORDER BY c.at LIMIT 1
 );
 
 -- The time of one device in states of the severity critical, whichever they were; `state` is the last of them.
@@ -291,10 +299,13 @@ SELECT
     d.fault_uncertain_us = 0 AND g.at IS NULL
 FROM device_row AS d
 JOIN topic AS t ON t.topic_key = d.topic_key
+JOIN journal AS j ON j.journal_key = d.journal_key
 JOIN state AS s ON s.state_key = d.state_key
 LEFT JOIN coverage AS g ON g.event_id = (
     SELECT c.event_id FROM coverage AS c
-    WHERE c.topic = t.topic AND c.begins_gap = 1 AND c.at >= d.last_seen ORDER BY c.at LIMIT 1
+    WHERE c.topic = t.topic AND c.begins_gap = 1 AND c.at >= d.last_seen
+    AND NOT (substr(c.origin, 1, 32) = j.journal AND CAST(substr(c.origin, 34) AS INTEGER) < d.position)
+    ORDER BY c.at LIMIT 1
 )
 WHERE d.fault_since IS NOT NULL;
 

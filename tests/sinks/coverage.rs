@@ -10,7 +10,7 @@ use stomp_bridge::model::{CoverageEvent, Event, Position, StatusEvent};
 use stomp_bridge::sinks::{Batch, Reason, Settings, Trouble, history};
 use uuid::Uuid;
 
-use crate::events::{JOURNAL, batch, coverage, event, events, start};
+use crate::events::{JOURNAL, batch, coverage, event, events, start, status};
 use crate::history::Database;
 
 /// Of one day.
@@ -91,6 +91,46 @@ async fn the_same_story_has_the_same_gaps_in_both_histories() {
         sink.attempt(batch(second)).await.unwrap();
         sink.attempt(batch(first)).await.unwrap();
         assert_eq!(gaps(&database).await, expected, "{}", database.url());
+    }
+}
+
+/// A clock that was set back leaves the gap at a time that is still to come.
+#[tokio::test]
+async fn a_device_that_is_heard_since_a_gap_is_certain_whatever_the_clock_says() {
+    let said = |position, time: &str| {
+        Event::from(StatusEvent {
+            topic: "a".into(),
+            stream: "a".into(),
+            changed: false,
+            received_at: format!("2026-01-02T{time}Z").parse().unwrap(),
+            ..status(JOURNAL, position, "7", "normal")
+        })
+    };
+    let story = [
+        at(1, "a", "12:00:00", None).into(),
+        said(2, "14:00:00"),
+        at(3, "a", "14:00:05", Some(DaemonStopped)).into(),
+        at(4, "a", "13:00:00", None).into(),
+        said(5, "13:10:00"),
+        said(6, "13:59:00"),
+    ];
+    for database in Database::both().await {
+        let mut sink = start(database.settings(None));
+        sink.open(JOURNAL).await.unwrap();
+        let certain = async || {
+            let sql =
+                "SELECT CAST(CASE WHEN certain THEN 1 ELSE 0 END AS text) FROM device_current";
+            database.text(sql).await == "1"
+        };
+        let uncertain = "state_interval WHERE cause IS NOT NULL";
+        for (count, is_certain) in [(3, false), (6, true)] {
+            sink.attempt(batch(&story[..count])).await.unwrap();
+            let url = database.url();
+            assert_eq!(certain().await, is_certain, "{count} in {url}");
+            assert_eq!(database.count(uncertain).await == 0, is_certain, "{url}");
+        }
+        sink.attempt(batch(&[said(7, "14:30:00")])).await.unwrap();
+        assert!(certain().await && database.count(uncertain).await == 0);
     }
 }
 

@@ -100,7 +100,8 @@ impl Story {
         let ahead = [0, 0, 1, 30, 600, 7200][self.random.usize(0..6)];
         self.now += SignedDuration::from_secs(ahead);
         if self.random.u32(0..25) == 0 {
-            self.now -= SignedDuration::from_secs(self.random.i64(1..2000));
+            let most = [2_000, 50_000][self.random.usize(0..2)];
+            self.now -= SignedDuration::from_secs(self.random.i64(1..most));
         }
         self.newest = self.newest.max(self.now);
         let topic = ["a", "b"][self.random.usize(0..2)];
@@ -225,8 +226,9 @@ const DEFINITION: &str = "\
             lag(state) OVER w AS last_state, lag(severity) OVER w AS last_severity \
         FROM placed WINDOW w AS (PARTITION BY device_key ORDER BY at, position)), \
     deaf AS ( \
-        SELECT f.*, (SELECT min(g.since) FROM coverage_gap AS g JOIN topic AS t ON t.topic = g.topic \
-            WHERE t.topic_key = f.topic_key AND g.since >= f.at AND g.since < f.next_at) AS gap_at \
+        SELECT f.*, (SELECT min(g.at) FROM coverage AS g JOIN topic AS t ON t.topic = g.topic \
+            WHERE g.begins_gap AND t.topic_key = f.topic_key AND g.at >= f.at AND g.at < f.next_at \
+                AND CAST(substr(g.origin, 34) AS bigint) > f.position) AS gap_at \
         FROM followed AS f), \
     broken AS ( \
         SELECT *, CASE WHEN gap_at IS NOT NULL THEN gap_at \
@@ -263,11 +265,13 @@ const DEFINITION: &str = "\
         GROUP BY device_key, fault, fault_since HAVING count(next_at) = count(*)), \
     lasting AS ( \
         SELECT device_key, min(at) AS since, state, run_since, fault_since, max(at) AS heard, \
-            max(topic_key) FILTER (WHERE next_at IS NULL) AS topic_key FROM spanned \
+            max(topic_key) FILTER (WHERE next_at IS NULL) AS topic_key, \
+            max(position) FILTER (WHERE next_at IS NULL) AS position FROM spanned \
         GROUP BY device_key, piece, state, run_since, fault_since HAVING count(next_at) < count(*)), \
     heard AS ( \
-        SELECT l.*, (SELECT min(g.since) FROM coverage_gap AS g JOIN topic AS t ON t.topic = g.topic \
-            WHERE t.topic_key = l.topic_key AND g.since >= l.heard) AS gap_at FROM lasting AS l), \
+        SELECT l.*, (SELECT min(g.at) FROM coverage AS g JOIN topic AS t ON t.topic = g.topic \
+            WHERE g.begins_gap AND t.topic_key = l.topic_key AND g.at >= l.heard \
+                AND CAST(substr(g.origin, 34) AS bigint) > l.position) AS gap_at FROM lasting AS l), \
     timeline AS ( \
         SELECT device_key, since, until, state, kind, run_since, 'closed' AS part FROM piece \
         UNION ALL SELECT device_key, since, gap_at, state, 'certain', run_since, 'lasting' \

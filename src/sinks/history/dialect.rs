@@ -71,6 +71,21 @@ impl Dialect {
         }
     }
 
+    /// That a gap of coverage `c` did not come before the newest status of device `d` in its journal
+    /// `j`. The views have the same.
+    pub(super) fn is_no_earlier_gap(self) -> &'static str {
+        match self {
+            Dialect::Sqlite => {
+                "NOT (substr(c.origin, 1, 32) = j.journal \
+                     AND CAST(substr(c.origin, 34) AS INTEGER) < d.position)"
+            }
+            Dialect::Postgres => {
+                "CASE WHEN left(c.origin, 32) = j.journal \
+                     THEN substr(c.origin, 34)::bigint >= d.position ELSE true END"
+            }
+        }
+    }
+
     /// That a column has a value of a list, which is one parameter.
     pub(super) fn listed(self, column: &str, place: usize) -> String {
         match self {

@@ -21,11 +21,18 @@ pub(super) const GAPS_MAX: u32 = 100_000;
 pub(super) struct Gaps(HashMap<Arc<str>, Vec<Gap>>);
 
 impl Gaps {
-    /// The first one that began within these times.
-    pub(super) fn first(&self, topic: &str, since: Timestamp, until: Timestamp) -> Option<&Gap> {
+    /// The first one that began within these times, behind a status. A clock that was set back
+    /// leaves one at a later time that the journal had before the status: the topic was heard since.
+    pub(super) fn first(
+        &self,
+        topic: &str,
+        status: LastStatus<'_>,
+        until: Timestamp,
+    ) -> Option<&Gap> {
         let gaps = self.0.get(topic)?;
-        let gap = gaps.get(gaps.partition_point(|gap| gap.since < since))?;
-        (gap.since < until).then_some(gap)
+        let from = gaps.partition_point(|gap| gap.since < status.at);
+        let mut within = gaps[from..].iter().take_while(|gap| gap.since < until);
+        within.find(|gap| !status.is_behind(gap))
     }
 
     /// A gap began.
@@ -42,6 +49,22 @@ impl Gaps {
     pub(super) fn replace(&mut self, topic: &str, mut gaps: Vec<Gap>) {
         gaps.sort_by(|a, b| order(a).cmp(&order(b)));
         self.0.insert(topic.into(), gaps);
+    }
+}
+
+/// A status that gaps are looked for behind: where it stands in the timeline, and in which journal.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LastStatus<'a> {
+    pub(super) at: Timestamp,
+    /// `None`: no gap's.
+    pub(super) journal: Option<&'a str>,
+    pub(super) position: i64,
+}
+
+impl LastStatus<'_> {
+    /// The journal had the gap first.
+    fn is_behind(&self, gap: &Gap) -> bool {
+        gap.position < self.position && self.journal == Some(&*gap.journal)
     }
 }
 
@@ -139,20 +162,24 @@ mod tests {
     }
 
     #[test]
-    fn the_first_gap_since_a_time_is_found_and_one_at_the_end_is_not_within() {
+    fn the_first_gap_since_a_status_is_found_and_one_at_the_end_is_not_within() {
         let mut gaps = Gaps::default();
         for second in [30, 10, 20] {
-            let cause = second.to_string().into();
-            gaps.add(
-                "a",
-                Gap {
-                    since: at(second),
-                    cause,
-                },
-            );
+            let gap = Gap {
+                since: at(second),
+                cause: second.to_string().into(),
+                journal: "j".into(),
+                position: second,
+            };
+            gaps.add("a", gap);
         }
+        let after = |second, position| LastStatus {
+            at: at(second),
+            journal: Some("j"),
+            position,
+        };
         let first = |since, until| {
-            let gap = gaps.first("a", at(since), at(until))?;
+            let gap = gaps.first("a", after(since, 0), at(until))?;
             Some(gap.since.as_second())
         };
         assert_eq!(first(0, 40), Some(10));
@@ -160,6 +187,14 @@ mod tests {
         assert_eq!(first(11, 20), None);
         assert_eq!(first(11, 21), Some(20));
         assert_eq!(first(31, 99), None);
-        assert_eq!(gaps.first("b", at(0), at(99)), None);
+        assert_eq!(gaps.first("b", after(0, 0), at(99)), None);
+        // The journal had the first two before it, and another journal says nothing of that.
+        let found = |after| Some(gaps.first("a", after, at(99))?.since.as_second());
+        assert_eq!(found(after(5, 25)), Some(30));
+        let elsewhere = LastStatus {
+            journal: Some("k"),
+            ..after(5, 25)
+        };
+        assert_eq!(found(elsewhere), Some(10));
     }
 }

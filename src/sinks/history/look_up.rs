@@ -9,7 +9,7 @@ use super::gaps::{Begins, GAPS_MAX, Heard};
 use super::recorder::{Base, Kept, Keys, Recorder, journal_of};
 use super::statements::{Bind, Statements};
 use super::stored::{
-    HeardText, KeptText, PieceText, gap, select_heard, select_kept, select_pieces,
+    GapText, HeardText, KeptText, PieceText, gap, select_heard, select_kept, select_pieces,
 };
 use super::timeline::{Gap, Piece};
 use crate::model::CoverageEvent;
@@ -51,23 +51,24 @@ async fn base<On: Statements>(on: &mut On, held: &[i64]) -> Result<Base, sqlx::E
 /// The newest gaps of all topics; where there are more, also the first one since each device was
 /// heard. Each with its topic.
 async fn gaps<On: Statements>(on: &mut On) -> Result<Vec<(String, Gap)>, sqlx::Error> {
-    type GapText = (String, String, Option<String>);
     let (at, begins_gap) = (On::DIALECT.as_text("g.at"), On::DIALECT.is("begins_gap"));
     let newest = format!(
-        "SELECT g.topic, {at}, g.cause FROM coverage AS g WHERE {begins_gap} \
+        "SELECT g.topic, {at}, g.cause, g.origin FROM coverage AS g WHERE {begins_gap} \
          ORDER BY g.at DESC LIMIT $1"
     );
     let mut gaps: Vec<GapText> = on.rows(&newest, vec![GAPS_MAX.into()]).await?;
-    if let Some((_, oldest, _)) = gaps.last()
+    if let Some((_, oldest, ..)) = gaps.last()
         && gaps.len() >= GAPS_MAX as usize
     {
         let older = format!(
-            "SELECT DISTINCT g.topic, {at}, g.cause FROM device_row AS d \
+            "SELECT DISTINCT g.topic, {at}, g.cause, g.origin FROM device_row AS d \
              JOIN topic AS t ON t.topic_key = d.topic_key \
+             JOIN journal AS j ON j.journal_key = d.journal_key \
              JOIN coverage AS g ON g.event_id = ( \
                  SELECT c.event_id FROM coverage AS c WHERE c.topic = t.topic AND {begins_gap} \
-                 AND c.at >= d.last_seen ORDER BY c.at LIMIT 1) \
+                 AND c.at >= d.last_seen AND {} ORDER BY c.at LIMIT 1) \
              WHERE g.at <= {}",
+            On::DIALECT.is_no_earlier_gap(),
             On::DIALECT.time(1)
         );
         let older: Vec<GapText> = on.rows(&older, vec![oldest.as_str().into()]).await?;

@@ -155,13 +155,16 @@ impl HeardText {
     }
 }
 
-/// A gap of a topic: topic, beginning and cause.
-pub(super) fn gap(
-    (topic, since, cause): (String, String, Option<String>),
-) -> Option<(String, Gap)> {
+/// A gap: topic, beginning, cause and origin.
+pub(super) type GapText = (String, String, Option<String>, String);
+
+/// A gap with its topic; `None`: its time is none.
+pub(super) fn gap((topic, since, cause, origin): GapText) -> Option<(String, Gap)> {
     let gap = Gap {
         since: time(&since)?,
         cause: cause.unwrap_or_default().into(),
+        journal: journal_of(&origin).into(),
+        position: origin.rsplit_once('-')?.1.parse().ok()?,
     };
     Some((topic, gap))
 }

@@ -40,6 +40,9 @@ impl State {
 pub(super) struct Gap {
     pub(super) since: Timestamp,
     pub(super) cause: Arc<str>,
+    /// The journal that tells of it, and where.
+    pub(super) journal: Arc<str>,
+    pub(super) position: i64,
 }
 
 /// A fault that lasts: since when, and how many microseconds of it are uncertain.
@@ -231,6 +234,8 @@ mod tests {
         Gap {
             since: at(second),
             cause: "silent".into(),
+            journal: "j".into(),
+            position: second,
         }
     }
 

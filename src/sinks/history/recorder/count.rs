@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::Recorder;
+use super::keys::last_status;
 use crate::sinks::history::daily::{Days, Sign, Stay};
 use crate::sinks::history::device::{Device, Swept};
 use crate::sinks::history::timeline::{Piece, State};
@@ -46,7 +47,11 @@ impl Recorder {
                 count_swept(&mut self.days, Sign::Remove, stay, swept);
             }
             let topic = self.topic_names.get(&device.topic_key);
-            let gap = topic.and_then(|topic| self.gaps.first(topic, device.open.last_seen, until));
+            let newest = (device.open.last_seen, device.journal_key, device.position);
+            let gap = topic.and_then(|topic| {
+                self.gaps
+                    .first(topic, last_status(&self.journals, newest), until)
+            });
             let swept = Swept {
                 certain_until: gap.map_or(until, |gap| gap.since),
                 until,

@@ -96,6 +96,8 @@ impl Recorder {
             .map(|(row, _)| Gap {
                 since: row.at,
                 cause: Arc::clone(&row.cause),
+                journal: row.journal.as_str().into(),
+                position: row.position,
             });
         self.gaps.replace(topic, gaps.collect());
         self.heard.remove(topic);
@@ -130,5 +132,7 @@ fn gap_of(event: &CoverageEvent) -> Gap {
     Gap {
         since: whole(event.coverage.at),
         cause: cause.into(),
+        journal: journal_of(&event.origin).into(),
+        position: event.position.0,
     }
 }

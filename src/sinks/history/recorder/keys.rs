@@ -1,10 +1,14 @@
 //! The keys of what many events have in common: their journal, topic, state and payload.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+
+use jiff::Timestamp;
 
 use super::recording::Recording;
 use super::{Recorder, journal_of};
 use crate::model::StatusEvent;
+use crate::sinks::history::gaps::LastStatus;
 use crate::sinks::history::tables::{Digest, Named, PayloadRow, StateRow};
 use crate::sinks::history::timeline::State;
 
@@ -13,6 +17,21 @@ pub(super) struct Journal {
     pub(super) key: i64,
     /// The newest position that may be stored.
     pub(super) through: i64,
+}
+
+/// The status that gaps are looked for behind: when it was, the key of its journal and its position.
+pub(super) fn last_status(
+    journals: &HashMap<String, Journal>,
+    (at, journal_key, position): (Timestamp, i64, i64),
+) -> LastStatus<'_> {
+    let journal = journals
+        .iter()
+        .find(|(_, journal)| journal.key == journal_key);
+    LastStatus {
+        at,
+        journal: journal.map(|(name, _)| name.as_str()),
+        position,
+    }
 }
 
 /// A payload that came before, within its month.

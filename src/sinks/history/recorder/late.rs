@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::Recorder;
 use super::count::{count_swept, enter};
+use super::keys::last_status;
 use super::recording::{Kept, Rebuilt};
 use super::statuses::lacks;
 use crate::sinks::history::daily::Sign;
@@ -79,9 +80,11 @@ impl Recorder {
             .collect();
         device.first_seen = device.first_seen.min(begins);
         let (mut topic_key, mut word_key) = (first.topic_key, first.met.state.key);
+        let (mut journal_key, mut position) = (first.journal_key, first.position);
         for next in rest {
             let topic = self.topic_names.get(&topic_key);
-            let gap = topic.and_then(|topic| self.gaps.first(topic, open.last_seen, next.met.at));
+            let before = last_status(&self.journals, (open.last_seen, journal_key, position));
+            let gap = topic.and_then(|topic| self.gaps.first(topic, before, next.met.at));
             let mut met = next.met.clone();
             met.missed |= lacks(next.changed, word_key, met.state.key);
             for piece in open.meet(&met, gap).into_iter().flatten() {
@@ -97,6 +100,7 @@ impl Recorder {
             }
             topic_key = next.topic_key;
             word_key = next.met.state.key;
+            (journal_key, position) = (next.journal_key, next.position);
         }
         if counts {
             enter(
