@@ -496,7 +496,7 @@ CREATE VIEW state_interval AS
 SELECT
     d.stream, d.client_id, d.device_id, s.state, s.severity, i.since, i.until, i.us / 1e6::double precision AS seconds,
     i.cause IS NULL AS certain, i.cause,
-    coalesce(i.run_since, i.since) AS run_since, false AS lasting
+    coalesce(i.run_since, i.since) AS run_since, false AS lasting, i.until AS counted_until
 FROM state_interval_row AS i
 JOIN device_row AS d ON d.device_key = i.device_key
 JOIN state AS s ON s.state_key = i.state_key
@@ -504,7 +504,7 @@ UNION ALL
 SELECT
     d.stream, d.client_id, d.device_id, s.state, s.severity, d.piece_since, g.at,
     seconds_between(d.piece_since, coalesce(g.at, now())),
-    true, NULL, d.run_since, true
+    true, NULL, d.run_since, true, d.counted_until
 FROM device_row AS d
 JOIN topic AS t ON t.topic_key = d.topic_key
 JOIN journal AS j ON j.journal_key = d.journal_key
@@ -520,7 +520,7 @@ UNION ALL
 SELECT
     d.stream, d.client_id, d.device_id, s.state, s.severity, g.at, NULL,
     seconds_between(g.at, now()),
-    false, g.cause, d.run_since, true
+    false, g.cause, d.run_since, true, d.counted_until
 FROM device_row AS d
 JOIN topic AS t ON t.topic_key = d.topic_key
 JOIN journal AS j ON j.journal_key = d.journal_key
@@ -622,6 +622,7 @@ COMMENT ON COLUMN state_interval.certain IS 'No status was missed in it, as far 
 COMMENT ON COLUMN state_interval.cause IS 'Why it is not certain.';
 COMMENT ON COLUMN state_interval.run_since IS 'Since when the device was in this state, through uncertain pieces.';
 COMMENT ON COLUMN state_interval.lasting IS 'It is the open piece of the device, which its next status may close, or the certain part of it.';
+COMMENT ON COLUMN state_interval.counted_until IS 'state_daily has it up to here; null: nothing of it yet.';
 
 COMMENT ON VIEW fault_episode IS 'The times of each device in states of the severity critical, whichever they were.';
 COMMENT ON COLUMN fault_episode.stream IS 'The same as in status_event.';

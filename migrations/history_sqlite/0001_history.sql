@@ -238,7 +238,7 @@ CREATE VIEW state_interval AS
 SELECT
     d.stream, d.client_id, d.device_id, s.state, s.severity, i.since, i.until, i.us / 1e6 AS seconds,
     i.cause IS NULL AS certain, i.cause,
-    coalesce(i.run_since, i.since) AS run_since, 0 AS lasting
+    coalesce(i.run_since, i.since) AS run_since, 0 AS lasting, i.until AS counted_until
 FROM state_interval_row AS i
 JOIN device_row AS d ON d.device_key = i.device_key
 JOIN state AS s ON s.state_key = i.state_key
@@ -249,7 +249,7 @@ SELECT
         WHEN g.at IS NULL THEN max(0.0, round((julianday('now') - julianday(d.piece_since)) * 86400, 3))
         ELSE ((strftime('%s', g.at) - strftime('%s', d.piece_since)) * 1000000 + substr(g.at, 21, 6) - substr(d.piece_since, 21, 6)) / 1e6
     END,
-    1, NULL, d.run_since, 1
+    1, NULL, d.run_since, 1, d.counted_until
 FROM device_row AS d
 JOIN topic AS t ON t.topic_key = d.topic_key
 JOIN journal AS j ON j.journal_key = d.journal_key
@@ -265,7 +265,7 @@ UNION ALL
 SELECT
     d.stream, d.client_id, d.device_id, s.state, s.severity, g.at, NULL,
     max(0, round((julianday('now') - julianday(g.at)) * 86400, 3)),
-    0, g.cause, d.run_since, 1
+    0, g.cause, d.run_since, 1, d.counted_until
 FROM device_row AS d
 JOIN topic AS t ON t.topic_key = d.topic_key
 JOIN journal AS j ON j.journal_key = d.journal_key

@@ -192,6 +192,65 @@ async fn a_gap_that_lasts_takes_from_availability_what_it_lasts_and_no_more() {
     }
 }
 
+/// No daemon has counted the days that have passed meanwhile.
+#[tokio::test]
+async fn availability_has_the_days_that_passed_without_a_daemon() {
+    let days = |days: i64| jiff::SignedDuration::from_hours(24 * days);
+    let begins = jiff::Timestamp::now() - days(5);
+    let said = |position, state, severity, received_at| {
+        Event::from(StatusEvent {
+            severity,
+            changed: true,
+            received_at,
+            ..status(JOURNAL, position, "7", state)
+        })
+    };
+    let events = [
+        said(1, "fault", Severity::Critical, begins - days(1)),
+        said(2, "normal", Severity::Ok, begins),
+    ];
+    for database in Database::both().await {
+        let mut sink = start(database.settings(None));
+        sink.open(JOURNAL).await.unwrap();
+        sink.attempt(batch(&events)).await.unwrap();
+        sink.close().await;
+        let folder = configured(&database);
+        let none = "device_row WHERE counted_until IS NOT NULL";
+        let ask = |by: &str| -> (usize, f64, f64) {
+            let json = answer(
+                folder.path(),
+                &format!("availability --since 9d --by {by} --format json"),
+            );
+            let rows = json.lines().map(|line| serde_json::from_str(line).unwrap());
+            let rows: Vec<serde_json::Value> = rows.collect();
+            let sum = |name: &str| rows.iter().map(|row| row[name].as_f64().unwrap()).sum();
+            (rows.len(), sum("available_seconds"), sum("known_seconds"))
+        };
+        for is_counted in [false, true] {
+            if is_counted {
+                let mut sink = start(database.settings(None));
+                sink.open(JOURNAL).await.unwrap();
+                sink.idle().await.unwrap();
+                sink.close().await;
+            }
+            let url = database.url();
+            assert_eq!(database.count(none).await > 0, is_counted, "{url}");
+            let ((devices, well, known), (rows, well_of_days, known_of_days)) =
+                (ask("device"), ask("day"));
+            assert_eq!((devices, rows), (1, 7), "{url}");
+            for (seconds, expected) in [
+                (well, 5.0),
+                (well_of_days, 5.0),
+                (known, 6.0),
+                (known_of_days, 6.0),
+            ] {
+                let wrong = (seconds - expected * 86_400.0).abs();
+                assert!(wrong < 120.0, "{seconds} of {expected} days in {url}");
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn both_databases_answer_the_same() {
     let [sqlite, postgres] = Database::both().await;

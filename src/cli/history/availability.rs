@@ -28,6 +28,8 @@ use crate::sinks::history::row::Row;
 
 /// The days where nobody says it, with today.
 const DAYS_DEFAULT: i32 = 7;
+/// A state that lasts counts for its last days, as in `state_daily`.
+const DAYS_MAX: i32 = 400;
 /// The fewest and the most signs of a bar. It gets a quarter of the terminal at least.
 const BAR_MIN: usize = 10;
 const BAR_MAX: usize = 60;
@@ -111,14 +113,17 @@ impl Window {
             None => tomorrow,
         };
         let midnight = |date: Date| anyhow::Ok(date.to_zoned(zone.clone())?.timestamp());
+        let mut spans = Vec::new();
+        let mut date = first.max(end.checked_sub(DAYS_MAX.days())?);
+        while date < end {
+            let tomorrow = date.tomorrow()?;
+            spans.push((date, midnight(date)?, midnight(tomorrow)?.min(now)));
+            date = tomorrow;
+        }
         Ok(Window {
             since: midnight(first)?,
             until: midnight(end)?.min(now),
-            days: Days {
-                first,
-                end,
-                today: (end > today).then_some((today, midnight(today)?, now)),
-            },
+            days: Days { first, end, spans },
         })
     }
 }

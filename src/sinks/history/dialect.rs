@@ -26,6 +26,17 @@ impl Dialect {
         }
     }
 
+    /// Rows, each in parentheses, as a table with these columns.
+    pub(super) fn table(self, name: &str, columns: &str, rows: &[String]) -> String {
+        let rows = rows.join(", ");
+        match self {
+            Dialect::Sqlite => {
+                format!("(WITH rows ({columns}) AS (VALUES {rows}) SELECT * FROM rows) AS {name}")
+            }
+            Dialect::Postgres => format!("(VALUES {rows}) AS {name} ({columns})"),
+        }
+    }
+
     /// A parameter; Postgres asks for its type.
     pub(super) fn typed(self, place: usize, kind: &str) -> String {
         match (self, kind) {

@@ -1,4 +1,4 @@
-//! How long devices were well: the sums of whole days, and of the states that last since midnight.
+//! How long devices were well: the sums of whole days, and of the states that last since then.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -7,16 +7,16 @@ use super::asked::Asked;
 use super::filter::Filter;
 
 /// The days of an availability: whole days of the history's zone, and the part of the last one that
-/// has passed.
+/// has passed. A daemon counts a state that lasts once each day is over; where none has run since,
+/// all of that time is still to be counted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Days {
     /// The first day.
     pub first: Date,
     /// The day after the last one.
     pub end: Date,
-    /// From when on a state that lasts is not in `state_daily` yet, up to when it counts, and on
-    /// which day; `None`: all days are past.
-    pub today: Option<(Date, Timestamp, Timestamp)>,
+    /// When each of them began and ended.
+    pub spans: Vec<(Date, Timestamp, Timestamp)>,
 }
 
 /// What an availability is summed up for.
@@ -29,7 +29,7 @@ pub enum By {
 }
 
 impl Asked {
-    /// The sums by device or day, of `state_daily` and of the states that last since midnight.
+    /// The sums by device or day, of `state_daily` and of what it does not have yet.
     pub(super) fn availability(&mut self, days: &Days, by: By, filter: &Filter) -> String {
         let keys = match by {
             By::Device => "stream, client_id, device_id",
@@ -47,8 +47,12 @@ impl Asked {
             "SELECT {columns} FROM state_daily WHERE {}",
             conditions.join(" AND ")
         ));
-        if let Some((day, midnight, now)) = days.today {
-            parts.push(self.lasting(day, midnight, now, filter));
+        let spans = match (by, days.spans.as_slice()) {
+            (By::Device, [(day, begins, _), .., (.., ends)]) => vec![(*day, *begins, *ends)],
+            (_, spans) => spans.to_vec(),
+        };
+        if !spans.is_empty() {
+            parts.push(self.lasting(&spans, filter));
         }
         let sum =
             |seconds: &str, when: &str| format!("sum(CASE WHEN {when} THEN {seconds} ELSE 0 END)");
@@ -64,33 +68,36 @@ impl Asked {
         )
     }
 
-    /// The states that last, as rows of `state_daily`: from midnight on they are not in it yet.
-    fn lasting(
-        &mut self,
-        day: Date,
-        midnight: Timestamp,
-        now: Timestamp,
-        filter: &Filter,
-    ) -> String {
-        let (day, midnight, now) = (self.date(day), self.time(midnight), self.time(now));
+    /// The states that last, as rows of `state_daily`, as far as it does not have them yet.
+    fn lasting(&mut self, spans: &[(Date, Timestamp, Timestamp)], filter: &Filter) -> String {
+        let spans: Vec<String> = spans
+            .iter()
+            .map(|(day, begins, ends)| {
+                let (day, begins, ends) = (self.date(*day), self.time(*begins), self.time(*ends));
+                format!("({day}, {begins}, {ends})")
+            })
+            .collect();
         self.of_device(filter);
-        self.conditions.push(format!("lasting AND since < {now}"));
+        self.conditions.push("lasting".to_owned());
         let conditions = std::mem::take(&mut self.conditions).join(" AND ");
         let (least, most) = self.dialect.least_and_most();
         let pieces = format!(
             "SELECT stream, client_id, device_id, severity, certain, \
-             {most}(since, {midnight}) AS begins, {least}(coalesce(until, {now}), {now}) AS ends \
+             {most}(since, coalesce(counted_until, since)) AS since, until \
              FROM state_interval WHERE {conditions}"
         );
-        // A gap that began before midnight leaves nothing certain.
+        // A gap that began before the last midnight leaves nothing certain.
+        let begins = format!("{most}(p.since, d.begins)");
+        let ends = format!("{least}(coalesce(p.until, d.ends), d.ends)");
         let lasted = self
             .dialect
-            .seconds("begins", &format!("{most}(begins, ends)"));
+            .seconds(&begins, &format!("{most}({begins}, {ends})"));
         let of = |certain: &str| format!("CASE WHEN {certain} THEN {lasted} ELSE 0 END");
-        let (certain, uncertain) = (of("certain"), of("NOT certain"));
+        let (certain, uncertain) = (of("p.certain"), of("NOT p.certain"));
         format!(
-            "SELECT {day} AS day, stream, client_id, device_id, severity, {certain}, {uncertain}, 0 \
-             FROM ({pieces}) AS pieces"
+            "SELECT d.day, p.stream, p.client_id, p.device_id, p.severity, {certain}, {uncertain}, 0 \
+             FROM ({pieces}) AS p JOIN {} ON p.since < d.ends",
+            self.dialect.table("d", "day, begins, ends", &spans)
         )
     }
 }
