@@ -4,7 +4,6 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -160,13 +159,14 @@ impl Devices {
     /// The clients' ids: the statuses come on `/topic/state/<id>`.
     pub const CLIENTS: [u32; 3] = [1, 2, 3];
 
-    /// Devices whose every status is determined by `seed`.
+    /// Devices whose every status is determined by `seed`. Their ids, serial numbers and places are
+    /// always the same.
     pub fn new(seed: u64) -> Devices {
         let mut random = fastrand::Rng::with_seed(seed);
         let devices: Vec<Device> = SITES
             .iter()
             .enumerate()
-            .map(|(at, site)| Device::new(at, site, &mut random))
+            .map(|(at, site)| Device::new(at, site))
             .collect();
         let due = (0..devices.len())
             .map(|at| Reverse((random.u64(0..INTERVAL_MS.end), at)))
@@ -210,17 +210,15 @@ impl Iterator for Devices {
 }
 
 impl Device {
-    fn new(index: usize, site: &'static Site, random: &mut fastrand::Rng) -> Device {
-        let serial = if index == 0 {
-            FIRST_SERIAL.to_owned()
-        } else {
-            serial(random)
-        };
+    fn new(index: usize, site: &'static Site) -> Device {
         let device_id = u32::try_from(index).expect("a dozen sites") + 1;
         Device {
             site,
             device_id,
-            serial,
+            serial: match index {
+                0 => FIRST_SERIAL.to_owned(),
+                _ => serial(device_id),
+            },
             state: State::Normal,
         }
     }
@@ -251,11 +249,10 @@ impl Device {
     }
 }
 
-/// 32 hexadecimal digits.
-fn serial(random: &mut fastrand::Rng) -> String {
-    let mut serial = String::with_capacity(32);
-    write!(serial, "{:032x}", random.u128(..)).expect("writing to a String does not fail");
-    serial
+/// 32 hexadecimal digits, the same at each start.
+fn serial(device_id: u32) -> String {
+    let mut random = fastrand::Rng::with_seed(device_id.into());
+    format!("{:032x}", random.u128(..))
 }
 
 #[cfg(test)]
@@ -278,6 +275,13 @@ mod tests {
         let told = |seed| Devices::new(seed).take(500).collect::<Vec<_>>();
         assert_eq!(told(7), told(7));
         assert_ne!(told(7), told(8));
+        let serials = |seed| {
+            let bodies = bodies(seed, 500).into_iter();
+            bodies
+                .map(|body| (body["deviceId"].as_u64(), body["sn"].to_string()))
+                .collect::<HashMap<_, _>>()
+        };
+        assert_eq!(serials(7), serials(8));
     }
 
     #[test]
@@ -331,7 +335,7 @@ mod tests {
     #[test]
     fn the_message_is_the_platforms_own() {
         let golden = r#"{"clientId":1,"deviceId":1,"sn":"5223980739804501806b36caddcca2e0","address":{"id":63,"clientId":0,"province":"江苏省","city":"盐城市","district":"射阳县","detail":"人民政府","coordinateSysm":"baidu","latitude":33.77227409420624,"longitude":120.33282601179727,"createTime":"2020-12-09 11:16:16","updateTime":"2020-12-09 11:16:16"},"oldState":"故障","newState":"故障"}"#;
-        let mut device = Device::new(0, &SITES[0], &mut fastrand::Rng::with_seed(0));
+        let mut device = Device::new(0, &SITES[0]);
         device.state = State::Fault;
         assert_eq!(
             String::from_utf8(device.tell(State::Fault)).unwrap(),
