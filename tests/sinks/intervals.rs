@@ -368,14 +368,17 @@ const DAYS: &str = "\
             FROM device_row WHERE counted_until IS NOT NULL \
         UNION ALL SELECT device_key, state_key, 0, counted_certain_until, counted_until \
             FROM device_row WHERE counted_until IS NOT NULL), \
+    named AS ( \
+        SELECT s.state_key AS word_key, min(o.state_key) AS state_key FROM state AS s \
+        JOIN state AS o ON o.state = s.state AND o.severity = s.severity GROUP BY s.state_key), \
     day AS ( \
         SELECT '2026-01-01' AS day UNION ALL SELECT date(day, '+1 day') FROM day \
         WHERE day < date('now', '+1 day')), \
     part AS ( \
-        SELECT day, device_key, state_key, certain, \
+        SELECT day, device_key, n.state_key AS state_key, certain, \
             CAST(round((min(julianday(until), julianday(day) + 1) \
                 - max(julianday(since), julianday(day))) * 86400) AS integer) AS seconds \
-        FROM stay JOIN day ON since < date(day, '+1 day') AND until > day), \
+        FROM stay JOIN named AS n ON n.word_key = stay.state_key JOIN day ON since < date(day, '+1 day') AND until > day), \
     counted AS ( \
         SELECT day, device_key, state_key, \
             sum(CASE WHEN certain THEN seconds ELSE 0 END) AS certain, \

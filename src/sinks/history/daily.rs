@@ -1,13 +1,15 @@
 //! How long each device was in each state, by the day of a zone. Counts can be taken back, so that
 //! a piece that turns out otherwise is counted again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use super::timeline::{Piece, microseconds};
+use super::timeline::{Piece, State, microseconds};
+use crate::model::Severity;
 use crate::pipeline::{Mapping, ZONE_DEFAULT};
 
 /// The days that one piece is counted for at most, its last ones: a clock that was years ahead once
@@ -57,6 +59,8 @@ pub(super) struct Days {
     zone: TimeZone,
     /// The day that was asked for last, from its beginning to its end.
     last: Option<(Timestamp, Timestamp, Date)>,
+    /// Of the words of one state the first one's key: they are counted together.
+    keys: HashMap<(Arc<str>, Severity), i64>,
     pub(super) counts: BTreeMap<DailyKey, Counted>,
 }
 
@@ -66,8 +70,28 @@ impl Days {
         Days {
             zone,
             last: None,
+            keys: HashMap::new(),
             counts: BTreeMap::new(),
         }
+    }
+
+    /// Begins with the states that a history has, of which one may be there by several words.
+    pub(super) fn know(&mut self, states: Vec<State>) {
+        self.keys.clear();
+        for state in states {
+            let key = state.key;
+            let first = self
+                .keys
+                .entry((state.state, state.severity))
+                .or_insert(key);
+            *first = key.min(*first);
+        }
+    }
+
+    /// The key that a state is counted by.
+    pub(super) fn key(&mut self, state: &State) -> i64 {
+        let known = (Arc::clone(&state.state), state.severity);
+        *self.keys.entry(known).or_insert(state.key)
     }
 
     /// The name of the zone.
@@ -81,8 +105,9 @@ impl Days {
     }
 
     /// A state was entered.
-    pub(super) fn enter(&mut self, sign: Sign, device: i64, state: i64, at: Timestamp) {
+    pub(super) fn enter(&mut self, sign: Sign, device: i64, state: &State, at: Timestamp) {
         let (_, _, day) = self.day(at);
+        let state = self.key(state);
         self.counts.entry((day, device, state)).or_default().entered += sign.of(1);
     }
 
@@ -113,11 +138,12 @@ impl Days {
 
     /// A closed piece.
     pub(super) fn piece(&mut self, sign: Sign, device: i64, piece: &Piece) {
+        let state = self.key(&piece.state);
         self.stay(
             sign,
             Stay {
                 device,
-                state: piece.state.key,
+                state,
                 certain: piece.cause.is_none(),
                 since: piece.since,
                 until: piece.until,
@@ -172,6 +198,40 @@ mod tests {
             since: since.parse().unwrap(),
             until: until.parse().unwrap(),
         }
+    }
+
+    fn state(key: i64, name: &str) -> State {
+        State {
+            key,
+            state: name.into(),
+            severity: Severity::Ok,
+        }
+    }
+
+    #[test]
+    fn words_of_one_state_are_counted_together_by_the_first_ones_key() {
+        let mut days = days("UTC");
+        days.know(vec![
+            state(4, "normal"),
+            state(3, "normal"),
+            state(5, "open"),
+        ]);
+        let at = "2026-01-01T00:00:00Z".parse().unwrap();
+        for state in [
+            state(4, "normal"),
+            state(5, "open"),
+            state(9, "normal"),
+            state(7, "new"),
+            state(8, "new"),
+        ] {
+            days.enter(Sign::Add, 1, &state, at);
+        }
+        let entered: Vec<(i64, i64)> = days
+            .counts
+            .iter()
+            .map(|((.., state), counted)| (*state, counted.entered))
+            .collect();
+        assert_eq!(entered, [(3, 2), (5, 1), (7, 2)]);
     }
 
     fn days(zone: &str) -> Days {
@@ -261,6 +321,6 @@ mod tests {
             Sign::Add,
             stay("2036-01-01T00:00:00Z", "9999-12-30T22:00:00Z"),
         );
-        days.enter(Sign::Add, 1, 2, Timestamp::MAX);
+        days.enter(Sign::Add, 1, &state(2, "normal"), Timestamp::MAX);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use jiff::Timestamp;
 
-use super::device::{Device, DeviceText, select, time};
+use super::device::{Device, DeviceText, select, state, time};
 use super::gaps::{Begins, GAPS_MAX, Heard};
 use super::recorder::{Base, Kept, Keys, Recorder, journal_of};
 use super::statements::{Bind, Statements};
@@ -35,12 +35,19 @@ async fn base<On: Statements>(on: &mut On, held: &[i64]) -> Result<Base, sqlx::E
          FROM journal AS j"
     );
     let topics = "SELECT CAST(topic_key AS bigint), topic FROM topic";
+    let states = "SELECT CAST(min(state_key) AS bigint), state, severity FROM state \
+         GROUP BY state, severity";
+    let states: Vec<(i64, String, String)> = on.rows(states, vec![]).await?;
     let recounted = "SELECT value FROM history_setting WHERE name = 'recounted_below'";
     let recounted: Vec<(String,)> = on.rows(recounted, vec![]).await?;
     let recounted = recounted.first().and_then(|(text,)| text.parse().ok());
     Ok(Base {
         journals: on.rows(&journals, vec![]).await?,
         topics: on.rows(topics, vec![]).await?,
+        states: states
+            .iter()
+            .map(|(key, name, severity)| state(*key, name, severity))
+            .collect(),
         gaps: gaps(on).await?,
         last: last(on).await?,
         recounted_below: recounted.unwrap_or(i64::MAX),

@@ -143,6 +143,7 @@ impl Recorder {
         for (topic, gap) in base.gaps {
             gaps.entry(topic).or_default().push(gap);
         }
+        self.days.know(base.states);
         self.gaps = Gaps::default();
         for (topic, gaps) in gaps {
             self.gaps.replace(&topic, gaps);

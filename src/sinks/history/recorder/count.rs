@@ -42,7 +42,7 @@ impl Recorder {
             if device.key >= self.recounted_below || device.open.since >= until {
                 continue;
             }
-            let stay = (device.key, device.open.state.key, device.open.since);
+            let stay = (device.key, &device.open.state, device.open.since);
             if let Some(swept) = device.swept {
                 count_swept(&mut self.days, Sign::Remove, stay, swept);
             }
@@ -102,16 +102,17 @@ pub(super) fn enter(
     (state, since, run_since): (&State, Timestamp, Timestamp),
 ) {
     if since == run_since {
-        days.enter(sign, device, state.key, since);
+        days.enter(sign, device, state, since);
     }
 }
 
 pub(super) fn count_swept(
     days: &mut Days,
     sign: Sign,
-    (device, state, since): (i64, i64, Timestamp),
+    (device, state, since): (i64, &State, Timestamp),
     swept: Swept,
 ) {
+    let state = days.key(state);
     for (certain, since, until) in [
         (true, since, swept.certain_until),
         (false, swept.certain_until, swept.until),

@@ -95,6 +95,8 @@ impl Recorder {
             state: status.state.as_str().into(),
             severity: status.severity,
         };
+        // It is counted by this key from now on, unless the state has another one.
+        self.days.key(&state);
         self.states_of(&status.new_state).push(state.clone());
         let status = Arc::clone(status);
         recording.states.push(StateRow { key, status });

@@ -14,6 +14,7 @@ pub(in crate::sinks::history) struct Base {
     /// Key, journal, and the newest position that may be stored.
     pub(in crate::sinks::history) journals: Vec<(i64, String, i64)>,
     pub(in crate::sinks::history) topics: Vec<(i64, String)>,
+    pub(in crate::sinks::history) states: Vec<State>,
     /// Topic and gap.
     pub(in crate::sinks::history) gaps: Vec<(String, Gap)>,
     pub(in crate::sinks::history) last: Keys,

@@ -70,7 +70,7 @@ impl Recorder {
             let entered = (&device.open.state, device.open.since, device.open.run_since);
             enter(&mut self.days, Sign::Remove, device.key, entered);
             if let Some(swept) = device.swept.take() {
-                let stay = (device.key, device.open.state.key, device.open.since);
+                let stay = (device.key, &device.open.state, device.open.since);
                 count_swept(&mut self.days, Sign::Remove, stay, swept);
             }
         }

@@ -265,14 +265,14 @@ impl Recorder {
         });
         let counts = device.key < self.recounted_below;
         if counts && device.open.is_left_by(&met) {
-            self.days.enter(Sign::Add, device.key, met.state.key, at);
+            self.days.enter(Sign::Add, device.key, &met.state, at);
         }
-        let swept_state = device.open.state.key;
+        let swept_state = device.open.state.clone();
         let swept_since = device.open.since;
         for piece in device.open.meet(&met, gap).into_iter().flatten() {
             // What was counted in another zone is no longer there.
             if let Some(swept) = device.swept.take().filter(|_| counts) {
-                let stay = (device.key, swept_state, swept_since);
+                let stay = (device.key, &swept_state, swept_since);
                 count_swept(&mut self.days, Sign::Remove, stay, swept);
             }
             if counts {
