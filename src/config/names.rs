@@ -107,8 +107,11 @@ impl Context<'_> {
                     self.report.line_warning(&path, &file, at, finding.message);
                 }
                 if more > 0 {
-                    let message =
-                        format!("{more} further lines of {} are left out", file.display());
+                    let lines = if more == 1 { "line" } else { "lines" };
+                    let message = format!(
+                        "{more} more {lines} of {}: they are left out too",
+                        file.display()
+                    );
                     self.report.warning(&path, message);
                 }
                 Some(Arc::new(names))
@@ -285,6 +288,11 @@ impl Found {
                     "the line is left out: `{device}` is no client/device such as 1/7; serial numbers have the head `serial`"
                 ));
             }
+            (Some(device), _) if device.ends_with('/') => {
+                return Some(format!(
+                    "the line is left out: `{device}` has no device behind the slash, as 1/7 has"
+                ));
+            }
             (device, serial) => {
                 let device = device.map(Named::Device);
                 device
@@ -340,7 +348,8 @@ mod tests {
     fn a_line_that_cannot_be_used_is_named_and_left_out() {
         let long = "x".repeat(LABEL_CHARS_MAX + 1);
         let text = format!(
-            "device,name,group\n1/1,\"a\nb\",\n7,seven,\n,nobody,\n1/2,,\n1/1,again,\n1/3,{long}\n1/4,four"
+            "device,name,group\n1/1,\"a\nb\",\n7,seven,\n,nobody,\n1/2,,\n1/1,again,\n1/3,{long}\n1/4,four\n\
+             2/,nothing,\n/7,without a client"
         );
         let found = found(&text);
         let expected = [
@@ -349,6 +358,7 @@ mod tests {
             (6, "neither name nor group"),
             (7, "1/1 is named for the second time"),
             (8, "at most 200"),
+            (10, "`2/` has no device behind the slash"),
         ];
         assert_eq!(found.findings.len(), expected.len(), "{:?}", found.findings);
         for (finding, (line, words)) in found.findings.iter().zip(expected) {
@@ -358,6 +368,7 @@ mod tests {
         assert_eq!(found.findings[0].source, "7,seven,");
         assert_eq!(name(&found, "1", "1", None), "a\nb -");
         assert_eq!(name(&found, "1", "4", None), "four -");
+        assert_eq!(name(&found, "", "7", None), "without a client -");
     }
 
     #[test]
