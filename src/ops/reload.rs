@@ -43,9 +43,10 @@ impl Reloads {
     pub fn rejected(&self, mut problems: Vec<String>) {
         if let more @ 1.. = problems.len().saturating_sub(PROBLEMS_MAX) {
             problems.truncate(PROBLEMS_MAX);
-            problems.push(format!(
-                "{more} more problems: `stomp-bridge check` names all"
-            ));
+            problems.push(match more {
+                1 => "1 more problem: `stomp-bridge check` names all".to_owned(),
+                _ => format!("{more} more problems: `stomp-bridge check` names all"),
+            });
         }
         let at = Timestamp::now();
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -41,9 +41,7 @@ const SHORT_LIVES_MAX: u32 = 3;
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// `source.reconnect.attempts` is used up by attempts that did not become live.
-    #[error(
-        "gave up after {attempts} attempts, the bound in source.reconnect.attempts; the last: {error}"
-    )]
+    #[error("gave up: source.reconnect.attempts = {attempts} is used up; the last: {error}")]
     GaveUp {
         /// Failures in a row.
         attempts: u32,

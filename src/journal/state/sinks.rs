@@ -281,14 +281,16 @@ impl State {
         let Some((sink, cursor)) = slowest else {
             return "nobody: there are no sinks, and new entries are all that it has".to_owned();
         };
-        let pending = (head.0 - cursor.position.0).max(0);
-        match (cursor.configured, pending) {
+        let count = (head.0 - cursor.position.0).max(0);
+        let pending = match count {
+            1 => "1 pending entry".to_owned(),
+            _ => format!("{count} pending entries"),
+        };
+        match (cursor.configured, count) {
             (_, 0) => "nobody: what every sink has makes room as it is needed".to_owned(),
-            (true, _) => format!(
-                "the sink {sink} with {pending} pending entries: `stomp-bridge status` says why"
-            ),
+            (true, _) => format!("the sink {sink} with {pending}: `stomp-bridge status` says why"),
             (false, _) => format!(
-                "the sink {sink} with {pending} pending entries, which is not in the \
+                "the sink {sink} with {pending}, which is not in the \
                  configuration: add it again, or run `stomp-bridge sinks forget {sink}`"
             ),
         }

@@ -313,8 +313,9 @@ impl Event {
                 ("crit", l.t(&en, &format!("{at} 转为死信")).to_owned())
             }
             Fate::Waits { before } => {
+                let noun = l.plural(*before, "entry", "entries");
                 let before = grouped(*before);
-                let en = format!("waits: {before} entries before it");
+                let en = format!("waits: {before} {noun} before it");
                 let zh = format!("等待中：前面还有 {before} 条");
                 ("unk", l.t(&en, &zh).to_owned())
             }

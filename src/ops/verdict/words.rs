@@ -584,7 +584,10 @@ fn listed<T>(
             subject: String::new(),
             what: lang
                 .t(
-                    &format!("{more} more topics."),
+                    &format!(
+                        "{more} more {}.",
+                        lang.plural(more as u64, "topic", "topics")
+                    ),
                     &format!("另有 {more} 个主题。"),
                 )
                 .to_owned(),

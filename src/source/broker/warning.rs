@@ -146,7 +146,7 @@ impl Detection {
     fn advice(self) -> Bilingual {
         match self {
             Detection::KeepAlive => both(
-                ", or source.silence to the longest pause that is normal",
+                ", or set source.silence to the longest pause that is normal",
                 "，或把 source.silence 设为正常情况下最长的停顿",
             ),
             Detection::Pings(_)
@@ -261,7 +261,7 @@ mod tests {
         );
         check(
             ConfigurationWarning::NoHeartbeats(Detection::KeepAlive),
-            &["TCP keep-alive alone", "or source.silence"],
+            &["TCP keep-alive alone", ", or set source.silence to"],
         );
         check(
             ConfigurationWarning::NoHeartbeats(Detection::Silence(ten)),
