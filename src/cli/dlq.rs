@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::dlq_list::{ListArgs, Listed, list};
-use super::print::{self, harmless, local_time, one_line, say, tell, zone_name};
+use super::print::{self, counted, harmless, local_time, one_line, say, tell, zone_name};
 use super::target::{Operator, Target, account};
 use super::why::Readings;
 use crate::journal::{Reader, Which};
@@ -117,13 +117,6 @@ async fn listed(reader: &mut Reader, sink: Option<&str>) -> anyhow::Result<Vec<L
     };
     let letters = reader.dead_letters_part(Some(sink), 0, u64::MAX).await?;
     Ok(letters.into_iter().map(Listed::from).collect())
-}
-
-fn counted(entries: u64) -> String {
-    match entries {
-        1 => "1 entry".to_owned(),
-        _ => format!("{entries} entries"),
-    }
 }
 
 /// Whether a position was asked for.
@@ -236,7 +229,7 @@ impl Chosen {
         if self.json {
             print::json(&serde_json::json!({ "entries": entries }))?;
         } else {
-            say!("{} {done}", counted(entries));
+            say!("{} {done}", counted(entries, "entry", "entries"));
         }
         let wanted = if self.all {
             1
@@ -337,7 +330,8 @@ impl Redriven {
         self.entries += reply.entries;
         self.left += reply.left;
         if let Some(why) = &reply.why {
-            tell!("{} not redriven: {}", counted(reply.left), one_line(why));
+            let left = counted(reply.left, "entry", "entries");
+            tell!("{left} not redriven: {}", one_line(why));
         }
         Ok(())
     }
@@ -361,10 +355,5 @@ mod tests {
         assert!(others(&["drop", "oncall", "17"]).contains("not dead-lettered"));
         let undecodable = others(&["drop", "--undecodable", "17"]);
         assert!(undecodable.contains("not undecodable") && !undecodable.contains("sink"));
-    }
-
-    #[test]
-    fn entries_are_counted_in_words() {
-        assert_eq!([counted(1), counted(2)], ["1 entry", "2 entries"]);
     }
 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::json;
 
-use super::print::{self, local_time, say, zone_name};
+use super::print::{self, counted, local_time, say, zone_name};
 use super::target::{Target, account};
 use super::terminal::{columns, hanging};
 use super::time::{When, when};
@@ -101,9 +101,10 @@ pub(super) async fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         }))?;
     } else {
         let begins = format!(
-            "replay to the sink {} begins, with the same event ids: it looks through {} entries; \
+            "replay to the sink {} begins, with the same event ids: it looks through {}; \
              `stomp-bridge status` says `replays` until it ends",
-            args.sink, reply.entries
+            args.sink,
+            counted(reply.entries, "entry", "entries")
         );
         let replaced = (reply.replaced > 0).then(|| replaced(reply.replaced));
         say_all(&times, std::iter::once(begins).chain(replaced), missing);
@@ -113,9 +114,9 @@ pub(super) async fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
 
 /// What to say of a replay that ends here, with so many entries left.
 fn replaced(left: u64) -> String {
-    let entries = if left == 1 { "entry" } else { "entries" };
+    let left = counted(left, "entry", "entries");
     format!(
-        "it replaces a replay that had {left} {entries} left to look through: replay those that the \
+        "it replaces a replay that had {left} left to look through: replay those that the \
          new one leaves out once `stomp-bridge status` no longer says `replays`"
     )
 }
@@ -226,9 +227,9 @@ async fn count(args: &ReplayArgs, times: &Times) -> anyhow::Result<ExitCode> {
 
 /// How many, and of which device, since a mistyped one has none.
 fn events(count: u64, device: Option<&str>) -> String {
-    let events = if count == 1 { "event" } else { "events" };
+    let events = counted(count, "event", "events");
     let device = device.map(|device| format!(" of device {}", print::harmless(device)));
-    format!("{count} {events}{}", device.unwrap_or_default())
+    events + &device.unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::print::counted;
 use super::width::Width;
 use crate::model::Event;
 use crate::sinks::{Preview, Settings};
@@ -121,7 +122,8 @@ impl Sent {
 fn cut(mut lines: Vec<String>) -> Vec<String> {
     if let more @ 1.. = lines.len().saturating_sub(BODY_LINES_MAX) {
         lines.truncate(BODY_LINES_MAX);
-        lines.push(format!("    … {more} more lines: see --json"));
+        let more = counted(more as u64, "more line", "more lines");
+        lines.push(format!("    … {more}: see --json"));
     }
     lines
 }

@@ -16,7 +16,7 @@ use clap::Args;
 
 use self::log_lines::LogArgs;
 use self::parts::Part;
-use super::print::{bytes, harmless, say, table, tell};
+use super::print::{bytes, counted, harmless, say, table, tell};
 use super::target::Target;
 
 /// Lines of a part that a summary shows; the configuration is shown whole.
@@ -79,7 +79,7 @@ fn summary(parts: &[Part]) {
             say!("{}", harmless(line));
         }
         if let more @ 1.. = part.text.lines().count().saturating_sub(lines) {
-            say!("… {more} more lines");
+            say!("… {}", counted(more as u64, "more line", "more lines"));
         }
         say!("");
     }

@@ -141,7 +141,11 @@ async fn nothing_of_a_forgotten_device_is_left_whether_it_has_statuses_or_not() 
         let pruned = operator.prune(days_ago(60), &mut |_| {}).await.unwrap();
         assert_eq!(pruned, 1, "{}", database.url());
         for device in ["1", "2"] {
+            let rows = format!("state_interval WHERE device_id = '{device}'");
             let device = operator.devices(device).await.unwrap().remove(0);
+            // With the one that lasts.
+            let rows = database.count(&rows).await;
+            assert!(rows > 0 && device.intervals == rows as u64);
             operator.forget(&device).await.unwrap();
         }
         for table in ["device_row", "profile", "payload"] {

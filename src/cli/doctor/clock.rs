@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::report::{Check, Outcome};
+use crate::cli::print::counted;
 use crate::duration::InWords;
 
 /// A difference of clocks that deserves a look. HTTP's dates have whole seconds.
@@ -36,9 +37,10 @@ pub(super) fn certificate(check: Check, ends: Timestamp, now: Timestamp) -> Chec
     if left > CERTIFICATE_MIN {
         return check;
     }
-    let days = left.as_hours().max(0) / 24;
+    let days = (left.as_hours().max(0) / 24).unsigned_abs();
+    let days = counted(days, "day", "days");
     check.advise(format!(
-        "the server's certificate ends in {days} days: have it renewed; after that no connection \
+        "the server's certificate ends in {days}: have it renewed; after that no connection \
          is made"
     ))
 }

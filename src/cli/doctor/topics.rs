@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::report::{Check, Outcome, Report};
 use crate::cli::live::line;
+use crate::cli::print::counted;
 use crate::cli::received::{Found, PREFIX, statuses, transient};
 use crate::config::Plan;
 use crate::model::Severity;
@@ -162,7 +163,8 @@ impl<'a> Look<'a> {
         let subscribed = self.names(|waiting| waiting.is_subscribed).len();
         if !self.shows_each {
             let check = Check::new("SUBSCRIBE", Outcome::Ok);
-            self.report.add(check.found(format!("{subscribed} topics")));
+            self.report
+                .add(check.found(counted(subscribed as u64, "topic", "topics")));
         }
         let unanswered = self.names(|waiting| !waiting.is_subscribed);
         if !unanswered.is_empty() {

@@ -9,7 +9,7 @@ use anyhow::{anyhow, bail};
 use clap::Args;
 
 use super::answer::say_wrapped;
-use crate::cli::print::{harmless, say, table};
+use crate::cli::print::{counted, harmless, say, table};
 use crate::cli::target::Target;
 use crate::cli::why::{Device, Kept, Readings};
 use crate::journal::{ForgottenDevice, Reader, Which};
@@ -162,14 +162,15 @@ impl Known {
         let stored = self.histories.iter().map(|history| {
             let statuses: u64 = history.devices.iter().map(|it| it.statuses).sum();
             let intervals: u64 = history.devices.iter().map(|it| it.intervals).sum();
-            let rows = format!("{statuses} statuses, {intervals} intervals, its days and itself");
+            let statuses = counted(statuses, "status", "statuses");
+            let intervals = counted(intervals, "interval", "intervals");
+            let rows = format!("{statuses}, {intervals}, its days and itself");
             [format!("  {}", history.sink), rows]
         });
         let letters = self.dead_letters.by_sink.iter().map(|(sink, positions)| {
-            [
-                format!("  {sink}"),
-                format!("{} dead letters", positions.len()),
-            ]
+            let count = positions.len() as u64;
+            let letters = counted(count, "dead letter", "dead letters");
+            [format!("  {sink}"), letters]
         });
         let last = match self.last_states.len() {
             0 => "no last state".to_owned(),

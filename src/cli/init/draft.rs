@@ -14,6 +14,7 @@ use super::fields::{Proposal, propose};
 use super::listen::{Heard, HeardTopic};
 use super::words::{Meaning, meaning};
 use super::write::Privacy;
+use crate::cli::print::counted;
 use crate::model::Severity;
 use crate::pipeline::Field;
 
@@ -213,10 +214,10 @@ impl DraftTopic {
                            did speak, the destination is another one";
             return (finding.to_owned(), BTreeSet::new());
         }
-        let messages = heard.messages;
+        let came = counted(heard.messages as u64, "message came", "messages came");
         let Some(proposal) = heard.bodies.iter().find_map(propose) else {
             let finding = format!(
-                "{messages} messages came, and none has a device and a state by a usual name: \
+                "{came}, and none has a device and a state by a usual name: \
                  name them in `fields`; `stomp-bridge tap --frames` shows a message"
             );
             return (finding, BTreeSet::new());
@@ -225,13 +226,10 @@ impl DraftTopic {
         (self.proposal, self.encoding) = (proposal, heard.encoding);
         let fields = match self.proposal.fields.len() {
             0 => "the default fields fit".to_owned(),
-            count => format!("{count} fields are proposed"),
+            count => counted(count as u64, "field is proposed", "fields are proposed"),
         };
         let count = words.len();
-        (
-            format!("{messages} messages came: {fields}; states seen: {count}"),
-            words,
-        )
+        (format!("{came}: {fields}; states seen: {count}"), words)
     }
 
     fn text(&self) -> String {

@@ -15,7 +15,7 @@ pub struct KeptDevice {
     pub device_id: String,
     /// Its rows of `status_event`.
     pub statuses: u64,
-    /// Its closed rows of `state_interval`.
+    /// Its rows of `state_interval`, with those that last.
     pub intervals: u64,
 }
 

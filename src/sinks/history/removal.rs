@@ -12,7 +12,8 @@ pub(super) async fn devices(
 ) -> Result<Vec<KeptDevice>, sqlx::Error> {
     let devices = "SELECT CAST(device_key AS bigint), stream, client_id, device_id, \
          (SELECT count(*) FROM event AS e WHERE e.device_key = d.device_key), \
-         (SELECT count(*) FROM state_interval_row AS i WHERE i.device_key = d.device_key) \
+         (SELECT count(*) FROM state_interval AS i WHERE i.stream = d.stream \
+          AND i.client_id = d.client_id AND i.device_id = d.device_id) \
          FROM device_row AS d WHERE device_id = $1 OR client_id || '/' || device_id = $1";
     let rows: Vec<(i64, String, String, String, i64, i64)> =
         on.rows(devices, vec![name.into()]).await?;

@@ -232,8 +232,8 @@ async fn a_forgotten_device_is_gone_everywhere_and_begins_anew() {
     );
     for part in [
         "device 1/2 would be forgotten",
-        "1 statuses, 0 intervals",
-        "1 dead letters",
+        "  1 status, 1 interval, its days",
+        "  1 dead letter\n",
         "its last state",
         "add --yes",
     ] {
