@@ -1,4 +1,5 @@
-//! A duration as a person reads and writes it. The configuration reads what this writes.
+//! A duration as a person writes and reads it: in the configuration, on the command line, in log
+//! lines. What is printed here is read here as the same.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,6 +12,40 @@ const UNITS: [(&str, u128); 5] = [
     ("s", 1_000),
     ("ms", 1),
 ];
+
+/// The units of a text that a person writes, as they are named to one.
+pub const UNITS_READ: &str = "ms, s, m, h, d, w, y";
+
+/// Reads a duration such as `10s`, `1h30m` or `5y`; `None`: it is none.
+pub fn read(text: &str) -> Option<Duration> {
+    let mut rest = text.trim();
+    let mut total = Duration::ZERO;
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let number: u64 = rest[..digits].parse().ok()?;
+        let unit_and_rest = rest[digits..].trim_start();
+        let end = unit_and_rest
+            .find(|c: char| !c.is_ascii_alphabetic())
+            .unwrap_or(unit_and_rest.len());
+        let milliseconds = match &unit_and_rest[..end] {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" | "min" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            "w" => 604_800_000,
+            "y" => 31_536_000_000,
+            _ => return None,
+        };
+        let part = Duration::from_millis(number.checked_mul(milliseconds)?);
+        total = total.checked_add(part)?;
+        rest = unit_and_rest[end..].trim_start();
+    }
+    Some(total)
+}
 
 /// Prints a duration to the millisecond: `10s`, `1h30m`, `1s500ms`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +89,18 @@ pub fn or_off(duration: Option<Duration>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_unit_that_is_named_is_read() {
+        for unit in UNITS_READ.split(", ") {
+            assert!(read(&format!("1{unit}")).is_some(), "{unit}");
+        }
+        assert_eq!(read("2w"), read("14d"));
+        assert_eq!(read("1y"), read("365d"));
+        for text in ["", "1", "y", "1 month", "-1h", "1.5h", "99999999999999999d"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn a_duration_has_each_unit_once_and_none_that_is_zero() {

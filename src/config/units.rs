@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize, Serializer};
 pub(super) use hidden::{SecretTable, UrlText};
 pub(super) use lists::{Each, List};
 
-use crate::duration::InWords;
+use crate::duration::{self, InWords};
 use crate::sinks::mqtt::Protocol;
 
 /// A duration: `"500ms"`, `"10s"`, `"1h30m"`, `"7d"`; the units are ms, s, m, h, d, w and y.
@@ -27,41 +27,11 @@ impl FromStr for Span {
     type Err = String;
 
     fn from_str(source: &str) -> Result<Span, String> {
-        let wrong = || {
+        duration::read(source).map(Span).ok_or_else(|| {
             format!(
                 "expected a duration such as \"500ms\", \"10s\", \"5m\", \"2h\" or \"7d\", found `{source}`"
             )
-        };
-        let mut rest = source.trim();
-        let mut total = Duration::ZERO;
-        if rest.is_empty() {
-            return Err(wrong());
-        }
-        while !rest.is_empty() {
-            let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
-            let number: u64 = rest[..digits].parse().map_err(|_| wrong())?;
-            let unit_and_rest = rest[digits..].trim_start();
-            let end = unit_and_rest
-                .find(|c: char| !c.is_ascii_alphabetic())
-                .unwrap_or(unit_and_rest.len());
-            let milliseconds = match &unit_and_rest[..end] {
-                "ms" => 1,
-                "s" => 1_000,
-                "m" | "min" => 60_000,
-                "h" => 3_600_000,
-                "d" => 86_400_000,
-                "w" => 604_800_000,
-                "y" => 31_536_000_000,
-                _ => return Err(wrong()),
-            };
-            let part = number
-                .checked_mul(milliseconds)
-                .map(Duration::from_millis)
-                .ok_or_else(wrong)?;
-            total = total.checked_add(part).ok_or_else(wrong)?;
-            rest = unit_and_rest[end..].trim_start();
-        }
-        Ok(Span(total))
+        })
     }
 }
 

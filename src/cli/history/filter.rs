@@ -49,8 +49,8 @@ pub(super) struct StatusArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct SpanArgs {
-    /// From this time on: an age such as 24h or 7d, or a time of the history's zone such as
-    /// 2026-11-01 or 2026-11-01T10:00.
+    /// From this time on: an age such as 24h, 7d or 1y (ms, s, m, h, d, w, y), or a time of the
+    /// history's zone such as 2026-11-01 or 2026-11-01T10:00.
     #[arg(long, value_name = "TIME", value_parser = when)]
     since: Option<When>,
     /// Before this time.

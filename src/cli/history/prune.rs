@@ -9,8 +9,8 @@ use jiff::Timestamp;
 
 use super::answer::say_wrapped;
 use super::place::PlaceArgs;
-use crate::cli::print::tell;
-use crate::cli::time::{When, when};
+use crate::cli::print::{counted, tell};
+use crate::cli::time::{When, age, when};
 use crate::sinks::history::operator::Operator;
 use crate::sinks::history::reader::Reader;
 
@@ -21,7 +21,8 @@ const TELL_INTERVAL: Duration = Duration::from_secs(5);
 pub(super) struct PruneArgs {
     #[command(flatten)]
     place: PlaceArgs,
-    /// Delete statuses older than this, such as 90d; by default, than the retention of the configuration.
+    /// Delete statuses older than this age, such as 90d or 1y (ms, s, m, h, d, w, y); by default, than
+    /// the retention of the configuration.
     #[arg(long, value_name = "AGE", value_parser = age, conflicts_with = "until")]
     keep: Option<When>,
     /// Delete what was received before this time of the history's zone.
@@ -30,13 +31,6 @@ pub(super) struct PruneArgs {
     /// Delete them.
     #[arg(long)]
     yes: bool,
-}
-
-fn age(text: &str) -> anyhow::Result<When> {
-    match when(text) {
-        Ok(age @ When::Ago(_)) => Ok(age),
-        _ => bail!("expected an age such as 90d"),
-    }
 }
 
 pub(super) async fn prune(args: &PruneArgs) -> anyhow::Result<ExitCode> {
@@ -66,9 +60,10 @@ pub(super) async fn prune(args: &PruneArgs) -> anyhow::Result<ExitCode> {
     }
     if !args.yes {
         say_wrapped(&format!(
-            "{name}: {older} statuses were {old}; intervals, days and gaps stay"
+            "{name}: {} {old}; intervals, days and gaps stay",
+            counted(older, "status was", "statuses were")
         ));
-        say_wrapped("nothing was deleted: add --yes to delete these statuses");
+        say_wrapped("nothing was deleted: add --yes to do that");
         return Ok(ExitCode::FAILURE);
     }
     let mut told = Instant::now();
@@ -79,8 +74,10 @@ pub(super) async fn prune(args: &PruneArgs) -> anyhow::Result<ExitCode> {
         }
     };
     let deleted = history.prune(before, &mut tell).await?;
+    let are = if deleted == 1 { "is" } else { "are" };
     say_wrapped(&format!(
-        "{name}: {deleted} statuses {old} are deleted; intervals, days and gaps stay"
+        "{name}: {} {old} {are} deleted; intervals, days and gaps stay",
+        counted(deleted, "status", "statuses")
     ));
     Ok(ExitCode::SUCCESS)
 }
