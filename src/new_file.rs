@@ -35,6 +35,8 @@ pub enum Unmade {
     InTheWay(PathBuf),
     /// Another process is writing this one.
     BeingWritten(PathBuf),
+    /// It would lie in this folder, which is not there.
+    NoFolder(PathBuf),
     /// The system does not let us write this one.
     Io(PathBuf, io::Error),
 }
@@ -51,6 +53,11 @@ impl From<Unmade> for io::Error {
                 let why = format!("another process is writing {path}: wait for its end");
                 io::Error::new(io::ErrorKind::ResourceBusy, why)
             }
+            Unmade::NoFolder(folder) => {
+                let folder = folder.display();
+                let why = format!("there is no folder {folder}: make it, or name another file");
+                io::Error::new(io::ErrorKind::NotFound, why)
+            }
             Unmade::Io(_, error) => error,
         }
     }
@@ -66,6 +73,10 @@ impl NewFile {
         let [path, lock] = [UNFINISHED, LOCK].map(|end| beside(to, end));
         if is_there(to) {
             return Err(Unmade::InTheWay(to.to_owned()));
+        }
+        let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if let Some(folder) = folder.filter(|folder| is_missing(folder)) {
+            return Err(Unmade::NoFolder(folder.to_owned()));
         }
         let lock = PartLock::take(&lock, &path)?;
         let unmade = |error| Unmade::Io(path.clone(), error);
@@ -200,6 +211,14 @@ fn beside(to: &Path, end: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// Whether there is no folder of that name, as far as this user can see.
+fn is_missing(folder: &Path) -> bool {
+    match std::fs::metadata(folder) {
+        Ok(found) => !found.is_dir(),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
 fn is_there(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
@@ -223,6 +242,10 @@ mod tests {
         assert_eq!(std::fs::read(&to).unwrap(), b"another's");
         let third = NewFile::begin(&to, 0o600);
         assert!(matches!(third, Err(Unmade::InTheWay(path)) if path == to));
+        for no_folder in [folder.path().join("absent"), to] {
+            let new = NewFile::begin(&no_folder.join("copy"), 0o600);
+            assert!(matches!(new, Err(Unmade::NoFolder(folder)) if folder == no_folder));
+        }
     }
 
     #[test]

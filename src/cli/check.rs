@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::config_file::ConfigArgs;
 use super::connection::verb_code;
 use super::doctor::{self, Form, Looks, Report};
+use super::error_words::in_words;
 use super::exit::{BAD_CONFIGURATION, fail, refuse};
 use super::log;
 use super::print::{harmless, json, say, tell};
@@ -164,7 +165,7 @@ impl Found {
                     (Some(plan), Problems(warnings))
                 }
                 Err(error) => {
-                    let error = whole(Level::Error, "", format!("{error:#}"), None);
+                    let error = whole(Level::Error, "", in_words(&error), None);
                     (None, Problems(vec![error]))
                 }
             },

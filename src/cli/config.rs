@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::config_file::ConfigArgs;
 use super::config_written::{self, ShowArgs};
+use super::error_words::in_words;
 use super::exit::BAD_CONFIGURATION;
 use super::print::{self, harmless, say, table, tell};
 use super::route::{AtSink, Found, Routed, route};
@@ -274,7 +275,7 @@ fn test(args: &TestArgs, plan: &Plan) -> anyhow::Result<ExitCode> {
 fn outcome(plan: &Plan, case: &TestCase) -> Outcome {
     let failures = match found(plan, case) {
         Ok(found) => failures(case, &found),
-        Err(error) => vec![format!("{error:#}")],
+        Err(error) => vec![in_words(&error)],
     };
     Outcome {
         name: case.name.clone(),

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::error_words::in_words;
 use super::exit::{BAD_CONFIGURATION, refuse};
 use super::log::{self, Log};
 use super::print::tell;
@@ -43,7 +44,7 @@ pub(super) fn verb_code(work: impl Future<Output = anyhow::Result<ExitCode>>) ->
     match outcome {
         Ok(code) => code,
         Err(error) => {
-            tell!("stomp-bridge: {error:#}");
+            tell!("stomp-bridge: {}", in_words(&error));
             ExitCode::FAILURE
         }
     }

@@ -13,6 +13,7 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use super::exit::{fail, refuse};
+use super::number::whole;
 use super::print::{is_broken_pipe, say};
 use super::runtime::runtime;
 use super::{live, log};
@@ -43,7 +44,7 @@ pub(super) struct DemoArgs {
     #[arg(long, value_name = "FOLDER")]
     dir: Option<PathBuf>,
     /// Stop after this number of messages.
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true, value_parser = whole::<u64>(0, u64::MAX))]
     messages: Option<u64>,
 }
 

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
+use super::number::whole;
 use super::print::{bytes, fitted, json, local_time, one_line, say, tell, zone_name};
 use super::target::{Target, account};
 use super::terminal::{columns, hanging};
@@ -26,10 +27,10 @@ pub(super) struct ListArgs {
     #[arg(long, conflicts_with = "sink")]
     undecodable: bool,
     /// List at most this number of entries.
-    #[arg(long, value_name = "N", default_value_t = LIMIT, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = LIMIT, allow_negative_numbers = true, value_parser = whole::<u64>(1, u64::MAX))]
     limit: u64,
     /// Leave out the first entries: the next page of a list.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true, value_parser = whole::<u64>(0, u64::MAX))]
     offset: u64,
     /// Print JSON.
     #[arg(long)]

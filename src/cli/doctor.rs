@@ -18,8 +18,10 @@ use clap::Args;
 use self::daemon::Daemon;
 pub(super) use self::report::{Form, Report};
 use super::connection::{Interrupt, verb_code};
+use super::error_words::in_words;
 use super::exit::{BAD_CONFIGURATION, refuse};
 use super::log;
+use super::number::{WAIT_SECONDS_MAX, whole};
 use super::print::{json, tell};
 use super::received::chosen;
 use super::sink_test::sink;
@@ -48,7 +50,7 @@ pub(super) struct Looks {
     #[arg(long = "topic", value_name = "NAME")]
     topics: Vec<String>,
     /// How long each topic's first message is waited for.
-    #[arg(long, value_name = "SECONDS", default_value_t = WAIT_SECONDS)]
+    #[arg(long, value_name = "SECONDS", default_value_t = WAIT_SECONDS, allow_negative_numbers = true, value_parser = whole::<u64>(0, WAIT_SECONDS_MAX))]
     wait: u64,
     /// Sign in beside a running daemon: a platform that allows an account one session ends the
     /// daemon's.
@@ -83,7 +85,7 @@ pub(super) fn doctor(args: &DoctorArgs, option: Option<&str>) -> ExitCode {
         }
     };
     if let Err(error) = try_build(&plan) {
-        tell!("{}: {error:#}", args.target.config().display());
+        tell!("{}: {}", args.target.config().display(), in_words(&error));
         return ExitCode::from(BAD_CONFIGURATION);
     }
     verb_code(examine(args, &plan))

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use super::error_words::in_words;
 use super::print::tell;
 
 /// The configuration cannot be used: systemd does not restart on it (`RestartPreventExitStatus=78`,
@@ -17,7 +18,7 @@ pub(super) fn refuse(error: &str) -> ExitCode {
 /// An error that ends a verb, with all its causes in one line. Where the log does not want it, it
 /// stands on standard error.
 pub(super) fn fail(error: &anyhow::Error) -> ExitCode {
-    let error = format!("{error:#}");
+    let error = in_words(error);
     if tracing::enabled!(tracing::Level::ERROR) {
         tracing::error!(error, "stomp-bridge ends");
     } else {

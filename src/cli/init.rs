@@ -23,6 +23,7 @@ use super::check::validate;
 use super::connection::{Interrupt, connect, verb_code};
 use super::exit::refuse;
 use super::log;
+use super::number::{WAIT_SECONDS_MAX, whole};
 use super::print::{say, tell};
 use crate::config::{self, Environment, Plan};
 
@@ -45,7 +46,7 @@ pub(super) struct InitArgs {
     #[arg(long, value_name = "HOST")]
     host: Option<String>,
     /// How long messages are listened to.
-    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, allow_negative_numbers = true, value_parser = whole::<u64>(0, WAIT_SECONDS_MAX))]
     wait: u64,
     /// Write the configuration without a connection to the server.
     #[arg(long)]

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches};
 
 use super::args::{Cli, Verb};
+use super::error_words::in_words;
 use super::exit::refuse;
 use super::print::tell;
 use super::runtime::runtime;
@@ -54,7 +55,7 @@ fn ask(verb: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode {
     match runtime().and_then(|runtime| runtime.block_on(verb)) {
         Ok(code) => code,
         Err(error) => {
-            tell!("stomp-bridge: {error:#}");
+            tell!("stomp-bridge: {}", in_words(&error));
             ExitCode::FAILURE
         }
     }

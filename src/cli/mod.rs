@@ -1,6 +1,7 @@
 //! The command line: one file per verb.
 //!
-//! - `main`: the way to a verb; `args`: which there are; `exit`: how one fails
+//! - `main`: the way to a verb; `args`: which there are; `exit`: how one fails; `error_words`: what
+//!   an error says
 //! - `run`, `check`, `config`, `demo`: those that read the configuration as the daemon does;
 //!   `route`: what a message becomes; `config_written`: what the file says, and may say
 //! - `status`, `dlq`, `replay`, `sinks`, `source`, `journal`: those that ask the running daemon, or change
@@ -16,7 +17,7 @@
 //! - `config_file`: which configuration is read by default
 //! - `sent`: what a sink sends, for `config route`, `sinks test` (`sink_test`) and `tap SINK`
 //!   (`sink_tap`)
-//! - `print`, `terminal`, `width`, `time`, `log`, `redacted`, `runtime`: what all of them need
+//! - `print`, `terminal`, `width`, `time`, `number`, `log`, `redacted`, `runtime`: what all of them need
 
 mod args;
 mod check;
@@ -28,6 +29,7 @@ mod demo;
 mod dlq;
 mod dlq_list;
 mod doctor;
+mod error_words;
 mod exit;
 mod following;
 mod frames;
@@ -39,6 +41,7 @@ mod journal_tap;
 mod live;
 mod log;
 mod main;
+mod number;
 mod print;
 mod received;
 mod redacted;

@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
+use super::error_words::of_system;
 use super::terminal::{error_columns, hanging, wrapped};
 use crate::excerpt::beginning;
 pub(super) use crate::ops::size as bytes;
@@ -51,7 +52,8 @@ pub(super) fn text(text: fmt::Arguments<'_>) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
         Err(error) => {
             error_line(format_args!(
-                "stomp-bridge: standard output cannot be written to: {error}"
+                "stomp-bridge: standard output cannot be written to: {}",
+                of_system(&error)
             ));
             std::process::exit(1)
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use jiff::Timestamp;
 
+use super::error_words::in_words;
 use super::print::{age, bytes, counted, fitted, harmless, json, one_line, say};
 use super::target::Target;
 use super::terminal::{columns, hanging};
@@ -75,7 +76,7 @@ async fn watch(args: &StatusArgs) -> anyhow::Result<()> {
     loop {
         let shown = match args.target.get::<Report>("/status").await {
             Ok(report) => text(&report, columns()),
-            Err(error) => format!("{error:#}\n"),
+            Err(error) => in_words(&error) + "\n",
         };
         let at = jiff::Zoned::now().strftime("%H:%M:%S").to_string();
         say!("{clear}{at}\n{}\n", shown.trim_end());

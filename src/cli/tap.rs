@@ -16,6 +16,7 @@ use super::config_file::ConfigArgs;
 use super::connection::{Interrupt, connect, plan, verb};
 use super::frames;
 use super::journal_tap;
+use super::number::whole;
 use super::print;
 use super::received::{PREFIX, chosen, statuses, transient};
 use super::sink_tap;
@@ -42,7 +43,7 @@ pub(super) struct TapArgs {
     #[arg(long = "topic", value_name = "NAME")]
     topics: Vec<String>,
     /// Stop after this number of messages.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u64>(1, u64::MAX))]
     count: Option<u64>,
     /// Print one JSON object per line.
     #[arg(long)]

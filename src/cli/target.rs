@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use super::config_file::config_file;
+use super::number::address;
 use super::print::{harmless, one_line, tell};
 use crate::config::{self, HistoryPlace, Place, Plan, Reading};
 use crate::journal::{
@@ -59,7 +60,7 @@ pub(super) struct Target {
     journal: Option<PathBuf>,
     /// Where the daemon listens. By default the file beside its journal says it. The daemon's token
     /// is sent to no other address: see --token-file.
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = address)]
     http: Option<SocketAddr>,
     /// A file with the token for --http.
     #[arg(long, value_name = "FILE", requires = "http")]
@@ -127,9 +128,14 @@ impl Target {
     /// There is no journal, or it may not be read.
     pub(super) async fn reader(&self) -> anyhow::Result<Reader> {
         let path = self.existing()?;
-        Reader::open(&path)
-            .await
-            .with_context(|| format!("read the journal {}", path.display()))
+        let opened = Reader::open(&path).await;
+        opened.map_err(|error| match error {
+            // It does not name the file.
+            journal::Error::Sqlite { .. } => {
+                anyhow!(error).context(format!("read the journal {}", path.display()))
+            }
+            error => error.into(),
+        })
     }
 
     /// A GET of the running daemon.

@@ -46,9 +46,13 @@ pub struct BackedUp {
 /// # Errors
 /// [`Error::InTheWay`] where there is a file; the others as they say.
 pub async fn back_up(journal: &Path, to: &Path) -> Result<BackedUp, Error> {
-    let mut source = file::open_to_read(journal).await?;
-    let kind = file::kind(&mut source, journal).await?;
-    source.close().await.map_err(failed(COPYING))?;
+    let kind = async {
+        let mut source = file::open_to_read(journal).await?;
+        let kind = file::kind(&mut source, journal).await?;
+        source.close().await.map_err(failed(COPYING))?;
+        Ok(kind)
+    };
+    let kind = kind.await.map_err(|error| file::unread(journal, error))?;
     if kind == Kind::Backup {
         return Err(Error::Backup {
             path: journal.to_owned(),
@@ -79,6 +83,7 @@ pub(super) fn begin(to: &Path) -> Result<NewFile, Error> {
     NewFile::begin(to, MODE).map_err(|unmade| match unmade {
         Unmade::InTheWay(path) => Error::InTheWay { path },
         Unmade::BeingWritten(path) => Error::BeingWritten { path },
+        Unmade::NoFolder(folder) => Error::NoFolder { folder },
         Unmade::Io(path, source) => Error::NotWritten { path, source },
     })
 }

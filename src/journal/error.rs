@@ -68,6 +68,22 @@ pub enum Error {
         /// What the operating system said.
         source: io::Error,
     },
+    /// This user may not read the file, or what SQLite has beside it.
+    #[error("this user may not read the journal {path}: run this as the daemon's user, or as root")]
+    Denied {
+        /// The journal's file.
+        path: PathBuf,
+    },
+    /// SQLite reads it by a `-shm`, which is not there and which this user cannot make.
+    #[error(
+        "SQLite cannot read the journal {path}: there is no -shm beside it, and this user may not \
+         make one; run this as the daemon's user, or copy {path} and its -wal to a folder of yours, \
+         and name the copy with --journal"
+    )]
+    Unshared {
+        /// The journal's file.
+        path: PathBuf,
+    },
     /// The file belongs to another program, such as another SQLite file.
     #[error(
         "{path} is not a journal of stomp-bridge, but something else: give journal.path a file of its own"
@@ -197,6 +213,12 @@ pub enum Error {
         /// The file, until it is whole.
         path: PathBuf,
     },
+    /// A copy would lie in a folder that is not there.
+    #[error("there is no folder {folder}: make it, or name another file")]
+    NoFolder {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// A copy cannot be written.
     #[error("{path} cannot be written: check its folder, its owner and the space on its disk")]
     NotWritten {
@@ -231,12 +253,12 @@ pub enum Error {
         wanted: &'static str,
     },
     /// SQLite failed. From the writer this is final: a failed sync is never retried.
-    #[error("the journal failed to {doing}")]
+    #[error("the journal failed to {doing}: {}", words(cause))]
     Sqlite {
         /// The action that failed, as in "failed to …".
         doing: &'static str,
-        /// What SQLite said.
-        source: sqlx::Error,
+        /// What SQLite said. It stands in the message: sqlx would repeat it as a cause of its own.
+        cause: sqlx::Error,
     },
     /// The disk failed to sync the WAL. That is final, like any failed sync.
     #[error("the journal failed to sync its -wal file")]
@@ -294,10 +316,18 @@ impl Error {
         self.sqlite_code().as_deref() == Some("11")
     }
 
+    /// SQLITE_READONLY or SQLITE_CANTOPEN, whichever it is: of the file, or of the `-shm` that a
+    /// reader needs.
+    pub(super) fn is_not_opened(&self) -> bool {
+        let code = self.sqlite_code();
+        let code = code.and_then(|code| code.parse::<i32>().ok());
+        code.is_some_and(|code| matches!(code & 0xff, 8 | 14))
+    }
+
     fn sqlite_code(&self) -> Option<Cow<'_, str>> {
         match self {
             Error::Sqlite {
-                source: sqlx::Error::Database(error),
+                cause: sqlx::Error::Database(error),
                 ..
             } => error.code(),
             _ => None,
@@ -320,12 +350,23 @@ pub(super) struct UnknownKind(pub(super) String);
 
 /// Turns sqlx's error into one that names the failed action.
 pub(super) fn failed(doing: &'static str) -> impl Fn(sqlx::Error) -> Error {
-    move |source| {
-        if let sqlx::Error::Decode(error) = &source
+    move |cause| {
+        if let sqlx::Error::Decode(error) = &cause
             && let Some(UnknownKind(kind)) = error.downcast_ref()
         {
             return Error::UnknownKind { kind: kind.clone() };
         }
-        Error::Sqlite { doing, source }
+        Error::Sqlite { doing, cause }
+    }
+}
+
+/// SQLite's own words, with its code; those of the library around it say nothing more.
+fn words(error: &sqlx::Error) -> String {
+    match error.as_database_error() {
+        Some(error) => match error.code() {
+            Some(code) => format!("{} (code {code})", error.message()),
+            None => error.message().to_owned(),
+        },
+        None => error.to_string(),
     }
 }

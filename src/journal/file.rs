@@ -17,10 +17,11 @@ use sqlx::sqlite::SqliteConnection;
 use uuid::Uuid;
 
 pub(super) use connect::{
-    BUSY_TIMEOUT, PAGE_BYTES, close, open_to_checkpoint, open_to_read, open_to_write,
+    BUSY_TIMEOUT, PAGE_BYTES, close, open_to_checkpoint, open_to_read, open_to_write, unread,
 };
-pub(super) use kind::{Kind, claim_backup, kind, mark};
+pub use kind::Kind;
 use kind::{claim, is_marked_as_backup};
+pub(super) use kind::{claim_backup, kind, mark};
 
 use super::beside::sync_wal;
 use super::error::failed;

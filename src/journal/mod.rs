@@ -100,7 +100,7 @@ pub use entry::{
     DeadLetter, Entry, EntryContent, Eviction, Letter, NewBatch, NewContent, NewEntry, Unchanged,
 };
 pub use error::{Error, Taken};
-pub use file::real_path;
+pub use file::{Kind, real_path};
 pub use handle::Journal;
 pub use last_state_rows::KnownDevice;
 pub use lock::is_held;

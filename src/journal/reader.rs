@@ -60,9 +60,12 @@ impl Reader {
     /// # Errors
     /// There is no such file, or it cannot be read.
     pub async fn open(path: &Path) -> Result<Reader, Error> {
-        let mut connection = file::open_to_read(path).await?;
-        file::kind(&mut connection, path).await?;
-        Ok(Reader::new(connection, None))
+        let opened = async {
+            let mut connection = file::open_to_read(path).await?;
+            file::kind(&mut connection, path).await?;
+            Ok(Reader::new(connection, None))
+        };
+        opened.await.map_err(|error| file::unread(path, error))
     }
 
     pub(super) fn new(connection: SqliteConnection, state: Option<Arc<State>>) -> Reader {

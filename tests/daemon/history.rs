@@ -187,7 +187,7 @@ fn a_pipe_that_closes_ends_an_answer_quietly() {
 
 #[test]
 fn a_file_of_another_user_is_named_with_what_to_do() {
-    let demo = Demo::start(1);
+    let mut demo = Demo::start(1);
     fs::set_permissions(demo.path(), Permissions::from_mode(0o755)).unwrap();
     let output = history(demo.path(), "devices --file history.db")
         .uid(NOBODY)
@@ -200,6 +200,85 @@ fn a_file_of_another_user_is_named_with_what_to_do() {
         said.contains("may not read history.db") && said.contains("`mode`"),
         "{said}"
     );
+    for args in ["why 1/1", "history forget --device 1/1", "journal backup b"] {
+        let args: Vec<&str> = args.split_whitespace().collect();
+        let mut command = bridge(demo.path(), &args);
+        let output = command.uid(NOBODY).gid(NOBODY).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {said}");
+        let journal = demo.path().join("journal.db").display().to_string();
+        let expected = format!(
+            "stomp-bridge: this user may not read the journal {journal}: run this as the daemon's \
+             user, or as root\n"
+        );
+        assert_eq!(said, expected, "{args:?}");
+    }
+    // One that may be read, in a folder that may not be written to.
+    demo.child.kill().unwrap();
+    demo.child.wait().unwrap();
+    let journal = |suffix: &str| demo.path().join(format!("journal.db{suffix}"));
+    for suffix in ["", "-wal"] {
+        fs::set_permissions(journal(suffix), Permissions::from_mode(0o644)).unwrap();
+    }
+    fs::remove_file(journal("-shm")).unwrap();
+    let mut command = bridge(demo.path(), &["why", "1/1", "--journal", "journal.db"]);
+    let output = command.uid(NOBODY).gid(NOBODY).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        said.contains("there is no -shm beside it, and this user may not make one"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_mistake_on_the_command_line_is_told_in_words() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("text.db"), "no database").unwrap();
+    for (args, expected) in [
+        (
+            "history events --limit 0",
+            "invalid value '0' for '--limit <N>': expected a whole number from 1 on",
+        ),
+        (
+            "history events --limit -1",
+            "expected a whole number from 1 on",
+        ),
+        ("dlq list --limit abc", "expected a whole number from 1 on"),
+        ("dlq list --offset x", "expected a whole number from 0 on"),
+        ("demo --messages x", "expected a whole number from 0 on"),
+        ("tap --count 1.5", "expected a whole number from 1 on"),
+        ("doctor --wait 1m", "from 0 to 86400"),
+        ("support-bundle --lines 200000 x", "from 0 to 100000"),
+        ("status --http localhost", "such as 127.0.0.1:9610"),
+        (
+            "history events --since 1month",
+            "units: ms, s, m, h, d, w, y",
+        ),
+        (
+            "history events --since 2026-11-31",
+            "there is no day 2026-11-31",
+        ),
+        ("history prune --keep 5", "units: ms, s, m, h, d, w, y"),
+        (
+            "why 1/1 --journal text.db",
+            "text.db is not a journal of stomp-bridge, but something else",
+        ),
+        (
+            "status --http 127.0.0.1:1 --token-file absent",
+            "read absent: there is no such file or folder",
+        ),
+        (
+            "support-bundle absent/x.tar.gz --yes",
+            "there is no folder absent: make it, or name another file",
+        ),
+    ] {
+        let args: Vec<&str> = args.split_whitespace().collect();
+        let output = bridge(folder.path(), &args).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success(), "{args:?}: {said}");
+        assert!(said.contains(expected), "{args:?}: {said}");
+        assert!(!said.contains("os error"), "{args:?}: {said}");
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::format::{Format, Printer, WITHOUT_PLACES, one_of};
 use super::labels::Labels;
 use super::place::History;
 use super::table::{Cell, Head, Look, Side, Table, wrapped};
+use crate::cli::number::whole;
 use crate::cli::print::{say, tell};
 use crate::cli::terminal::{columns, has_colours, has_unicode};
 use crate::model::device_key;
@@ -30,7 +31,7 @@ pub(super) struct OutputArgs {
     #[arg(long, conflicts_with = "format")]
     json: bool,
     /// At most this number of rows; by default 100 in a table, and all in other formats.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<NonZeroUsize>(1, u64::MAX))]
     pub(super) limit: Option<NonZeroUsize>,
 }
 
@@ -63,7 +64,7 @@ pub(super) struct MapOutputArgs {
     #[arg(long, conflicts_with = "format")]
     json: bool,
     /// At most this number of rows; by default 100 in a table, and all in other formats.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<NonZeroUsize>(1, u64::MAX))]
     limit: Option<NonZeroUsize>,
 }
 
@@ -120,7 +121,7 @@ pub(super) async fn print(
     let limit = output.limit();
     let History { reader, labels } = history;
     // One more says that there are more.
-    let asked = limit.map(|limit| limit + 1);
+    let asked = limit.map(|limit| limit.saturating_add(1));
     if output.format() != Format::Table {
         let fields = question.fields();
         let mut printer = Printer::begin(output.format(), fields, labels);

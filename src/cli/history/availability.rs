@@ -135,7 +135,7 @@ async fn rows(
     output: &OutputArgs,
 ) -> anyhow::Result<()> {
     let limit = output.limit();
-    let asked = limit.map(|limit| limit + 1);
+    let asked = limit.map(|limit| limit.saturating_add(1));
     let mut rows = history.reader.rows(question, filter, asked).await?;
     let count = rows.len();
     rows.truncate(limit.unwrap_or(usize::MAX));

@@ -7,6 +7,9 @@ use std::process::{Command, Stdio};
 
 use clap::Args;
 
+use crate::cli::error_words::of_system;
+use crate::cli::number::whole;
+
 /// Lines of a log are some hundred bytes; what is read of a file to find the last ones.
 const LINE_BYTES: u64 = 1024;
 
@@ -24,7 +27,7 @@ pub(super) struct LogArgs {
     )]
     unit: String,
     /// How many lines of the log.
-    #[arg(long, value_name = "COUNT", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(..=100_000))]
+    #[arg(long, value_name = "COUNT", default_value_t = 2000, allow_negative_numbers = true, value_parser = whole::<u32>(0, 100_000))]
     lines: u32,
 }
 
@@ -32,7 +35,7 @@ pub(super) struct LogArgs {
 pub(super) fn read(args: &LogArgs) -> String {
     match &args.log_file {
         Some(file) => last_lines(file, args.lines)
-            .unwrap_or_else(|error| format!("no log: {}: {error}\n", file.display())),
+            .unwrap_or_else(|error| format!("no log: {}: {}\n", file.display(), of_system(&error))),
         None => of_systemd(args),
     }
 }
@@ -81,7 +84,7 @@ fn of_systemd(args: &LogArgs) -> String {
             "no log: there is no journalctl here; name the file of the log with --log-file\n"
                 .to_owned()
         }
-        Err(error) => format!("no log: journalctl: {error}\n"),
+        Err(error) => format!("no log: journalctl: {}\n", of_system(&error)),
     }
 }
 

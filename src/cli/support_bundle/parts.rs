@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::log_lines::{self, LogArgs};
 use crate::app::try_build;
+use crate::cli::error_words::in_words;
 use crate::cli::print::{harmless, table};
 use crate::cli::target::Target;
 use crate::config::{self, LeftOut};
@@ -46,13 +47,13 @@ pub(super) async fn gather(target: &Target, log: &LogArgs) -> Vec<Part> {
     let status = match status.map(|status| serde_json::to_string_pretty(&status)) {
         Ok(Ok(status)) => status,
         Ok(Err(error)) => error.to_string(),
-        Err(error) => format!("no status: {error:#}"),
+        Err(error) => format!("no status: {}", in_words(&error)),
     };
     let metrics = match target.get_text("/metrics").await {
         Ok(metrics) => metrics,
-        Err(error) => format!("no metrics: {error:#}"),
+        Err(error) => format!("no metrics: {}", in_words(&error)),
     };
-    let configuration = configuration(target, problems.map(|problems| format!("{problems:#}")));
+    let configuration = configuration(target, problems.as_ref().map(in_words));
     vec![
         Part::new(
             "versions.txt",
@@ -126,7 +127,7 @@ fn configuration(target: &Target, problems: Option<String>) -> String {
 fn files(target: &Target) -> String {
     let journal = match target.journal_path() {
         Ok(journal) => journal,
-        Err(error) => return format!("no journal: {error:#}\n"),
+        Err(error) => return format!("no journal: {}\n", in_words(&error)),
     };
     let size = |path: &Path| match fs::metadata(path) {
         Ok(found) => format!("{} bytes", found.len()),

@@ -3,12 +3,15 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection};
 use tracing::warn;
 
 use crate::journal::Error;
 use crate::journal::error::failed;
+use crate::sqlite_file::beside;
 
 /// A commit writes whole pages: a paced one brings some five messages, which are about 2 KiB.
 pub(in crate::journal) const PAGE_BYTES: u32 = 2048;
@@ -78,6 +81,32 @@ pub(in crate::journal) async fn open_to_read(path: &Path) -> Result<SqliteConnec
         .connect()
         .await
         .map_err(failed("open its file to read"))
+}
+
+/// What is wrong with a file that was to be looked at, where SQLite says no more than that it cannot
+/// open it, or that it is no database.
+pub(in crate::journal) fn unread(path: &Path, error: Error) -> Error {
+    let path_of = || path.to_owned();
+    if error.is_no_database() || path.is_dir() {
+        return Error::Foreign { path: path_of() };
+    }
+    if !error.is_not_opened() {
+        return error;
+    }
+    let is_denied = |suffix| {
+        let access = access(beside(path, suffix), Access::READ_OK);
+        access.is_err_and(|error| error == Errno::ACCESS)
+    };
+    if ["", "-wal", "-shm"].into_iter().any(is_denied) {
+        return Error::Denied { path: path_of() };
+    }
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    let folder = folder.unwrap_or(Path::new("."));
+    let may_make = access(folder, Access::WRITE_OK | Access::EXEC_OK).is_ok();
+    match may_make || beside(path, "-shm").exists() {
+        true => error,
+        false => Error::Unshared { path: path_of() },
+    }
 }
 
 /// Closes the connection after everything in the WAL has gone to the database itself.

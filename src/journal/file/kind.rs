@@ -23,11 +23,22 @@ const LAYOUT: i64 = 3;
 
 /// What a file of ours is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::journal) enum Kind {
+pub enum Kind {
     /// A journal, which a daemon may write.
     Journal,
     /// A copy of one, which no daemon writes.
     Backup,
+}
+
+impl Kind {
+    /// What a file of this `application_id` is, of whichever version; `None`: nothing of ours.
+    pub fn of_application_id(id: u32) -> Option<Kind> {
+        match i64::from(id) {
+            APPLICATION_ID => Some(Kind::Journal),
+            BACKUP_ID => Some(Kind::Backup),
+            _ => None,
+        }
+    }
 }
 
 /// What a file of ours is. Refuses one that is something else, or of another layout.
