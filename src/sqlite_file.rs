@@ -13,6 +13,7 @@ const MAGIC: &[u8] = b"SQLite format 3\0";
 const PAGE_SIZE_AT: usize = 16;
 const CHANGES_AT: usize = 24;
 const PAGES_AT: usize = 28;
+const APPLICATION_ID_AT: usize = 68;
 const PAGES_VALID_FOR_AT: usize = 92;
 
 /// The largest page, which does not fit its two bytes and is written as 1.
@@ -68,6 +69,10 @@ pub fn move_wal_away(path: &Path, database: FileId, wal: FileId) -> Option<PathB
 /// What a file's header says of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
+    /// It begins as a database does.
+    pub is_database: bool,
+    /// `PRAGMA application_id`; 0: none was set.
+    pub application_id: u32,
     /// The bytes of its pages: after VACUUM the file has as many, after a truncation it has fewer.
     pub bytes: u64,
     /// It is a database's, and the count of its pages was written with its last change.
@@ -93,9 +98,12 @@ impl Header {
             bytes => u64::from(bytes),
         };
         let is_counted = number(CHANGES_AT) == number(PAGES_VALID_FOR_AT);
+        let is_database = header.starts_with(MAGIC);
         Ok(Some(Header {
+            is_database,
+            application_id: number(APPLICATION_ID_AT),
             bytes: page_bytes * u64::from(number(PAGES_AT)),
-            is_certain: header.starts_with(MAGIC) && is_counted,
+            is_certain: is_database && is_counted,
         }))
     }
 }

@@ -392,6 +392,12 @@ async fn what_is_not_there_is_a_sentence_or_an_empty_answer() {
 async fn a_command_that_cannot_be_answered_says_why() {
     let database = Database::sqlite();
     let folder = told(&database).await;
+    let made = Command::new("sqlite3")
+        .args(["foreign.db", "CREATE TABLE of_another (x)"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
     for (args, expected) in [
         (
             "devices --sink nix",
@@ -400,7 +406,13 @@ async fn a_command_that_cannot_be_answered_says_why() {
         ("devices --sink other", "there is no history"),
         (
             "devices --file config.toml",
-            "is no history of this version",
+            "config.toml is no SQLite database",
+        ),
+        ("prune --file names.csv --keep 1y", "is no SQLite database"),
+        ("gaps --file .", "is a folder"),
+        (
+            "devices --file foreign.db",
+            "is no history of this version, but another database",
         ),
         (
             "devices --config absent.toml",

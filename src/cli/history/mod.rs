@@ -3,7 +3,8 @@
 //! - `verb`: the subcommands; `devices`, `events`, `faults`, `availability`, `gaps`, `export`: one
 //!   file each
 //! - `forget`, `prune`, `backup`: what changes a history, or copies it
-//! - `place`: which history; `filter`: which of its rows; `labels`: what its devices are called
+//! - `place`: which history; `foreign`: what is none; `filter`: which of its rows; `labels`: what its
+//!   devices are called
 //! - `answer`: from a question to what is printed; `format`: CSV, JSON and GeoJSON; `table`, `bar`:
 //!   what fits a terminal
 
@@ -16,6 +17,7 @@ mod events;
 mod export;
 mod faults;
 mod filter;
+mod foreign;
 mod forget;
 mod format;
 mod gaps;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{anyhow, bail};
 use clap::Args;
 
+use super::foreign::refuse_foreign;
 use super::labels::Labels;
 use crate::cli::config_file::config_file;
 use crate::cli::print::tell;
@@ -52,8 +53,16 @@ impl PlaceArgs {
     /// Where it is.
     ///
     /// # Errors
-    /// There is none, or its place is not known.
+    /// There is none, or its place is not known, or another kind of file is there.
     pub(super) fn store(&self) -> anyhow::Result<Store> {
+        let store = self.named()?;
+        if let Store::Sqlite(file) = &store {
+            refuse_foreign(file)?;
+        }
+        Ok(store)
+    }
+
+    fn named(&self) -> anyhow::Result<Store> {
         if let Some(file) = &self.file {
             return Ok(Store::Sqlite(file.clone()));
         }

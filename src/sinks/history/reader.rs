@@ -47,7 +47,7 @@ pub enum ReadError {
     Denied(String),
     /// It has not the views of a history.
     #[error(
-        "{0} is no history of this version: it has no view status_event, or none of the others that `docs/sql.md` names"
+        "{0} is no history of this version, but another database or another version's: it lacks views that `docs/sql.md` names, such as status_event"
     )]
     Foreign(String),
     /// Its rows are in a `-wal` that this user cannot read.
