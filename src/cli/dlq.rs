@@ -194,7 +194,7 @@ impl Chosen {
             print::json(&shown)?;
             return Ok(ExitCode::SUCCESS);
         }
-        let zone = Readings::of(&self.target).zone();
+        let zone = Readings::of(&self.target).zone(&self.target);
         let zone_name = zone_name(&zone);
         for Shown {
             sink,

@@ -77,7 +77,7 @@ pub(super) async fn list(args: &ListArgs) -> anyhow::Result<()> {
     if let Some(sink) = &args.sink {
         account(&mut reader, sink).await?;
     }
-    let zone = Readings::of(&args.target).zone();
+    let zone = Readings::of(&args.target).zone(&args.target);
     let page = args.page(&mut reader, zone).await?;
     if args.json {
         return json(&page);

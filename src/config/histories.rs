@@ -3,15 +3,17 @@
 
 use std::path::{Path, PathBuf};
 
+use jiff::tz::TimeZone;
 use toml::de::DeTable;
 
 use super::context::Folders;
 use super::environment::Environment;
 use super::lookup::{tables_of, text_of, value};
 use super::problem::Problems;
-use super::schema;
+use super::schema::{self, TIMEZONE_DEFAULT};
 use super::secret::{Secrets, Within};
 use super::template::{Draft, Scope};
+use crate::pipeline::Mapping;
 use crate::sinks::history::reader::Store;
 
 /// A sink that is a history.
@@ -21,6 +23,8 @@ pub struct HistoryPlace {
     pub name: String,
     /// Where it is, or why that is not known.
     pub store: Result<Store, String>,
+    /// The zone of its days.
+    pub zone: TimeZone,
 }
 
 /// What a file says of it, under the environment of this process.
@@ -56,7 +60,8 @@ pub fn histories_in(file: &Path, environment: &Environment) -> Result<Vec<Histor
             "postgres" => sink.postgres(&folders, secrets(table, environment, &folders)),
             _ => return None,
         };
-        Some(HistoryPlace { name, store })
+        let zone = sink.zone();
+        Some(HistoryPlace { name, store, zone })
     });
     Ok(found.collect())
 }
@@ -87,6 +92,14 @@ impl Sink<'_> {
     fn text(&self, key: &str) -> Option<String> {
         let path = ["sinks", self.name, key];
         value(self.configuration, self.environment, &path)
+    }
+
+    /// A name that nobody knows is an error elsewhere.
+    fn zone(&self) -> TimeZone {
+        let named = self.text("timezone");
+        let named = named.filter(|name| name != TIMEZONE_DEFAULT);
+        let zone = named.and_then(|name| TimeZone::get(&name).ok());
+        zone.unwrap_or_else(|| Mapping::default().zone)
     }
 
     fn sqlite(&self, folders: &Folders) -> Store {
@@ -136,7 +149,8 @@ mod tests {
     #[test]
     fn histories_are_those_of_the_file_in_its_order() {
         let text = "[sinks.z]\ntype = \"sqlite\"\npath = \"z.db\"\n[sinks.w]\ntype = \"webhook\"\n\
-            [sinks.a]\ntype = \"postgres\"\nurl = \"postgres://u@h/d\"\nschema = \"s\"\n";
+            [sinks.a]\ntype = \"postgres\"\nurl = \"postgres://u@h/d\"\nschema = \"s\"\n\
+            timezone = \"Europe/Berlin\"\n";
         let (folder, histories) = found(text, &[]);
         assert_eq!(names(&histories), ["z", "a"]);
         assert_eq!(histories[0].store, Ok(Store::Sqlite(folder.join("z.db"))));
@@ -145,6 +159,10 @@ mod tests {
         };
         assert_eq!(url.expose_secret(), "postgres://u@h/d");
         assert_eq!(schema.as_deref(), Some("s"));
+        let zones = histories.iter().map(|history| history.zone.iana_name());
+        let zones: Vec<_> = zones.map(|name| name.unwrap_or("the default")).collect();
+        assert_eq!(zones[1], "Europe/Berlin");
+        assert_eq!(histories[0].zone, Mapping::default().zone);
     }
 
     #[test]

@@ -231,6 +231,44 @@ fn a_file_of_another_user_is_named_with_what_to_do() {
 }
 
 #[test]
+fn why_has_the_times_of_the_history_and_finds_them_again() {
+    let demo = Demo::start(20);
+    let config = demo.path().join("config.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    let path = "path = \"history.db\"\n";
+    let zoned = text.replace(path, &format!("{path}timezone = \"Europe/Berlin\"\n"));
+    assert_ne!(zoned, text);
+    fs::write(&config, zoned).unwrap();
+    let why = |more: &[&str]| {
+        let args = [&["why", "1/1"], more].concat();
+        let output = bridge(demo.path(), &args).output().unwrap();
+        String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+    };
+    let said = why(&[]);
+    let (before, _) = said
+        .split_once(", times of Europe/Berlin, position ")
+        .unwrap_or_else(|| panic!("{said}"));
+    let (_, received) = before.rsplit_once("received  ").unwrap();
+    let position = |said: &str| {
+        let (_, behind) = said.split_once(", position ")?;
+        Some(behind.lines().next()?.to_owned())
+    };
+    // Up to the end of its millisecond.
+    let again = why(&["--at", &format!("{received}999")]);
+    assert_eq!(position(&again), position(&said), "{again}");
+    let backup = history(demo.path(), "backup absent/x.db --file history.db").output();
+    let said = String::from_utf8(backup.unwrap().stderr).unwrap();
+    let is_named = said.starts_with("stomp-bridge: copy history.db to absent/x.db: there is no")
+        && said.ends_with("/absent: make it, or name another file\n");
+    assert!(is_named, "{said}");
+    let earlier = why(&["--at", "2020-01-01 10:00"]);
+    assert!(
+        earlier.contains("before 2020-01-01 10:00:00.000"),
+        "{earlier}"
+    );
+}
+
+#[test]
 fn a_mistake_on_the_command_line_is_told_in_words() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("text.db"), "no database").unwrap();

@@ -95,8 +95,12 @@ impl Readings {
         self.decoders.contains_key(topic)
     }
 
-    /// The zone of the platform's times: that of the first topic.
-    pub(in crate::cli) fn zone(&self) -> TimeZone {
+    /// The zone in which times are said and written: that of the first history of a target, as the
+    /// command `history` has it; without one that of the platform's times, as the first topic has it.
+    pub(in crate::cli) fn zone(&self, target: &Target) -> TimeZone {
+        if let Some(history) = target.histories().into_iter().next() {
+            return history.zone;
+        }
         let first = self.decoders.iter().min_by_key(|(topic, _)| *topic);
         let zone = first.map(|(_, decoder)| decoder.zone().clone());
         zone.unwrap_or_else(|| Mapping::default().zone)

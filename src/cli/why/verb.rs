@@ -23,8 +23,9 @@ pub(in crate::cli) struct WhyArgs {
     /// The device: its client and its id as in 1/7, its id alone, or a name from [names].
     #[arg(value_name = "DEVICE")]
     device: String,
-    /// The newest event that was received at or before this time: "2026-11-29 10:00" (the zone of
-    /// the platform's times, which the answer names), 2026-11-29T10:00Z, or an age such as 2h or 3d.
+    /// The newest event that was received at or before this time: "2026-11-29 10:00" (the zone of the
+    /// first history, as `history` has it; the answer names it), 2026-11-29T10:00Z, or an age such as
+    /// 2h, 3d or 1y (ms, s, m, h, d, w, y).
     #[arg(long, value_name = "TIME", value_parser = when)]
     at: Option<When>,
     /// Only the device of this stream.
@@ -37,8 +38,9 @@ pub(in crate::cli) struct WhyArgs {
 
 pub(in crate::cli) async fn why(args: &WhyArgs) -> anyhow::Result<ExitCode> {
     let readings = Readings::of(&args.target);
+    let zone = readings.zone(&args.target);
     let until = match &args.at {
-        Some(at) => at.instant(Timestamp::now(), &readings.zone())?,
+        Some(at) => at.instant(Timestamp::now(), &zone)?,
         None => Timestamp::MAX,
     };
     let mut reader = args.target.reader().await?;
@@ -51,7 +53,7 @@ pub(in crate::cli) async fn why(args: &WhyArgs) -> anyhow::Result<ExitCode> {
         search => match args.in_histories(&device, until).await {
             Some(stored) => follow_stored(&args.target, &readings, &mut reader, stored).await?,
             None => {
-                args.tell_absence(&search, until, &readings.zone());
+                args.tell_absence(&search, until, &zone);
                 return Ok(ExitCode::FAILURE);
             }
         },
@@ -61,10 +63,7 @@ pub(in crate::cli) async fn why(args: &WhyArgs) -> anyhow::Result<ExitCode> {
     } else {
         let decoder = readings.decoder(&way.status.topic);
         let state_name = |word: &str| decoder.state_name(word).to_owned();
-        say!(
-            "{}",
-            text::text(&way, decoder.zone(), &state_name, columns())
-        );
+        say!("{}", text::text(&way, &zone, &state_name, columns()));
     }
     Ok(ExitCode::SUCCESS)
 }
