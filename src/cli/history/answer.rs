@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use super::format::{Format, Printer, WITHOUT_PLACES, one_of};
 use super::labels::Labels;
 use super::place::History;
-use super::table::{Cell, Head, Look, Side, Table, wrapped};
+use super::table::{Cell, Head, Look, Side, Table, Widths, wrapped};
 use crate::cli::number::whole;
 use crate::cli::print::{say, tell};
 use crate::cli::terminal::{columns, has_colours, has_unicode};
@@ -170,7 +170,7 @@ pub(super) fn table(
     Table {
         rows: cells.collect(),
         heads: shape.heads,
-        at_least: None,
+        above: Widths::default(),
     }
 }
 
@@ -189,17 +189,26 @@ pub(super) fn print_table(table: &Table, noun: &str, look: &Look) {
 
 /// Which history, which zone, which window.
 pub(super) fn heading(name: &str, zone: &str, filter: &Filter, view: &View<'_>) {
-    let minute = |time: Timestamp| time.to_zoned(view.zone.clone()).strftime("%Y-%m-%d %H:%M");
     let mut words = format!("{name}, times of {zone}");
     if let Some(since) = filter.since {
-        words += &format!(", since {}", minute(since));
+        words += &format!(", since {}", moment(since, &view.zone));
     }
     if let Some(until) = filter.until {
-        words += &format!(", until {}", minute(until));
+        words += &format!(", until {}", moment(until, &view.zone));
     }
     for line in wrapped(&words, view.look.columns) {
         say!("{line}");
     }
+}
+
+/// A time to the second, where it is not that of a whole minute.
+fn moment(time: Timestamp, zone: &TimeZone) -> String {
+    let local = time.to_zoned(zone.clone());
+    let form = match local.second() {
+        0 => "%Y-%m-%d %H:%M",
+        _ => "%Y-%m-%d %H:%M:%S",
+    };
+    local.strftime(form).to_string()
 }
 
 /// Says where an answer was cut.
@@ -306,6 +315,18 @@ pub(super) fn lasted(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_window_of_a_second_has_two_ends() {
+        for (time, expected) in [
+            ("2026-11-30T22:53:00.5Z", "2026-11-30 23:53"),
+            ("2026-11-30T22:53:40Z", "2026-11-30 23:53:40"),
+            ("2026-11-30T23:00:01Z", "2026-12-01 00:00:01"),
+        ] {
+            let zone = TimeZone::get("Europe/Berlin").unwrap();
+            assert_eq!(moment(time.parse().unwrap(), &zone), expected);
+        }
+    }
 
     #[test]
     fn a_length_has_two_units_at_most() {

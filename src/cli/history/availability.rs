@@ -21,7 +21,7 @@ use super::bar::{Bar, legend};
 use super::filter::{DeviceArgs, Serials, SpanArgs};
 use super::format::{Format, Printer};
 use super::place::{History, PlaceArgs};
-use super::table::{Cell, Head, Look, wrapped};
+use super::table::{Cell, Head, Lines, Look, Table, wrapped};
 use crate::cli::print::say;
 use crate::sinks::history::question::{By, Days, DeviceKey, Devices, Filter, Question, Value};
 use crate::sinks::history::row::Row;
@@ -176,11 +176,20 @@ fn print_rows(format: Format, question: &Question, rows: &[Vec<Value>], history:
 fn heads(first: Vec<Head>) -> Vec<Head> {
     let figures = [
         number_head("WELL", 0),
-        number_head("FAULTS", 3),
-        number_head("KNOWN", 4),
-        number_head("NOT KNOWN", 4),
+        number_head("FAULTS", 1),
+        number_head("KNOWN", 2),
+        number_head("NOT KNOWN", 3),
     ];
     first.into_iter().chain(figures).collect()
+}
+
+fn device_heads() -> Vec<Head> {
+    heads(vec![
+        head("DEVICE", 0),
+        head("STREAM", 4),
+        head("NAME", 3),
+        head("GROUP", 5),
+    ])
 }
 
 fn cells(row: &Row<'_>, mut first: Vec<Cell>) -> Vec<Cell> {
@@ -244,12 +253,7 @@ async fn print_devices(
 ) -> anyhow::Result<()> {
     let look = look();
     let shape = Shape {
-        heads: heads(vec![
-            head("DEVICE", 0),
-            head("STREAM", 2),
-            head("NAME", 1),
-            head("GROUP", 5),
-        ]),
+        heads: device_heads(),
         row: |row, view| {
             let [name, group] = label_cells(row, view);
             let stream = Cell::text(row.text("stream"));
@@ -272,16 +276,11 @@ async fn print_devices(
     if streams.collect::<HashSet<_>>().len() <= 1 {
         table.empty("STREAM");
     }
-    let room = bar_room(&look).filter(|_| !rows.is_empty() && rows.len() <= BARS_MAX);
-    let Some(columns) = room else {
+    let room = (1..=BARS_MAX).contains(&rows.len());
+    let Some((lines, columns)) = beside_a_bar(&table, &look).filter(|_| room) else {
         print_table(&table, "devices", &look);
         return Ok(());
     };
-    let narrow = Look {
-        columns: Some(columns - BAR_MIN.max(columns / BAR_PART) - GAP.len()),
-        ..look
-    };
-    let lines = table.lines(&narrow);
     let parts = (columns - GAP.len())
         .saturating_sub(lines.width)
         .min(BAR_MAX);
@@ -307,11 +306,20 @@ fn width_of(line: &str) -> usize {
     unicode_width::UnicodeWidthStr::width(line)
 }
 
-/// The columns of a terminal on which a bar has room beside a device and its figures.
-fn bar_room(look: &Look) -> Option<usize> {
-    const DEVICE: usize = 20;
-    look.columns
-        .filter(|columns| *columns >= DEVICE + GAP.len() + BAR_MIN)
+/// The table and the columns of a terminal on which a bar has room beside it. The figures say more
+/// than a short timeline: where one of them would be left out, there is no bar.
+fn beside_a_bar(table: &Table, look: &Look) -> Option<(Lines, usize)> {
+    let columns = look.columns?;
+    let bar = BAR_MIN.max(columns / BAR_PART) + GAP.len();
+    let narrow = Look {
+        columns: Some(columns.checked_sub(bar)?),
+        ..*look
+    };
+    let lines = table.lines(&narrow);
+    let is_whole = !["FAULTS", "KNOWN"]
+        .into_iter()
+        .any(|figure| lines.left_out.contains(&figure));
+    (is_whole && lines.width + bar <= columns).then_some((lines, columns))
 }
 
 /// The timeline of each of these devices.
@@ -349,5 +357,34 @@ async fn bars(
 fn add_piece(bar: &mut Bar, row: &Row<'_>) {
     if let Some(since) = row.time("since") {
         bar.add(row.severity(), row.is("certain"), since, row.time("until"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_figures_have_their_place_before_the_stream_and_the_bar() {
+        let texts = ["1/7", "map-1", "North pump", "", "82.98 %", "5", "5d1h", ""];
+        let table = Table {
+            heads: device_heads(),
+            rows: vec![texts.map(Cell::text).to_vec()],
+            ..Table::default()
+        };
+        let look = |columns| Look {
+            columns: Some(columns),
+            has_colours: false,
+            has_unicode: true,
+        };
+        assert!(beside_a_bar(&table, &look(40)).is_none());
+        let forty = table.lines(&look(40));
+        assert_eq!(forty.left_out, ["STREAM"]);
+        assert_eq!(forty.lines[1], "1/7     North p…  82.98 %       5   5d1h");
+        let (eighty, _) = beside_a_bar(&table, &look(80)).unwrap();
+        assert!(eighty.left_out.is_empty(), "{eighty:?}");
+        for columns in 0..40 {
+            assert!(beside_a_bar(&table, &look(columns)).is_none(), "{columns}");
+        }
     }
 }

@@ -106,7 +106,7 @@ pub(super) fn legend(look: &Look) -> String {
         (Sign::NotKnown, "not known"),
     ];
     let each = words.map(|(sign, word)| format!("{} {word}", sign.character(look.has_unicode)));
-    each.join("  ")
+    each.join("  ") + "  blank: no status yet"
 }
 
 fn seconds(from: Timestamp, to: Timestamp) -> f64 {
@@ -179,7 +179,7 @@ mod tests {
         assert_eq!(bar().text(&ascii), " ##!!.?-##");
         assert_eq!(
             legend(&ascii),
-            "# ok  - warning  ! critical  ? unknown  . not known"
+            "# ok  - warning  ! critical  ? unknown  . not known  blank: no status yet"
         );
     }
 

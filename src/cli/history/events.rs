@@ -6,9 +6,10 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::answer::{
-    self, OutputArgs, Shape, View, device_cell, head, heading, label_cells, look, print_table,
+    self, OutputArgs, Shape, View, device_cell, head, heading, label_cells, look, say_left_out,
     table, time_cell,
 };
+use super::below::Below;
 use super::filter::{DeviceArgs, Serials, SpanArgs, StatusArgs};
 use super::format::{Format, Printer};
 use super::place::{History, PlaceArgs};
@@ -129,9 +130,7 @@ async fn follow(history: &mut History, filter: Filter, output: &OutputArgs) -> a
         }
         format => Some(Printer::begin(format, question.fields(), labels)),
     };
-    let mut has_head = false;
-    // A pipe has no width that the columns could be fitted to.
-    let mut widths = view.look.columns.is_none().then(Vec::new);
+    let mut below = Below::default();
     loop {
         match &mut printer {
             Some(printer) => {
@@ -141,19 +140,10 @@ async fn follow(history: &mut History, filter: Filter, output: &OutputArgs) -> a
             }
             None if rows.is_empty() => {}
             None => {
-                let mut table = table(&rows, &question, shape(), &view);
-                table.at_least = widths.clone();
-                widths = widths.map(|_| table.for_the_next());
-                match has_head {
-                    false => print_table(&table, "statuses", &view.look),
-                    true => table
-                        .lines(&view.look)
-                        .lines
-                        .iter()
-                        .skip(1)
-                        .for_each(|line| say!("{line}")),
-                }
-                has_head = true;
+                let table = table(&rows, &question, shape(), &view);
+                let next = below.next(table, &view.look);
+                next.lines.iter().for_each(|line| say!("{line}"));
+                say_left_out(&next.left_out);
             }
         }
         rows = loop {

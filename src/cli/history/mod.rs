@@ -6,12 +6,13 @@
 //! - `place`: which history; `foreign`: what is none; `filter`: which of its rows; `labels`: what its
 //!   devices are called
 //! - `answer`: from a question to what is printed; `format`: CSV, JSON and GeoJSON; `table`, `bar`:
-//!   what fits a terminal
+//!   what fits a terminal; `below`: a table to which rows come
 
 mod answer;
 mod availability;
 mod backup;
 mod bar;
+mod below;
 mod devices;
 mod events;
 mod export;

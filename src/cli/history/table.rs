@@ -11,9 +11,10 @@ use crate::model::Severity;
 const GAP: usize = 2;
 /// A text is not cut below this width.
 const CUT_MIN: usize = 4;
-/// The column of what people call a device, and how narrow it gets before another one is left out.
-const NAME: &str = "NAME";
-const NAME_MIN: usize = 6;
+/// The columns of words whose beginning is enough, and how narrow they get before another column is
+/// left out.
+const CUT_FIRST: [&str; 2] = ["NAME", "CAUSE"];
+const CUT_FIRST_MIN: usize = 6;
 /// Columns of this rank and above go before times get shorter.
 const MINOR: u8 = 5;
 
@@ -56,10 +57,14 @@ pub(super) struct Look {
 pub(super) struct Table {
     pub(super) heads: Vec<Head>,
     pub(super) rows: Vec<Vec<Cell>>,
-    /// The widths that the columns have at least, where this table goes on another one: then also
-    /// those without a text are there.
-    pub(super) at_least: Option<Vec<usize>>,
+    /// What stands above it already.
+    pub(super) above: Widths,
 }
+
+/// How wide the columns of the rows above a table are: of long texts, and of short ones; 0: there
+/// was no text.
+#[derive(Debug, Default)]
+pub(super) struct Widths(Vec<[usize; 2]>);
 
 /// A table as lines, the heads first.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -111,6 +116,13 @@ enum Length {
     Short,
 }
 
+impl Widths {
+    fn of(&self, column: usize, length: Length) -> usize {
+        let widths = self.0.get(column);
+        widths.map_or(0, |widths| widths[length as usize])
+    }
+}
+
 /// Which columns are shown, and how wide.
 struct Layout {
     shown: Vec<usize>,
@@ -130,7 +142,7 @@ impl Table {
         let rows = std::iter::once(&head).chain(&self.rows);
         let lines = rows.map(|row| self.line(row, &layout, look)).collect();
         let is_left_out =
-            |(index, _): &(usize, &Head)| !layout.shown.contains(index) && !self.is_empty(*index);
+            |(index, _): &(usize, &Head)| !layout.shown.contains(index) && self.has_text(*index);
         let left_out = self.heads.iter().enumerate().filter(is_left_out);
         Lines {
             lines,
@@ -149,20 +161,18 @@ impl Table {
         }
     }
 
-    /// Whether no row has a text in a column.
-    fn is_empty(&self, column: usize) -> bool {
-        self.rows.iter().all(|row| row[column].long.is_empty())
+    /// Whether a row, or one above the table, has a text in a column.
+    fn has_text(&self, column: usize) -> bool {
+        self.above.of(column, Length::Long) > 0
+            || self.rows.iter().any(|row| !row[column].long.is_empty())
     }
 
     fn layout(&self, columns: Option<usize>) -> Layout {
         // A column without a text says nothing.
-        let has_text = |index: &usize| {
-            self.rows.is_empty()
-                || self.at_least.is_some()
-                || self.heads[*index].rank == 0
-                || !self.is_empty(*index)
+        let says_something = |index: &usize| {
+            self.rows.is_empty() || self.heads[*index].rank == 0 || self.has_text(*index)
         };
-        let shown: Vec<usize> = (0..self.heads.len()).filter(has_text).collect();
+        let shown: Vec<usize> = (0..self.heads.len()).filter(says_something).collect();
         let whole = shown.clone();
         let mut layout = Layout {
             widths: Vec::new(),
@@ -184,7 +194,7 @@ impl Table {
             match last {
                 Some((index, rank)) if rank >= MINOR => layout.shown.retain(|it| *it != index),
                 _ if layout.length == Length::Long => layout.length = Length::Short,
-                _ if self.cut_names(&mut layout, columns) => return layout,
+                _ if self.cut_words(&mut layout, columns) => return layout,
                 Some((index, rank)) if rank > 0 => layout.shown.retain(|it| *it != index),
                 _ => break,
             }
@@ -193,13 +203,13 @@ impl Table {
         layout
     }
 
-    /// Cuts names rather than leave a column out. Whether that is enough.
-    fn cut_names(&self, layout: &mut Layout, columns: usize) -> bool {
+    /// Cuts words rather than leave a column out. Whether that is enough.
+    fn cut_words(&self, layout: &mut Layout, columns: usize) -> bool {
         let excess = total(&layout.widths).saturating_sub(columns);
         let shown = layout.shown.iter().zip(&mut layout.widths);
-        let mut names = shown.filter(|(index, _)| self.heads[**index].name == NAME);
-        match names.next() {
-            Some((_, width)) if *width >= excess + NAME_MIN => {
+        let mut words = shown.filter(|(index, _)| CUT_FIRST.contains(&self.heads[**index].name));
+        match words.next() {
+            Some((_, width)) if *width >= excess + CUT_FIRST_MIN => {
                 *width -= excess;
                 true
             }
@@ -232,32 +242,31 @@ impl Table {
     }
 
     fn widths(&self, layout: &Layout) -> Vec<usize> {
-        let width = |column: &usize| {
-            let texts = self
-                .rows
-                .iter()
-                .map(|row| row[*column].shown(layout.length).width());
-            texts
-                .chain([self.heads[*column].name.width(), self.least(*column)])
-                .max()
-                .unwrap_or_default()
+        let shown = layout.shown.iter();
+        shown
+            .map(|column| self.width(*column, layout.length))
+            .collect()
+    }
+
+    fn width(&self, column: usize, length: Length) -> usize {
+        let texts = self
+            .rows
+            .iter()
+            .map(|row| row[column].shown(length).width());
+        let others = [
+            self.heads[column].name.width(),
+            self.above.of(column, length),
+        ];
+        texts.chain(others).max().unwrap_or_default()
+    }
+
+    /// The widths that a table below this one goes on with.
+    pub(super) fn widths_with_above(&self) -> Widths {
+        let widths = |column| match self.has_text(column) {
+            true => [Length::Long, Length::Short].map(|length| self.width(column, length)),
+            false => [0, 0],
         };
-        layout.shown.iter().map(width).collect()
-    }
-
-    /// How wide a column is at least.
-    fn least(&self, column: usize) -> usize {
-        let at_least = self.at_least.as_ref();
-        at_least.map_or(0, |widths| widths.get(column).copied().unwrap_or(0))
-    }
-
-    /// The widths for a table that goes on this one.
-    pub(super) fn for_the_next(&self) -> Vec<usize> {
-        self.widths(&Layout {
-            shown: (0..self.heads.len()).collect(),
-            widths: Vec::new(),
-            length: Length::Long,
-        })
+        Widths((0..self.heads.len()).map(widths).collect())
     }
 
     fn line(&self, row: &[Cell], layout: &Layout, look: &Look) -> String {
@@ -388,7 +397,7 @@ mod tests {
                 ),
                 row("a long client/17", Severity::Ok, "normal", "x", "12"),
             ],
-            at_least: None,
+            above: Widths::default(),
         }
     }
 
@@ -451,7 +460,7 @@ mod tests {
                 head("GROUP", 5),
             ],
             rows: vec![texts.map(Cell::text).to_vec()],
-            at_least: None,
+            above: Widths::default(),
         };
         let lines = |columns| {
             let look = Look {
@@ -469,18 +478,6 @@ mod tests {
         assert_eq!(lines(20).lines[1], "1/7     a very long…");
         table.empty("NOTE");
         assert!(!table.lines(&LOOK).lines[0].contains("NOTE"));
-    }
-
-    #[test]
-    fn a_table_that_goes_on_keeps_the_columns_of_the_first() {
-        let mut first = table();
-        first.at_least = Some(Vec::new());
-        let mut next = table();
-        next.rows.truncate(1);
-        next.at_least = Some(first.for_the_next());
-        let (first, next) = (first.lines(&LOOK), next.lines(&LOOK));
-        assert_eq!(next.lines[..], first.lines[..2]);
-        assert!(first.lines[0].contains("NOTE"), "{first:?}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::cli::history::answer::{
 };
 use crate::cli::history::format::{Format, Printer};
 use crate::cli::history::place::History;
-use crate::cli::history::table::{Cell, Table};
+use crate::cli::history::table::{Cell, Table, Widths};
 use crate::sinks::history::question::{Field, Filter, Kind, Question, Value, field};
 use crate::sinks::history::row::Row;
 
@@ -62,8 +62,8 @@ pub(super) async fn by_group(
             });
             let table = Table {
                 rows: rows.collect(),
-                heads: heads(vec![head("GROUP", 0), number_head("DEVICES", 2)]),
-                at_least: None,
+                heads: heads(vec![head("GROUP", 0), number_head("DEVICES", 3)]),
+                above: Widths::default(),
             };
             print_table(&table, "groups", &view.look);
         }
