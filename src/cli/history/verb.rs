@@ -15,6 +15,10 @@ pub(in crate::cli) struct HistoryArgs {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// The newest state of each device; those in trouble come first.
+    ///
+    /// SINCE is when that state began, HEARD when the newest status was received. --since and --until
+    /// look at HEARD. CERTAIN is `no` where the topic was not heard ever since: the state may be
+    /// another by now.
     #[command(
         after_help = "Examples:\n  stomp-bridge history devices --severity critical\n  \
                       stomp-bridge history devices --format geojson >map.json"
@@ -29,9 +33,11 @@ enum Verb {
     /// The times of devices in states of the severity critical, the newest first.
     #[command(after_help = "Example: stomp-bridge history faults --since 7d")]
     Faults(faults::FaultsArgs),
-    /// How much of its time each device was well: in states of the severity ok or info. Times in
-    /// which nobody heard the device do not count. The window is of whole days of the history's
-    /// zone, and of what has passed of today.
+    /// How much of its time each device was well: in states of the severity ok or info.
+    ///
+    /// Times in which nobody heard the device do not count: they are NOT KNOWN. FAULTS is how often
+    /// the device entered a state of the severity critical. The window is of whole days of the
+    /// history's zone, and of what has passed of today; by default it is the last 7 days, with today.
     #[command(
         after_help = "Examples:\n  stomp-bridge history availability --since 2026-11-01\n  \
                       stomp-bridge history availability --by day --device 1/7"
@@ -46,13 +52,15 @@ enum Verb {
     )]
     Export(export::ExportArgs),
     /// Forget a device: its rows in every history of the configuration, its last state and its dead
-    /// letters. Beside the daemon or without one. Without --yes it only says what would go.
+    /// letters. Beside the daemon or without one. Without --yes it only says what would go; the exit
+    /// code is then 1.
     ///
     /// What the journal keeps for a replay stays until journal.keep is over.
     #[command(after_help = "Example: stomp-bridge history forget --device 1/7 --yes")]
     Forget(forget::ForgetArgs),
     /// Delete statuses that are too old, however many they are: by the configuration's retention, or
-    /// as --keep or --until says. Without --yes it only says how many would go.
+    /// as --keep or --until says. Without --yes it only says how many would go; the exit code is then
+    /// 1, or 0 where there is nothing to delete.
     ///
     /// The daemon itself deletes no more than a tenth of the rows a day while it does not believe the
     /// clock. Intervals, days and gaps stay.
