@@ -45,6 +45,8 @@ pub(super) enum Fate {
     Before { started: Position },
     /// The sink is past it, and no proof is kept.
     Passed,
+    /// A SQL history has it as a row, whatever the journal knows of that so far.
+    Stored,
     /// The sink comes to it later.
     Waits {
         /// Entries from the cursor to it.
@@ -103,6 +105,15 @@ impl Fate {
         Fate::Waits {
             lag: (position.0 - known.account.cursor.0).unsigned_abs(),
             because: known.live.and_then(because),
+        }
+    }
+
+    /// The same of a history that has it as a row. The row is there before the journal's cursor is
+    /// past it, and stays where the settings are others by now.
+    pub(super) fn with_row(self) -> Fate {
+        match self {
+            Fate::Waits { .. } | Fate::Filtered { .. } | Fate::Before { .. } => Fate::Stored,
+            Fate::Confirmed { .. } | Fate::DeadLetter { .. } | Fate::Passed | Fate::Stored => self,
         }
     }
 }
@@ -224,5 +235,25 @@ mod tests {
         };
         assert_eq!(why, "`when` does not hold: changed");
         assert_eq!(values["changed"], false);
+    }
+
+    #[test]
+    fn what_a_history_has_as_a_row_neither_waits_nor_was_left_out() {
+        let decision = Decision {
+            holds: false,
+            part: "changed".to_owned(),
+            values: Vec::new(),
+        };
+        for (position, verdict) in [
+            (12, None),
+            (2, None),
+            (5, Some(Verdict::Filtered(decision))),
+        ] {
+            let fate = fate(position, 9, &[], &[], verdict);
+            assert_eq!(fate.with_row(), Fate::Stored, "{position}");
+        }
+        assert_eq!(fate(5, 9, &[], &[], None).with_row(), Fate::Passed);
+        let confirmed = fate(5, 9, &[proof("site", 1)], &[], None).with_row();
+        assert!(matches!(confirmed, Fate::Confirmed { .. }), "{confirmed:?}");
     }
 }

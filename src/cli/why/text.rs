@@ -193,6 +193,7 @@ fn fate(fate: &Fate, zone: &TimeZone) -> (String, Option<String>) {
             "done, by its cursor; a proof of that is no longer kept".to_owned(),
             None,
         ),
+        Fate::Stored => ("stored".to_owned(), None),
         Fate::Waits { lag, because } => (format!("waits: lag {lag}"), because.clone()),
     }
 }

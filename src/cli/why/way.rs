@@ -55,6 +55,17 @@ pub(super) struct AtSink {
     pub(super) history: Option<InHistory>,
 }
 
+impl AtSink {
+    /// What its history says.
+    fn learn(&mut self, history: InHistory) {
+        if let InHistory::Sequence(_) = history {
+            let fate = std::mem::replace(&mut self.fate, Fate::Stored);
+            self.fate = fate.with_row();
+        }
+        self.history = Some(history);
+    }
+}
+
 /// Where an event is that the journal no longer has.
 #[derive(Debug, Serialize)]
 pub(super) struct OnlyIn {
@@ -192,7 +203,7 @@ async fn at_sinks(
     let mut sinks: Vec<AtSink> = accounts.iter().map(at_sink).collect();
     for history in target.histories() {
         if let Some(at) = sinks.iter_mut().find(|at| at.sink == history.name) {
-            at.history = Some(stored::look_up(&history, status).await);
+            at.learn(stored::look_up(&history, status).await);
         }
     }
     Ok(sinks)

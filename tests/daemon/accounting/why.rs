@@ -171,6 +171,32 @@ async fn an_event_that_left_the_journal_is_found_in_a_history() {
     stop(&mut daemon).await;
 }
 
+/// The row is committed before the journal's cursor is past it; a kill between the two leaves it so.
+#[tokio::test]
+async fn an_event_that_is_a_row_is_stored_and_does_not_wait() {
+    let source = Source::start().await;
+    let mut daemon = Daemon::start(&source.configuration().sqlite()).await;
+    daemon.ready().await;
+    source.publish(status(2, "正常", "故障"));
+    fate(&daemon, "1/2", "history", "confirmed").await;
+    stop(&mut daemon).await;
+    let position = asked(&daemon, &["why", "1/2"]).await["position"].clone();
+    let options = SqliteConnectOptions::new().filename(daemon.folder().join("journal.db"));
+    let mut journal = options.connect().await.unwrap();
+    let back = format!(
+        "DELETE FROM proof; UPDATE cursor SET position = {position} - 1 WHERE sink = 'history'"
+    );
+    let back = sqlx::raw_sql(AssertSqlSafe(back));
+    back.execute(&mut journal).await.unwrap();
+    journal.close().await.unwrap();
+    let said = done(&daemon, &["why", "1/2"]).await;
+    let (_, of_sinks) = said.split_once("  sinks\n").unwrap();
+    let lines: Vec<&str> = of_sinks.lines().map(str::trim).collect();
+    assert_eq!(lines[0], "history  stored", "{said}");
+    assert!(lines[1].ends_with("of status_event"), "{said}");
+    fate(&daemon, "1/2", "history", "stored").await;
+}
+
 /// Rows of a device in the view of a SQLite history: `changed` and `missed_transition` of each.
 async fn sqlite_rows(daemon: &Daemon, device: u32) -> Vec<(bool, bool)> {
     let options = SqliteConnectOptions::new()
