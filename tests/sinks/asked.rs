@@ -150,6 +150,44 @@ async fn the_state_before_has_the_name_that_the_other_states_have() {
 }
 
 #[tokio::test]
+async fn a_state_is_asked_for_by_its_name_or_by_the_word_as_sent() {
+    let said = |position, word: &str, state: &str, severity| {
+        Event::from(StatusEvent {
+            new_state: word.to_owned(),
+            severity,
+            ..status(JOURNAL, position, "7", state)
+        })
+    };
+    let events = [
+        said(1, "正常", "normal", Severity::Ok),
+        said(2, "故障", "fault", Severity::Critical),
+    ];
+    for database in Database::both().await {
+        let mut sink = start(database.settings(None));
+        sink.open(JOURNAL).await.unwrap();
+        sink.attempt(batch(&events)).await.unwrap();
+        sink.close().await;
+        let folder = configured(&database);
+        for verb in ["devices", "events", "faults", "export"] {
+            let rows = |state: &str| {
+                let csv = answer(
+                    folder.path(),
+                    &format!("{verb} --state {state} --format csv"),
+                );
+                csv.lines().count() - 1
+            };
+            assert_eq!((rows("fault"), rows("故障")), (1, 1), "{verb}");
+            let normal = if matches!(verb, "events" | "export") {
+                1
+            } else {
+                0
+            };
+            assert_eq!((rows("normal"), rows("正常")), (normal, normal), "{verb}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_gap_that_lasts_takes_from_availability_what_it_lasts_and_no_more() {
     let now = jiff::Timestamp::now();
     let hours_ago = |hours| now - jiff::SignedDuration::from_hours(hours);

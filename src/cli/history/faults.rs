@@ -8,6 +8,7 @@ use super::answer::{
     time_cell,
 };
 use super::filter::{DeviceArgs, Serials, SpanArgs};
+use super::labels::names_of;
 use super::place::PlaceArgs;
 use super::table::Cell;
 use crate::model::Severity;
@@ -20,7 +21,7 @@ pub(super) struct FaultsArgs {
     place: PlaceArgs,
     #[command(flatten)]
     device: DeviceArgs,
-    /// Only times that ended in this state, by its name.
+    /// Only times that ended in this state, by its name or by the word as sent.
     #[arg(long, value_name = "STATE")]
     state: Option<String>,
     #[command(flatten)]
@@ -31,10 +32,11 @@ pub(super) struct FaultsArgs {
 
 pub(super) async fn faults(args: &FaultsArgs) -> anyhow::Result<()> {
     let mut history = args.place.open().await?;
-    let mut filter = Filter {
-        state: args.state.clone(),
-        ..Filter::default()
-    };
+    let mut filter = Filter::default();
+    if let Some(state) = &args.state {
+        filter.state = Some(state.clone());
+        filter.state_names = names_of(&mut history.reader, state).await;
+    }
     args.span.narrow(&history, Timestamp::now(), &mut filter)?;
     args.device
         .narrow(&mut history, &mut filter, Serials::LookedUp)

@@ -46,13 +46,11 @@ impl Labels {
 
     /// Learns what the history's vocabulary calls each word. Who may not read that sees the words.
     pub(super) async fn learn_states(&mut self, reader: &mut Reader) {
-        let question = Question::Words;
-        let rows = reader.rows(&question, &Filter::default(), None).await;
-        let pair = |values: &Vec<_>| {
-            let row = Row::new(question.fields(), values);
-            (row.text("word").to_owned(), row.text("state").to_owned())
-        };
-        self.states = rows.unwrap_or_default().iter().map(pair).collect();
+        self.states = words(reader)
+            .await
+            .unwrap_or_default()
+            .into_iter()
+            .collect();
     }
 
     /// The name of the state that a word stands for.
@@ -108,6 +106,25 @@ impl Labels {
         chosen.devices.dedup();
         chosen
     }
+}
+
+/// The words for states with their names, the newest meaning of a word last.
+pub(super) async fn words(reader: &mut Reader) -> Result<Vec<(String, String)>, ReadError> {
+    let question = Question::Words;
+    let rows = reader.rows(&question, &Filter::default(), None).await?;
+    let pair = |values: &Vec<_>| {
+        let row = Row::new(question.fields(), values);
+        (row.text("word").to_owned(), row.text("state").to_owned())
+    };
+    Ok(rows.iter().map(pair).collect())
+}
+
+/// The names that a word as sent has had. Who may not read the vocabulary knows names alone.
+pub(super) async fn names_of(reader: &mut Reader, word: &str) -> Vec<String> {
+    let words = words(reader).await.unwrap_or_default().into_iter();
+    words
+        .filter_map(|(sent, name)| (sent == word).then_some(name))
+        .collect()
 }
 
 /// Devices that [names] speaks of.

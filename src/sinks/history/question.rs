@@ -157,7 +157,7 @@ impl Question {
             Question::Words => ("state".to_owned(), "state_key".to_owned()),
             Question::Faults => {
                 asked.of_device(filter);
-                asked.equals("state", &filter.state);
+                asked.of_state(filter);
                 asked.overlaps(filter);
                 (
                     "fault_episode".to_owned(),

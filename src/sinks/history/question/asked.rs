@@ -153,6 +153,20 @@ impl Asked {
         }
     }
 
+    /// The state, by its name alone.
+    pub(super) fn of_state(&mut self, filter: &Filter) {
+        let names: Vec<String> = filter
+            .state
+            .iter()
+            .chain(&filter.state_names)
+            .map(|name| self.text(name))
+            .collect();
+        if filter.state.is_some() {
+            self.conditions
+                .push(format!("state IN ({})", names.join(", ")));
+        }
+    }
+
     /// What a page asks of devices besides.
     pub(super) fn looked_for(&mut self, filter: &Filter) {
         if filter.uncertain {

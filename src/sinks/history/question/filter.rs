@@ -68,6 +68,8 @@ pub struct Filter {
     pub serial: Option<String>,
     /// The state, by its name or by the word as sent.
     pub state: Option<String>,
+    /// The names that the state has as a word, for what has no words.
+    pub state_names: Vec<String>,
     /// The severity.
     pub severity: Option<String>,
     /// Only states that are neither ok nor info.
