@@ -197,6 +197,11 @@ impl Decoder {
         self.states.lookup(word)
     }
 
+    /// The vocabulary.
+    pub fn states(&self) -> &States {
+        &self.states
+    }
+
     /// The zone of the times that name none.
     pub fn zone(&self) -> &TimeZone {
         &self.mapping.zone

@@ -10,6 +10,7 @@ use super::format::{Format, Printer, WITHOUT_PLACES, one_of};
 use super::labels::Labels;
 use super::place::History;
 use super::table::{Cell, Head, Look, Side, Table, Widths, wrapped};
+use super::unknown::Wanted;
 use crate::cli::number::whole;
 use crate::cli::print::{say, tell};
 use crate::cli::terminal::{columns, has_colours, has_unicode};
@@ -110,16 +111,16 @@ pub(super) fn look() -> Look {
 /// Asks, and prints the answer.
 ///
 /// # Errors
-/// The history does not answer.
+/// The history does not answer, or nothing is found since what is wanted is unknown.
 pub(super) async fn print(
     history: &mut History,
     question: &Question,
-    filter: &Filter,
+    (filter, wanted): (&Filter, Wanted<'_>),
     output: &OutputArgs,
     shape: Shape,
 ) -> anyhow::Result<()> {
     let limit = output.limit();
-    let History { reader, labels } = history;
+    let History { reader, labels, .. } = history;
     // One more says that there are more.
     let asked = limit.map(|limit| limit.saturating_add(1));
     if output.format() != Format::Table {
@@ -138,10 +139,17 @@ pub(super) async fn print(
         reader.each(question, filter, asked, &mut counted).await?;
         printer.end();
         say_cut(count, limit, shape.noun);
+        if count == 0 {
+            wanted.check(history).await?;
+        }
         return Ok(());
     }
     let mut rows = reader.rows(question, filter, asked).await?;
     let count = rows.len();
+    if count == 0 {
+        wanted.check(history).await?;
+    }
+    let History { reader, labels, .. } = history;
     rows.truncate(limit.unwrap_or(usize::MAX));
     let view = View {
         labels,

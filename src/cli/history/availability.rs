@@ -22,6 +22,7 @@ use super::filter::{DeviceArgs, Serials, SpanArgs};
 use super::format::{Format, Printer};
 use super::place::{History, PlaceArgs};
 use super::table::{Cell, Head, Lines, Look, Table, wrapped};
+use super::unknown::Wanted;
 use crate::cli::print::say;
 use crate::sinks::history::question::{By, Days, DeviceKey, Devices, Filter, Question, Value};
 use crate::sinks::history::row::Row;
@@ -82,9 +83,10 @@ pub(super) async fn availability(args: &AvailabilityArgs) -> anyhow::Result<()> 
         Rows::Device | Rows::Group => By::Device,
     };
     let question = Question::Availability(window.days.clone(), by);
+    let asked = (&filter, args.device.wanted());
     match args.by {
-        Rows::Group => by_group(&mut history, &question, &filter, &args.output).await,
-        Rows::Device | Rows::Day => rows(&mut history, &question, &filter, &args.output).await,
+        Rows::Group => by_group(&mut history, &question, asked, &args.output).await,
+        Rows::Device | Rows::Day => rows(&mut history, &question, asked, &args.output).await,
     }
 }
 
@@ -131,7 +133,7 @@ impl Window {
 async fn rows(
     history: &mut History,
     question: &Question,
-    filter: &Filter,
+    (filter, wanted): (&Filter, Wanted<'_>),
     output: &OutputArgs,
 ) -> anyhow::Result<()> {
     let limit = output.limit();
@@ -139,14 +141,20 @@ async fn rows(
     let mut rows = history.reader.rows(question, filter, asked).await?;
     let count = rows.len();
     rows.truncate(limit.unwrap_or(usize::MAX));
+    if count == 0 && output.format() == Format::Table {
+        wanted.check(history).await?;
+    }
     let is_by_device = matches!(question, Question::Availability(_, By::Device));
     let noun = if is_by_device { "devices" } else { "days" };
     if output.format() != Format::Table {
         print_rows(output.format(), question, &rows, history);
+        if count == 0 {
+            wanted.check(history).await?;
+        }
     } else if is_by_device {
         print_devices(history, question, filter, &rows).await?;
     } else {
-        let History { reader, labels } = history;
+        let History { reader, labels, .. } = history;
         let view = View {
             labels,
             zone: reader.zone(),
@@ -261,7 +269,7 @@ async fn print_devices(
         },
         noun: "devices",
     };
-    let History { reader, labels } = history;
+    let History { reader, labels, .. } = history;
     let view = View {
         labels,
         zone: reader.zone(),

@@ -51,7 +51,7 @@ pub(super) async fn devices(args: &DevicesArgs) -> anyhow::Result<()> {
     answer::print(
         &mut history,
         &Question::Devices,
-        &filter,
+        (&filter, args.status.wanted(&args.device)),
         &args.output.output(),
         shape,
     )

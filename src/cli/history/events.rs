@@ -14,7 +14,8 @@ use super::filter::{DeviceArgs, Serials, SpanArgs, StatusArgs};
 use super::format::{Format, Printer};
 use super::place::{History, PlaceArgs};
 use super::table::Cell;
-use crate::cli::print::say;
+use super::unknown::Wanted;
+use crate::cli::print::{say, tell};
 use crate::sinks::history::question::{Filter, Order, Question, Value};
 use crate::sinks::history::row::Row;
 
@@ -54,11 +55,13 @@ pub(super) async fn events(args: &EventsArgs) -> anyhow::Result<()> {
     if args.output.format() == Format::Table {
         history.labels.learn_states(&mut history.reader).await;
     }
+    let wanted = args.status.wanted(&args.device);
     if args.follow {
-        return follow(&mut history, filter, &args.output).await;
+        return follow(&mut history, (filter, wanted), &args.output).await;
     }
     let question = Question::Events(Order::Newest);
-    answer::print(&mut history, &question, &filter, &args.output, shape()).await
+    let asked = (&filter, wanted);
+    answer::print(&mut history, &question, asked, &args.output, shape()).await
 }
 
 fn shape() -> Shape {
@@ -106,7 +109,11 @@ fn row(row: &Row<'_>, view: &View<'_>) -> Vec<Cell> {
 }
 
 /// Polls by sequence: what is stored later has a higher one.
-async fn follow(history: &mut History, filter: Filter, output: &OutputArgs) -> anyhow::Result<()> {
+async fn follow(
+    history: &mut History,
+    (filter, wanted): (Filter, Wanted<'_>),
+    output: &OutputArgs,
+) -> anyhow::Result<()> {
     let before = output.limit.map_or(BEFORE, |limit| limit.get());
     let mut last = newest(history).await?;
     let question = Question::Events(Order::Newest);
@@ -114,10 +121,15 @@ async fn follow(history: &mut History, filter: Filter, output: &OutputArgs) -> a
         .reader
         .rows(&question, &filter, Some(before))
         .await?;
+    if rows.is_empty()
+        && let Some(unknown) = wanted.unknown(history).await
+    {
+        tell!("{unknown}; --follow waits for it");
+    }
     rows.reverse();
     // Those that were stored between the two questions come now.
     rows.retain(|values| Row::new(question.fields(), values).integer("sequence") <= Some(last));
-    let History { reader, labels } = history;
+    let History { reader, labels, .. } = history;
     let view = View {
         labels,
         zone: reader.zone(),

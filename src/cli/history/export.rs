@@ -43,7 +43,7 @@ pub(super) async fn export(args: &ExportArgs) -> anyhow::Result<()> {
     args.device
         .narrow(&mut history, &mut filter, Serials::Asked)
         .await?;
-    let History { reader, labels } = &mut history;
+    let History { reader, labels, .. } = &mut history;
     let sequences = reader
         .rows(&Question::Sequences, &Filter::default(), None)
         .await?;
@@ -63,6 +63,11 @@ pub(super) async fn export(args: &ExportArgs) -> anyhow::Result<()> {
             after = end;
         }
     }
+    let is_empty = printer.rows() == 0;
     printer.end();
-    Ok(())
+    let wanted = args.status.wanted(&args.device);
+    match is_empty {
+        true => wanted.check(&mut history).await,
+        false => Ok(()),
+    }
 }

@@ -11,6 +11,7 @@ use super::filter::{DeviceArgs, Serials, SpanArgs};
 use super::labels::names_of;
 use super::place::PlaceArgs;
 use super::table::Cell;
+use super::unknown::Wanted;
 use crate::model::Severity;
 use crate::sinks::history::question::{Filter, Question};
 use crate::sinks::history::row::Row;
@@ -41,6 +42,10 @@ pub(super) async fn faults(args: &FaultsArgs) -> anyhow::Result<()> {
     args.device
         .narrow(&mut history, &mut filter, Serials::LookedUp)
         .await?;
+    let wanted = Wanted {
+        fault: args.state.as_deref(),
+        ..args.device.wanted()
+    };
     let shape = Shape {
         heads: vec![
             head("DEVICE", 0),
@@ -59,7 +64,7 @@ pub(super) async fn faults(args: &FaultsArgs) -> anyhow::Result<()> {
     answer::print(
         &mut history,
         &Question::Faults,
-        &filter,
+        (&filter, wanted),
         &args.output,
         shape,
     )

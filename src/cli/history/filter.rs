@@ -5,8 +5,9 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use jiff::Timestamp;
 
-use super::labels::{Chosen, Labels};
+use super::labels::{Labels, named};
 use super::place::History;
+use super::unknown::Wanted;
 use crate::cli::time::{When, when};
 use crate::sinks::history::question::{Devices, Filter, Question};
 use crate::sinks::history::row::Row;
@@ -59,6 +60,16 @@ pub(super) struct SpanArgs {
 }
 
 impl DeviceArgs {
+    /// What they name. A group was looked up before.
+    pub(super) fn wanted(&self) -> Wanted<'_> {
+        Wanted {
+            stream: self.stream.as_deref(),
+            device: self.device.as_deref(),
+            serial: self.serial.as_deref(),
+            ..Wanted::default()
+        }
+    }
+
     /// Narrows a filter to the devices; the answer has serial numbers, or not.
     ///
     /// # Errors
@@ -114,25 +125,6 @@ pub(super) enum Serials {
     LookedUp,
 }
 
-fn named(device: &str, chosen: Chosen) -> Devices {
-    if chosen.is_known {
-        return Devices::listed(chosen.devices);
-    }
-    // An id may hold a slash itself.
-    let splits = device.match_indices('/').map(|(at, _)| {
-        let (client, device) = (&device[..at], &device[at + 1..]);
-        (client.to_owned(), device.to_owned())
-    });
-    let splits: Vec<(String, String)> = splits.collect();
-    match splits.is_empty() {
-        true => Devices::One {
-            client_id: None,
-            device_id: device.to_owned(),
-        },
-        false => Devices::listed(splits),
-    }
-}
-
 fn no_group(group: &str, labels: &Labels) -> String {
     let groups = labels.groups();
     match groups.as_slice() {
@@ -153,6 +145,15 @@ fn no_group(group: &str, labels: &Labels) -> String {
 }
 
 impl StatusArgs {
+    /// What they name, and the devices.
+    pub(super) fn wanted<'a>(&'a self, device: &'a DeviceArgs) -> Wanted<'a> {
+        Wanted {
+            topic: self.topic.as_deref(),
+            state: self.state.as_deref(),
+            ..device.wanted()
+        }
+    }
+
     /// Narrows a filter to states and topics.
     pub(super) fn narrow(&self, filter: &mut Filter) {
         filter.state = self.state.clone();
@@ -186,34 +187,5 @@ impl SpanArgs {
             bail!("--since lies in the future: nothing was stored since then");
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_device_is_a_name_else_its_ids() {
-        let one = |client: Option<&str>, device: &str| Devices::One {
-            client_id: client.map(str::to_owned),
-            device_id: device.to_owned(),
-        };
-        let unknown = Chosen::default;
-        assert_eq!(named("1/7", unknown()), one(Some("1"), "7"));
-        assert_eq!(named("7", unknown()), one(None, "7"));
-        assert_eq!(named("/7", unknown()), one(Some(""), "7"));
-        let pair = |client: &str, device: &str| (client.to_owned(), device.to_owned());
-        let either = vec![pair("1", "a/b"), pair("1/a", "b")];
-        assert_eq!(named("1/a/b", unknown()), Devices::Listed(either));
-        let devices = vec![
-            ("1".to_owned(), "7".to_owned()),
-            ("2".to_owned(), "9".to_owned()),
-        ];
-        let chosen = Chosen {
-            is_known: true,
-            devices: devices.clone(),
-        };
-        assert_eq!(named("泵站", chosen), Devices::Listed(devices));
     }
 }

@@ -7,6 +7,7 @@ use super::answer::{self, OutputArgs, Shape, View, head, lasted_cell, number_hea
 use super::filter::SpanArgs;
 use super::place::PlaceArgs;
 use super::table::{Cell, Head};
+use super::unknown::Wanted;
 use crate::sinks::history::question::{Filter, Question};
 use crate::sinks::history::row::Row;
 
@@ -35,7 +36,12 @@ pub(super) async fn gaps(args: &GapsArgs) -> anyhow::Result<()> {
         row,
         noun: "gaps",
     };
-    answer::print(&mut history, &Question::Gaps, &filter, &args.output, shape).await
+    let wanted = Wanted {
+        topic: args.topic.as_deref(),
+        ..Wanted::default()
+    };
+    let asked = (&filter, wanted);
+    answer::print(&mut history, &Question::Gaps, asked, &args.output, shape).await
 }
 
 fn heads() -> Vec<Head> {

@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
-use crate::model::{Label, Names};
-use crate::sinks::history::question::{DeviceKey, Filter, Question};
+use crate::model::{Label, Named, Names, Severity};
+use crate::sinks::history::question::{DeviceKey, Devices, Filter, Question};
 use crate::sinks::history::reader::{ReadError, Reader};
 use crate::sinks::history::row::Row;
 
@@ -46,11 +46,8 @@ impl Labels {
 
     /// Learns what the history's vocabulary calls each word. Who may not read that sees the words.
     pub(super) async fn learn_states(&mut self, reader: &mut Reader) {
-        self.states = words(reader)
-            .await
-            .unwrap_or_default()
-            .into_iter()
-            .collect();
+        let words = words(reader).await.unwrap_or_default().into_iter();
+        self.states = words.map(|it| (it.word, it.state)).collect();
     }
 
     /// The name of the state that a word stands for.
@@ -81,6 +78,29 @@ impl Labels {
         self.chosen(|label| label.group.as_deref() == Some(group))
     }
 
+    /// The names of all devices that have one.
+    pub(super) fn device_names(&self) -> Vec<String> {
+        let names = self.names.iter().flat_map(Names::iter);
+        let names = names.filter_map(|(_, label)| label.name.as_deref());
+        names.map(str::to_owned).collect()
+    }
+
+    /// The serial numbers that [names] has.
+    pub(super) fn serials(&self) -> Vec<String> {
+        let names = self.names.iter().flat_map(Names::iter);
+        let serials = names.filter_map(|(named, _)| match named {
+            Named::Serial(serial) => Some(serial.to_owned()),
+            Named::Device(_) => None,
+        });
+        serials.collect()
+    }
+
+    /// Whether [names] has a device by its client and its id.
+    pub(super) fn has_ids(&self, device: &str) -> bool {
+        let mut names = self.names.iter().flat_map(Names::iter);
+        names.any(|(named, _)| named == Named::Device(device))
+    }
+
     /// Every group, in order.
     pub(super) fn groups(&self) -> Vec<&str> {
         let names = self.names.iter().flat_map(Names::iter);
@@ -108,22 +128,34 @@ impl Labels {
     }
 }
 
-/// The words for states with their names, the newest meaning of a word last.
-pub(super) async fn words(reader: &mut Reader) -> Result<Vec<(String, String)>, ReadError> {
+/// A word for a state, and what it means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Word {
+    pub(super) word: String,
+    pub(super) state: String,
+    pub(super) severity: Severity,
+}
+
+/// The words for states, the newest meaning of a word last.
+pub(super) async fn words(reader: &mut Reader) -> Result<Vec<Word>, ReadError> {
     let question = Question::Words;
     let rows = reader.rows(&question, &Filter::default(), None).await?;
-    let pair = |values: &Vec<_>| {
+    let word = |values: &Vec<_>| {
         let row = Row::new(question.fields(), values);
-        (row.text("word").to_owned(), row.text("state").to_owned())
+        Word {
+            word: row.text("word").to_owned(),
+            state: row.text("state").to_owned(),
+            severity: row.severity(),
+        }
     };
-    Ok(rows.iter().map(pair).collect())
+    Ok(rows.iter().map(word).collect())
 }
 
 /// The names that a word as sent has had. Who may not read the vocabulary knows names alone.
 pub(super) async fn names_of(reader: &mut Reader, word: &str) -> Vec<String> {
     let words = words(reader).await.unwrap_or_default().into_iter();
     words
-        .filter_map(|(sent, name)| (sent == word).then_some(name))
+        .filter_map(|it| (it.word == word).then_some(it.state))
         .collect()
 }
 
@@ -134,4 +166,53 @@ pub(super) struct Chosen {
     pub(super) is_known: bool,
     /// Client and device.
     pub(super) devices: Vec<(String, String)>,
+}
+
+/// The devices that a text means: those of a name, else by its ids.
+pub(super) fn named(device: &str, chosen: Chosen) -> Devices {
+    if chosen.is_known {
+        return Devices::listed(chosen.devices);
+    }
+    // An id may hold a slash itself.
+    let splits = device.match_indices('/').map(|(at, _)| {
+        let (client, device) = (&device[..at], &device[at + 1..]);
+        (client.to_owned(), device.to_owned())
+    });
+    let splits: Vec<(String, String)> = splits.collect();
+    match splits.is_empty() {
+        true => Devices::One {
+            client_id: None,
+            device_id: device.to_owned(),
+        },
+        false => Devices::listed(splits),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_is_a_name_else_its_ids() {
+        let one = |client: Option<&str>, device: &str| Devices::One {
+            client_id: client.map(str::to_owned),
+            device_id: device.to_owned(),
+        };
+        let unknown = Chosen::default;
+        assert_eq!(named("1/7", unknown()), one(Some("1"), "7"));
+        assert_eq!(named("7", unknown()), one(None, "7"));
+        assert_eq!(named("/7", unknown()), one(Some(""), "7"));
+        let pair = |client: &str, device: &str| (client.to_owned(), device.to_owned());
+        let either = vec![pair("1", "a/b"), pair("1/a", "b")];
+        assert_eq!(named("1/a/b", unknown()), Devices::Listed(either));
+        let devices = vec![
+            ("1".to_owned(), "7".to_owned()),
+            ("2".to_owned(), "9".to_owned()),
+        ];
+        let chosen = Chosen {
+            is_known: true,
+            devices: devices.clone(),
+        };
+        assert_eq!(named("泵站", chosen), Devices::Listed(devices));
+    }
 }

@@ -3,8 +3,8 @@
 //! - `verb`: the subcommands; `devices`, `events`, `faults`, `availability`, `gaps`, `export`: one
 //!   file each
 //! - `forget`, `prune`, `backup`: what changes a history, or copies it
-//! - `place`: which history; `foreign`: what is none; `filter`: which of its rows; `labels`: what its
-//!   devices are called
+//! - `place`: which history; `foreign`: what is none; `filter`: which of its rows; `unknown`: what a
+//!   filter names that is not there; `labels`: what its devices are called
 //! - `answer`: from a question to what is printed; `format`: CSV, JSON and GeoJSON; `table`, `bar`:
 //!   what fits a terminal; `below`: a table to which rows come
 
@@ -26,6 +26,7 @@ mod labels;
 mod place;
 mod prune;
 mod table;
+mod unknown;
 mod verb;
 
 pub(super) use verb::{HistoryArgs, history};

@@ -7,7 +7,7 @@ use anyhow::{anyhow, bail};
 use clap::Args;
 
 use super::foreign::refuse_foreign;
-use super::labels::Labels;
+use super::labels::{Labels, Word};
 use crate::cli::config_file::config_file;
 use crate::cli::print::tell;
 use crate::config::{self, HistoryPlace};
@@ -34,6 +34,39 @@ pub(super) struct PlaceArgs {
 pub(super) struct History {
     pub(super) reader: Reader,
     pub(super) labels: Labels,
+    /// The configuration's file, where it was not left out.
+    config: Option<PathBuf>,
+}
+
+/// What a configuration names.
+#[derive(Debug, Default)]
+pub(super) struct Configured {
+    pub(super) topics: Vec<String>,
+    pub(super) streams: Vec<String>,
+    pub(super) states: Vec<Word>,
+}
+
+impl History {
+    /// What its configuration names; nothing where there is none, or where that cannot be read.
+    pub(super) fn configured(&self) -> Configured {
+        let config = self.config.as_ref();
+        let reading = config.and_then(|config| config::reading(config).ok());
+        let decoders = reading.as_ref().and_then(|reading| reading.decoders().ok());
+        let decoders = || decoders.into_iter().flat_map(|decoders| decoders.iter());
+        let states = decoders().next().map(|(_, decoder)| decoder.states());
+        let words = states.into_iter().flat_map(|states| &states.words);
+        Configured {
+            topics: decoders().map(|(topic, _)| topic.to_string()).collect(),
+            streams: decoders().map(|(_, it)| it.stream().to_string()).collect(),
+            states: words
+                .map(|(word, state)| Word {
+                    word: word.clone(),
+                    state: state.name.clone(),
+                    severity: state.severity,
+                })
+                .collect(),
+        }
+    }
 }
 
 impl PlaceArgs {
@@ -47,7 +80,12 @@ impl PlaceArgs {
             tell!("{}: {doubt}", reader.name());
         }
         let labels = Labels::of(self.names(), &mut reader).await?;
-        Ok(History { reader, labels })
+        let config = self.file.is_none().then(|| self.config.clone());
+        Ok(History {
+            reader,
+            labels,
+            config,
+        })
     }
 
     /// Where it is.

@@ -1,5 +1,6 @@
 //! What a person asks a history, as one statement for each database. It reads the promised views,
-//! and the table of the words for states. A question never changes a row.
+//! and the tables of the words for states, of topics and of serial numbers. A question never changes
+//! a row.
 //!
 //! - `filter`: which rows; `field`: the columns of an answer
 //! - `asked`: a statement's conditions; `availability`: its sums of days
@@ -53,8 +54,10 @@ pub enum Question {
     Gaps,
     /// The timeline of devices, in order.
     Intervals,
-    /// The words for states with their names, the newest meaning of a word last.
+    /// The words for states with their names and severities, the newest meaning of a word last.
     Words,
+    /// The names of a kind in order, or whether there is this one.
+    Known(Known, Option<String>),
     /// The same, the newest piece first.
     NewestIntervals,
     /// How long devices were well.
@@ -71,6 +74,38 @@ pub enum Question {
         /// The height.
         height: f64,
     },
+}
+
+/// What a history knows by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    /// Topics that were heard, or had a gap.
+    Topics,
+    /// The streams of devices.
+    Streams,
+    /// Devices, as `client/device` or, without a client, by their ids alone.
+    Devices,
+    /// The serial numbers that devices have, or had while their statuses are kept.
+    Serials,
+}
+
+impl Known {
+    /// Rows with a `name`.
+    fn from(self) -> &'static str {
+        match self {
+            Known::Topics => {
+                "(SELECT topic AS name FROM topic UNION SELECT topic FROM coverage) AS known"
+            }
+            Known::Streams => "(SELECT DISTINCT stream AS name FROM device_current) AS known",
+            Known::Devices => {
+                "(SELECT DISTINCT CASE WHEN client_id = '' THEN device_id \
+                 ELSE client_id || '/' || device_id END AS name FROM device_current) AS known"
+            }
+            Known::Serials => {
+                "(SELECT DISTINCT serial AS name FROM profile WHERE serial <> '') AS known"
+            }
+        }
+    }
 }
 
 /// A statement, its parameters, and the columns of its answer.
@@ -94,6 +129,7 @@ impl Question {
             Question::Events(_) | Question::EventsBetween(..) => &field::EVENTS,
             Question::Sequences => &field::SEQUENCES,
             Question::Words => &field::WORDS,
+            Question::Known(..) => &field::KNOWN,
             Question::Faults => &field::FAULTS,
             Question::Gaps => &field::GAPS,
             Question::Intervals | Question::NewestIntervals => &field::INTERVALS,
@@ -155,6 +191,10 @@ impl Question {
                 (from, "1".to_owned())
             }
             Question::Words => ("state".to_owned(), "state_key".to_owned()),
+            Question::Known(what, name) => {
+                asked.equals("name", name);
+                (what.from().to_owned(), "name".to_owned())
+            }
             Question::Faults => {
                 asked.of_device(filter);
                 asked.of_state(filter);

@@ -9,6 +9,7 @@ use crate::cli::history::answer::{
 use crate::cli::history::format::{Format, Printer};
 use crate::cli::history::place::History;
 use crate::cli::history::table::{Cell, Table, Widths};
+use crate::cli::history::unknown::Wanted;
 use crate::sinks::history::question::{Field, Filter, Kind, Question, Value, field};
 use crate::sinks::history::row::Row;
 
@@ -27,10 +28,10 @@ const BY_GROUP: &[Field] = &[
 pub(super) async fn by_group(
     history: &mut History,
     question: &Question,
-    filter: &Filter,
+    (filter, wanted): (&Filter, Wanted<'_>),
     output: &OutputArgs,
 ) -> anyhow::Result<()> {
-    let History { reader, labels } = history;
+    let History { reader, labels, .. } = history;
     let fields = question.fields();
     let mut groups: BTreeMap<String, (usize, Figures)> = BTreeMap::new();
     let mut each = |values: Vec<Value>| {
@@ -46,6 +47,10 @@ pub(super) async fn by_group(
     let percent = |figures: &Figures| figures.percent().unwrap_or(f64::INFINITY);
     groups.sort_by(|(_, (_, a)), (_, (_, b))| percent(a).total_cmp(&percent(b)));
     let count = groups.len();
+    if count == 0 && output.format() == Format::Table {
+        wanted.check(history).await?;
+    }
+    let History { reader, labels, .. } = history;
     groups.truncate(output.limit().unwrap_or(usize::MAX));
     let view = View {
         labels,
@@ -83,6 +88,9 @@ pub(super) async fn by_group(
             let mut printer = Printer::begin(format, BY_GROUP, labels);
             rows.for_each(|values| printer.row(&Row::new(BY_GROUP, &values)));
             printer.end();
+            if count == 0 {
+                wanted.check(history).await?;
+            }
         }
     }
     say_cut(count, output.limit(), "groups");

@@ -136,7 +136,9 @@ const SHARES: &[Field] = &[
 
 const TROUBLES: &[Field] = &[integer("devices"), integer("critical"), integer("warning")];
 
-pub(super) static WORDS: [Field; 2] = [text("word"), text("state")];
+pub(super) static WORDS: [Field; 3] = [text("word"), text("state"), text("severity")];
+
+pub(super) static KNOWN: [Field; 1] = [text("name")];
 
 pub(super) static DEVICES: [Field; 22] = joined(&[
     DEVICE,
