@@ -1,7 +1,7 @@
 //! `stomp-bridge history`: questions to a SQL history, and what an operator does with one.
 //!
 //! - `verb`: the subcommands; `devices`, `events`, `faults`, `availability`, `gaps`, `export`: one
-//!   file each
+//!   file each; `follow`: events as they come
 //! - `forget`, `prune`, `backup`: what changes a history, or copies it
 //! - `place`: which history; `foreign`: what is none; `filter`: which of its rows; `unknown`: what a
 //!   filter names that is not there; `labels`: what its devices are called
@@ -19,6 +19,7 @@ mod export;
 mod faults;
 mod filter;
 mod foreign;
+mod follow;
 mod forget;
 mod format;
 mod gaps;
