@@ -67,7 +67,7 @@ async fn told(database: &Database) -> TempDir {
 }
 
 /// Everything but the place of the history is wrong, or is not there.
-fn configured(database: &Database) -> TempDir {
+pub(crate) fn configured(database: &Database) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let place = match database {
         Database::Sqlite { .. } => format!("type = \"sqlite\"\npath = \"{}\"", database.url()),

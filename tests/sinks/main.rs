@@ -9,6 +9,7 @@ mod bodies;
 mod by_hand;
 mod coverage;
 mod events;
+mod followed;
 mod grafana;
 mod history;
 mod intervals;

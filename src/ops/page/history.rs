@@ -52,7 +52,7 @@ fn words(error: &ReadError, lang: Lang) -> String {
             "the daemon may not make the -shm file that its -wal is read with",
             "守护进程无权创建读取 -wal 所需的 -shm 文件",
         ),
-        ReadError::Changed(_) => (
+        ReadError::Changed(_) | ReadError::Replaced(_) => (
             "it was changed while it was read: try again",
             "读取期间它被修改：请重试",
         ),

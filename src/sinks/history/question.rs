@@ -46,7 +46,7 @@ pub enum Question {
     Events(Order),
     /// The statuses stored after the first sequence, up to the second, in order.
     EventsBetween(i64, i64),
-    /// The first and the last sequence.
+    /// The first and the last sequence; the first of those that were received since a time.
     Sequences,
     /// Times in critical states, the newest first.
     Faults,
@@ -186,7 +186,14 @@ impl Question {
                 let end = |order| {
                     format!("(SELECT sequence FROM status_event ORDER BY sequence {order} LIMIT 1)")
                 };
-                let (first, last) = (end("ASC"), end("DESC"));
+                let first = match filter.since {
+                    None => end("ASC"),
+                    Some(since) => format!(
+                        "(SELECT min(sequence) FROM status_event WHERE received_at >= {})",
+                        asked.time(since)
+                    ),
+                };
+                let last = end("DESC");
                 let from = format!("(SELECT {first} AS first, {last} AS last) AS ends");
                 (from, "1".to_owned())
             }

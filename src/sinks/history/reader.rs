@@ -58,6 +58,9 @@ pub enum ReadError {
     /// It was read as a file that nobody writes, and somebody does.
     #[error("{0} was changed while it was read: ask again")]
     Changed(String),
+    /// The file that was read is gone, or has another name by now.
+    #[error("{0} was removed or replaced by another file while it was read: ask again")]
+    Replaced(String),
     /// A statement was given up.
     #[error("{name} did not answer within {limit} s: ask for less, by --device, --since or --limit", name = .0, limit = .1.as_secs())]
     Slow(String, Duration),
@@ -236,6 +239,7 @@ pub(super) fn of_sqlite(
         SqliteUnread::Foreign => ReadError::Foreign(name),
         SqliteUnread::Unshared => ReadError::Unshared(name),
         SqliteUnread::Changed => ReadError::Changed(name),
+        SqliteUnread::Replaced => ReadError::Replaced(name),
         SqliteUnread::Slow => ReadError::Slow(name, limit),
         SqliteUnread::Sql(error) => ReadError::Failed {
             name,

@@ -14,7 +14,7 @@ use super::connect::{Sharing, Unshared, reading};
 use super::failure::primary_code;
 use super::statements::query;
 use crate::sinks::history::question::{Kind, Statement, Value};
-use crate::sqlite_file::beside;
+use crate::sqlite_file::{FileId, beside};
 
 /// The views that make a database a history.
 const VIEWS: &str = "SELECT count(*) FROM sqlite_schema WHERE type = 'view' AND name IN \
@@ -33,6 +33,8 @@ const INTERRUPT: i32 = 9;
 pub(in crate::sinks::history) struct SqliteReader {
     connection: SqliteConnection,
     path: PathBuf,
+    /// The file of that name when it was opened.
+    file: Option<FileId>,
     sharing: Sharing,
 }
 
@@ -49,6 +51,8 @@ pub(in crate::sinks::history) enum Unread {
     Unshared,
     /// It was read without a `-shm`, and somebody has begun to write it meanwhile.
     Changed,
+    /// Another file has its name, or none has.
+    Replaced,
     /// A statement took too long.
     Slow,
     Sql(sqlx::Error),
@@ -87,12 +91,14 @@ impl SqliteReader {
             return Err(Unread::Denied);
         }
         let sharing = Sharing::of(path)?;
+        let file = FileId::at(path);
         let mut connection = connect(path, sharing).await?;
         let views: i64 = sqlx::query_scalar(VIEWS).fetch_one(&mut connection).await?;
         match views {
             VIEWS_COUNT => Ok(SqliteReader {
                 connection,
                 path: path.to_owned(),
+                file,
                 sharing,
             }),
             _ => Err(Unread::Foreign),
@@ -113,14 +119,27 @@ impl SqliteReader {
         limit: Duration,
         each: &mut (dyn FnMut(Vec<Value>) + Send),
     ) -> Result<(), Unread> {
+        if self.is_replaced() {
+            return Err(Unread::Replaced);
+        }
         if self.is_changed() {
             *self = SqliteReader::open(&self.path).await?;
         }
-        self.answer(statement, limit, each).await?;
+        let answered = self.answer(statement, limit, each).await;
+        // What SQLite says of a file that was taken away is not the reason.
+        if answered.is_err() && self.is_replaced() {
+            return Err(Unread::Replaced);
+        }
+        answered?;
         match self.is_changed() {
             true => Err(Unread::Changed),
             false => Ok(()),
         }
+    }
+
+    /// Whether the name is no longer that of the file that was opened.
+    fn is_replaced(&self) -> bool {
+        FileId::at(&self.path) != self.file
     }
 
     /// Whether the file is not what a connection that nobody shares has read.
