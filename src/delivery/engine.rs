@@ -340,13 +340,25 @@ impl Engine {
         self.idle_at = Instant::now();
     }
 
+    /// When the sink is to be called idle, where nothing is to be delivered until then.
+    pub(super) fn next_idle(&mut self) -> Instant {
+        let wait = match self.sink().goes_on() {
+            true => Duration::ZERO,
+            false => self.capabilities.idle_interval,
+        };
+        Instant::now() + wait
+    }
+
     /// There is nothing to deliver: does the other side answer?
     pub(super) async fn idle(&mut self) {
         let idle = self.sink().idle().await;
         let warning = self.sink().warning();
         self.report.health().warns(warning);
         let now = Instant::now();
-        self.idle_at = now + self.capabilities.idle_interval;
+        self.idle_at = match idle {
+            Ok(()) => self.next_idle(),
+            Err(_) => now + self.capabilities.idle_interval,
+        };
         match idle {
             Ok(()) => {
                 self.scheduler.probed();

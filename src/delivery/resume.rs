@@ -87,7 +87,7 @@ impl Engine {
         self.scheduler.drop_through(start);
         self.advance();
         let answers = self.scheduler.opened();
-        self.idle_at = Instant::now() + self.capabilities.idle_interval;
+        self.idle_at = self.next_idle();
         match self.capabilities.ordering {
             // The sink has opened a connection.
             Ordering::Global if answers => self.report.up("sink is up"),

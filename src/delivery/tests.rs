@@ -63,6 +63,8 @@ pub(super) struct Far {
     opened: usize,
     closed: usize,
     tended: usize,
+    /// What is to be done beside the deliveries.
+    pieces: usize,
     /// What happens at the next looks at an idle sink.
     probes: VecDeque<Trouble>,
     /// What an operator should mend.
@@ -89,6 +91,7 @@ impl Default for Far {
             opened: 0,
             closed: 0,
             tended: 0,
+            pieces: 0,
             probes: VecDeque::new(),
             warning: None,
             by: By::Them,
@@ -250,9 +253,14 @@ impl Sink for Fake {
         Box::pin(self.lost.notified())
     }
 
+    fn goes_on(&self) -> bool {
+        self.far().pieces > 0
+    }
+
     fn idle(&mut self) -> BoxFuture<'_, Result<(), Trouble>> {
         let mut far = self.far();
         far.tended += 1;
+        far.pieces = far.pieces.saturating_sub(1);
         let lost = far.probes.pop_front();
         Box::pin(async { lost.map_or(Ok(()), Err) })
     }
@@ -1488,6 +1496,31 @@ async fn idle_sink_may_look_after_itself() {
         .await;
     rig.append(["ok"]).await;
     rig.until_done().await;
+    rig.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_sink_that_goes_on_is_called_again_at_once_and_deliveries_go_first() {
+    let mut rig = Rig::new(Far {
+        pieces: 100,
+        ..Far::default()
+    })
+    .await;
+    rig.append(["ok"]).await;
+    rig.start();
+    rig.at_once("all of it is done", |rig| rig.fake.far().pieces == 0)
+        .await;
+    rig.until_done().await;
+    // What begins behind an attempt does not wait either.
+    rig.fake.far().pieces = 100;
+    rig.append(["ok"]).await;
+    rig.at_once("all of it is done", |rig| rig.fake.far().pieces == 0)
+        .await;
+    let tended = rig.fake.far().tended;
+    rig.until("the interval counts again", |rig| {
+        rig.fake.far().tended > tended
+    })
+    .await;
     rig.stop().await;
 }
 

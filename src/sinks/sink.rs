@@ -71,6 +71,12 @@ pub trait Sink: Send {
     /// other side answers.
     fn idle(&mut self) -> BoxFuture<'_, Result<(), Trouble>>;
 
+    /// Something more is to be done beside the deliveries, which should not wait for the interval:
+    /// [`Sink::idle`] is called again at once, as soon as there is nothing to deliver.
+    fn goes_on(&self) -> bool {
+        false
+    }
+
     /// Says goodbye within a second or two; nothing is delivered afterwards.
     fn close(&mut self) -> BoxFuture<'_, ()>;
 }

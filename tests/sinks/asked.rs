@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 use crate::events::{JOURNAL, batch, coverage, start, status};
 use crate::history::Database;
+use crate::keeping::in_zone;
 use crate::operators::store;
 
 const NAMES: &str = "device,serial,name,group\n1/7,,泵站一号,江苏\n,sn-9,\"Pump, north\",广东\n";
@@ -610,6 +611,28 @@ async fn what_the_history_or_the_configuration_has_is_a_right_answer_without_row
             said.contains("did you mean map-2? Known are map-1, map-2"),
             "{said}"
         );
+    }
+}
+
+#[tokio::test]
+async fn availability_says_while_days_may_be_of_another_zone() {
+    for database in Database::both().await {
+        let folder = told(&database).await;
+        let mut sink = start(in_zone(&database, "Asia/Tokyo", None));
+        sink.open(JOURNAL).await.unwrap();
+        let said = |args: &str| {
+            let output = run(folder.path(), args);
+            assert_eq!(output.status.code(), Some(0), "{args}: {output:?}");
+            String::from_utf8(output.stderr).unwrap()
+        };
+        let availability = "availability --since 2026-01-02";
+        let during = said(availability);
+        assert!(during.contains("days are being counted again"), "{during}");
+        assert_eq!(during.lines().count(), 1, "{during}");
+        assert_eq!(said("faults"), "", "no days are asked for");
+        sink.idle().await.unwrap();
+        assert_eq!(said(availability), "", "{}", database.url());
+        sink.close().await;
     }
 }
 

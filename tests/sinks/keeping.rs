@@ -6,14 +6,16 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use stomp_bridge::model::{Coverage, CoverageCause, CoverageEvent, StatusEvent, Via};
+use stomp_bridge::sinks::history::reader::Reader;
 use stomp_bridge::sinks::{Batch, Reason, Settings, Sink};
 
 use crate::events::{JOURNAL, batch, coverage, start, status};
 use crate::history::Database;
+use crate::operators::store;
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
-fn in_zone(database: &Database, name: &str, intervals: Option<Duration>) -> Settings {
+pub(crate) fn in_zone(database: &Database, name: &str, intervals: Option<Duration>) -> Settings {
     let zone = TimeZone::get(name).unwrap();
     match database.settings(None) {
         Settings::Sqlite(settings) => Settings::Sqlite(history_sqlite(settings, zone, intervals)),
@@ -177,6 +179,65 @@ async fn another_zone_costs_a_start_nothing_and_the_days_before_go_in_pieces() {
             .count("state_daily_row WHERE day < '2000-01-01'")
             .await;
         assert_eq!(left, 0);
+    }
+}
+
+/// What is to be done beside the deliveries is done, where nothing is delivered.
+async fn until_done(sink: &mut dyn Sink) {
+    for _ in 0..30 {
+        if !sink.goes_on() {
+            return;
+        }
+        sink.idle().await.unwrap();
+    }
+    panic!("it goes on without end");
+}
+
+#[tokio::test]
+async fn days_are_counted_again_without_a_wait_and_who_reads_knows_of_it_until_all_are() {
+    let begins: Timestamp = "2026-03-28T22:00:00Z".parse().unwrap();
+    let events = [
+        at(1, "normal", begins),
+        at(2, "fault", begins + SignedDuration::from_hours(2)),
+    ];
+    for database in Database::both().await {
+        let is_recounting = async || {
+            let reader = Reader::open(&store(&database, database.url()))
+                .await
+                .unwrap();
+            let is_recounting = reader.is_recounting();
+            reader.close().await;
+            is_recounting
+        };
+        let mut sink = open(in_zone(&database, "Europe/Berlin", None)).await;
+        sink.attempt(batch(&events)).await.unwrap();
+        until_done(&mut *sink).await;
+        assert!(!is_recounting().await);
+        sink.close().await;
+
+        let mut sink = open(in_zone(&database, "UTC", None)).await;
+        assert!(sink.goes_on() && is_recounting().await);
+        until_done(&mut *sink).await;
+        assert!(!is_recounting().await);
+        let utc = [
+            "2026-03-28 normal 7200 0 0",
+            "2026-03-29 fault 86400 0 1",
+            "2026-03-30 fault 86400 0 0",
+        ];
+        assert_eq!(days(&database).await[..3], utc, "{}", database.url());
+        sink.close().await;
+
+        // It ends behind the last device, before what lasts is counted.
+        let all = "INSERT INTO history_setting (name, value) VALUES ('recounted_below', '9223372036854775807'); \
+                   UPDATE device_row SET counted_until = NULL, counted_certain_until = NULL; \
+                   DELETE FROM state_daily_row WHERE day > '2026-03-29'";
+        database.execute(all).await;
+        assert!(is_recounting().await);
+        let mut sink = open(in_zone(&database, "UTC", None)).await;
+        until_done(&mut *sink).await;
+        assert!(!is_recounting().await);
+        assert_eq!(days(&database).await[2], utc[2], "{}", database.url());
+        sink.close().await;
     }
 }
 

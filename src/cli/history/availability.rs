@@ -23,7 +23,7 @@ use super::format::{Format, Printer};
 use super::place::{History, PlaceArgs};
 use super::table::{Cell, Head, Lines, Look, Table, wrapped};
 use super::unknown::Wanted;
-use crate::cli::print::say;
+use crate::cli::print::{say, tell};
 use crate::sinks::history::question::{By, Days, DeviceKey, Devices, Filter, Question, Value};
 use crate::sinks::history::row::Row;
 
@@ -67,6 +67,13 @@ enum Rows {
 
 pub(super) async fn availability(args: &AvailabilityArgs) -> anyhow::Result<()> {
     let mut history = args.place.open().await?;
+    if history.reader.is_recounting() {
+        tell!(
+            "{}: the zone was changed, and days are being counted again: they may still be of the \
+             zone before",
+            history.reader.name()
+        );
+    }
     if args.by == Rows::Group && history.labels.are_absent() {
         bail!("--by group needs the groups of the configuration's [names]");
     }

@@ -71,7 +71,7 @@ impl Engine {
         self.report.health().warns(sink.warning());
         self.sinks.push(sink);
         self.gathers_until = attempt.began + self.capabilities.attempt_interval;
-        self.idle_at = Instant::now() + self.capabilities.idle_interval;
+        self.idle_at = self.next_idle();
         if outcome.is_ok() {
             faults::reach(Failpoint::AfterDeliver);
             let through = attempt.through().unwrap_or_default();

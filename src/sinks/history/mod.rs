@@ -3,7 +3,7 @@
 //! narrow.
 //!
 //! - `timeline`: which pieces the statuses of a device close; `gaps`: when its topic was not heard;
-//!   `daily`: how long it was in each state of a day
+//!   `daily`: how long it was in each state of a day; `day_zone`: whose days
 //! - `device`, `devices`: a device as a history knows it, and those that it holds in memory;
 //!   `tables`: what a batch writes to
 //! - `recorder`: what a history makes of a batch, and what it keeps in memory for that
@@ -22,6 +22,7 @@ mod another_journal;
 mod capabilities;
 mod copy;
 mod daily;
+mod day_zone;
 mod device;
 mod devices;
 mod dialect;

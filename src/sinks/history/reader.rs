@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
+use super::day_zone::DayZone;
 use super::dialect::Dialect;
 use super::postgres::{PostgresReader, PostgresUnread};
 use super::question::{Filter, Question, Value};
@@ -80,7 +81,7 @@ pub struct Reader {
     /// The file's path, or the server without user and password.
     name: String,
     store: Open,
-    zone: Option<String>,
+    zone: DayZone,
     limit: Duration,
 }
 
@@ -156,7 +157,7 @@ impl Reader {
     /// The zone of its days; UTC where it names none that is known here.
     pub fn zone(&self) -> TimeZone {
         let default = Mapping::default().zone;
-        match self.zone.as_deref() {
+        match self.zone.name.as_deref() {
             // Known without a time zone database.
             Some(ZONE_DEFAULT) => default,
             Some(zone) => TimeZone::get(zone).unwrap_or(TimeZone::UTC),
@@ -175,9 +176,15 @@ impl Reader {
         }
     }
 
+    /// Whether its days may still be of another zone: they were being counted again when it was
+    /// opened.
+    pub fn is_recounting(&self) -> bool {
+        self.zone.is_recounting
+    }
+
     /// The name of that zone.
     pub fn zone_name(&self) -> String {
-        match self.zone.as_deref() {
+        match self.zone.name.as_deref() {
             Some(ZONE_DEFAULT) => ZONE_DEFAULT.to_owned(),
             _ => self.zone().iana_name().unwrap_or("UTC").to_owned(),
         }

@@ -2,6 +2,7 @@
 //! that was believed last; and the zone of its days.
 
 use jiff::Timestamp;
+use tracing::info;
 use uuid::Uuid;
 
 use super::another_journal::warn_of_another_journal;
@@ -90,11 +91,28 @@ pub(super) async fn save_believed_at<On: Statements>(
 }
 
 /// Whether the zone of the days is the one that it was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Zone {
     AsItWas,
-    /// The upkeep counts all days again, however many there are.
-    Another,
+    /// The upkeep counts all days again, however many there are; this was the zone before.
+    InPlaceOf(String),
+}
+
+impl Zone {
+    /// Says in the log that days are counted again.
+    pub(super) fn tell(&self, sink: &str, zone: &str) {
+        if let Zone::InPlaceOf(before) = self {
+            info!(
+                sink,
+                zone, before, "days are being counted again: their zone was changed"
+            );
+        }
+    }
+}
+
+/// Says in the log that this is done.
+pub(super) fn tell_recounted(sink: &str, zone: &str) {
+    info!(sink, zone, "days counted again: all are of this zone now");
 }
 
 /// The days are those of this zone.
@@ -105,10 +123,10 @@ pub(super) async fn set_zone(on: &mut impl Statements, zone: &str) -> Result<Zon
                ON CONFLICT (name) DO UPDATE SET value = excluded.value";
     let changed = match before.first() {
         Some((before,)) if before == zone => return Ok(Zone::AsItWas),
-        Some(_) => {
+        Some((before,)) => {
             let all = vec!["recounted_below".into(), "0".into()];
             on.run(set, all).await?;
-            Zone::Another
+            Zone::InPlaceOf(before.clone())
         }
         None => Zone::AsItWas,
     };

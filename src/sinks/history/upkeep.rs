@@ -32,6 +32,8 @@ pub(super) struct Upkeep {
     next_round: Option<Instant>,
     /// A step has failed: no other before this time.
     waits_until: Option<Instant>,
+    /// All days are counted again, and nobody has said so yet.
+    recounted: bool,
 }
 
 /// What is to be done next.
@@ -94,6 +96,17 @@ impl Upkeep {
             self.next_round = Some(Instant::now() + ROUND_INTERVAL);
         }
         self.round.map(Work::Delete)
+    }
+
+    /// Whether days are to be counted: until then answers lack them.
+    pub(super) fn counts(&self, recorder: &Recorder) -> bool {
+        let is_swept = self.swept.is_some() && self.sweeping.is_none();
+        !recorder.is_loaded() || recorder.recounted_below() != i64::MAX || !is_swept
+    }
+
+    /// Whether all days were counted again by the last step.
+    pub(super) fn take_recounted(&mut self) -> bool {
+        std::mem::take(&mut self.recounted)
     }
 
     /// The devices up to this one are counted; `None`: all.

@@ -395,3 +395,31 @@ async fn a_reload_of_many_topics_logs_each_at_the_level_debug_alone() {
     assert!(daemon.stop().await.success());
     served.end().await;
 }
+
+#[tokio::test]
+async fn days_of_another_zone_are_counted_again_and_the_log_says_when() {
+    let served = serve(0).await;
+    let in_zone = |zone: &str| {
+        Configuration::new(&served.url)
+            .table("topics.map-1", &format!("destination = \"{TOPIC}\"\n"))
+            .table(
+                "sinks.history",
+                &format!("type = \"sqlite\"\nkinds = [\"status\"]\ntimezone = \"{zone}\"\n"),
+            )
+    };
+    let mut daemon = Daemon::start(&in_zone("Europe/Berlin")).await;
+    daemon.ready().await;
+    served.publish(1);
+    delivered(&daemon, "history", 1.0).await;
+    in_zone("Asia/Tokyo").write(daemon.folder());
+    daemon.hang_up();
+    let begins = "days are being counted again: their zone was changed";
+    let line = daemon.logged(begins, |line| line.contains(begins)).await;
+    assert!(
+        line.contains("Europe/Berlin") && line.contains("Asia/Tokyo"),
+        "{line}"
+    );
+    let ends = "days counted again: all are of this zone now";
+    daemon.logged(ends, |line| line.contains(ends)).await;
+    assert!(daemon.stop().await.success());
+}

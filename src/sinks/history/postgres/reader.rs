@@ -12,8 +12,9 @@ use sqlx::{AssertSqlSafe, Connection, Row};
 use super::connect::{CONNECT_TIMEOUT, connect};
 use super::failure::{Failure, bounded, code};
 use super::server::Server;
-use super::session::{Purpose, Session, abandon, end, query_scalar, query_with};
+use super::session::{Purpose, Session, abandon, end, query_as, query_with};
 use super::statements::arguments;
+use crate::sinks::history::day_zone::{self, DayZone};
 use crate::sinks::history::question::{Kind, Statement, Value};
 
 /// Beside the server's own limit for a statement: so that its error is seen.
@@ -109,25 +110,24 @@ impl PostgresReader {
         let _ = self.connection.close().await;
     }
 
-    /// The name of the zone of its days; `None`, too, where the user may not read it.
-    pub(in crate::sinks::history) async fn zone(&mut self) -> Result<Option<String>, Unread> {
+    /// The zone of its days; none where the user may not read it.
+    pub(in crate::sinks::history) async fn zone(&mut self) -> Result<DayZone, Unread> {
         let mut transaction = self
             .session
             .begin(&mut self.connection, Purpose::Read)
             .await
             .map_err(Failure::from)?;
-        let zone = query_scalar("SELECT value FROM history_setting WHERE name = 'day_zone'")
-            .fetch_optional(&mut *transaction);
+        let zone = query_as(day_zone::SELECT).fetch_all(&mut *transaction);
         let zone = bounded(CONNECT_TIMEOUT, zone).await;
         match zone {
             Ok(zone) => {
                 transaction.commit().await.map_err(Failure::from)?;
-                Ok(zone)
+                Ok(DayZone::of(zone))
             }
             Err(Failure::Sql(error)) if code(&error).as_deref() == Some(DENIED) => {
                 abandon(transaction).await;
                 self.is_zone_denied = true;
-                Ok(None)
+                Ok(DayZone::default())
             }
             Err(failure) => Err(failure.into()),
         }

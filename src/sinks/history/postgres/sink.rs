@@ -77,6 +77,7 @@ pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
         recorder: Recorder::new(settings.zone),
         upkeep: Upkeep::default(),
         next_step: None,
+        goes_on: false,
         next_making: None,
         next_forgetting: None,
         blocked: 0,
@@ -116,6 +117,8 @@ struct PostgresHistory {
     recorder: Recorder,
     upkeep: Upkeep,
     next_step: Option<Instant>,
+    /// The next step is not to wait.
+    goes_on: bool,
     next_making: Option<Instant>,
     next_forgetting: Option<Instant>,
     /// Attempts to drop a partition that found it locked.
@@ -232,6 +235,10 @@ impl Sink for PostgresHistory {
         (!warnings.is_empty()).then(|| warnings.join("; "))
     }
 
+    fn goes_on(&self) -> bool {
+        self.goes_on
+    }
+
     fn idle(&mut self) -> BoxFuture<'_, Result<(), Trouble>> {
         async move {
             let Some(mut connection) = self.connection.take() else {
@@ -261,11 +268,12 @@ impl PostgresHistory {
         bounded(MIGRATE_TIMEOUT, migration).await?;
         let (session, name, zone) = (&self.session, &self.name, self.recorder.zone());
         let partitions = &mut self.partitions;
-        let standing = bounded(CONNECT_TIMEOUT, async {
+        let (standing, set) = bounded(CONNECT_TIMEOUT, async {
             let mut transaction = session.begin(&mut connection, Purpose::Store).await?;
             let mut on = Writing::few(&mut transaction);
             let standing = Standing::read(&mut on, name, journal).await?;
-            if set_zone(&mut on, &zone).await? == Zone::Another {
+            let set = set_zone(&mut on, &zone).await?;
+            if set != Zone::AsItWas {
                 // Another daemon begins with the rows that are there.
                 on.run(TURN, vec![]).await?;
             }
@@ -273,14 +281,16 @@ impl PostgresHistory {
             partitions.forget();
             partitions.load(&mut transaction).await?;
             transaction.commit().await?;
-            Ok::<_, sqlx::Error>(standing)
+            Ok::<_, sqlx::Error>((standing, set))
         })
         .await?;
+        set.tell(name, &zone);
         self.retention
             .set_reference(Instant::now(), standing.believed_at, standing.received_at);
         self.newest = standing.newest;
         self.recorder.forget();
         self.upkeep = Upkeep::default();
+        self.goes_on = true;
         self.warn_of_problem();
         Ok((connection, standing.cursor))
     }

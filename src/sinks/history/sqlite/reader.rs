@@ -13,6 +13,7 @@ use sqlx::{ConnectOptions, Row};
 use super::connect::{Sharing, Unshared, reading};
 use super::failure::primary_code;
 use super::statements::query;
+use crate::sinks::history::day_zone::{self, DayZone};
 use crate::sinks::history::question::{Kind, Statement, Value};
 use crate::sqlite_file::{FileId, beside};
 
@@ -105,11 +106,10 @@ impl SqliteReader {
         }
     }
 
-    /// The name of the zone of its days.
-    pub(in crate::sinks::history) async fn zone(&mut self) -> Result<Option<String>, Unread> {
-        let zone = "SELECT value FROM history_setting WHERE name = 'day_zone'";
-        let zone = sqlx::query_scalar(zone).fetch_optional(&mut self.connection);
-        Ok(zone.await?)
+    /// The zone of its days.
+    pub(in crate::sinks::history) async fn zone(&mut self) -> Result<DayZone, Unread> {
+        let zone = sqlx::query_as(day_zone::SELECT).fetch_all(&mut self.connection);
+        Ok(DayZone::of(zone.await?))
     }
 
     /// Gives each row of an answer, within a time.

@@ -53,6 +53,7 @@ pub(in crate::sinks) fn build(settings: Settings) -> Built {
             recorder,
             upkeep: Upkeep::default(),
             next_step: None,
+            goes_on: false,
             undeleted: None,
             untended: None,
             wal: Wal::new(WAL_GROWN_BYTES),
@@ -78,6 +79,8 @@ struct SqliteHistory {
     recorder: Recorder,
     upkeep: Upkeep,
     next_step: Option<Instant>,
+    /// The next step is not to wait.
+    goes_on: bool,
     /// Why rows past the retention are still there.
     undeleted: Option<String>,
     /// Why the upkeep does not go on.
@@ -195,6 +198,10 @@ impl Sink for SqliteHistory {
         (!warnings.is_empty()).then(|| format!("{path}: {}", warnings.join("; ")))
     }
 
+    fn goes_on(&self) -> bool {
+        self.goes_on
+    }
+
     fn idle(&mut self) -> BoxFuture<'_, Result<(), Trouble>> {
         async move {
             let Some(mut connection) = self.connection.take() else {
@@ -241,13 +248,15 @@ impl SqliteHistory {
             .await?;
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
         let standing = Standing::read(&mut *transaction, &self.settings.name, journal).await?;
-        set_zone(&mut *transaction, &self.recorder.zone()).await?;
+        let zone = set_zone(&mut *transaction, &self.recorder.zone()).await?;
         transaction.commit().await?;
+        zone.tell(&self.settings.name, &self.recorder.zone());
         self.retention
             .set_reference(Instant::now(), standing.believed_at, standing.received_at);
         self.newest = standing.newest;
         self.recorder.forget();
         self.upkeep = Upkeep::default();
+        self.goes_on = true;
         self.seen = Seen::at(&self.settings.path);
         Ok((connection, standing.cursor))
     }

@@ -23,6 +23,9 @@ pub(in crate::sinks::history) async fn work(
         Work::Sweep(after, midnight) => {
             let last = sweep(on, recorder, after, midnight).await?;
             upkeep.swept(last, midnight);
+            if last.is_none() {
+                upkeep.recounted = ends_recount(on).await?;
+            }
         }
         Work::Delete(round) => upkeep.goes_on(delete(on, recorder, round, before).await?),
     }
@@ -53,9 +56,8 @@ async fn recount(on: &mut impl Statements, recorder: &mut Recorder) -> Result<()
     }
     let devices = look_up::devices_from(on, from, RECOUNT_DEVICES).await?;
     if devices.is_empty() {
+        // What lasts is counted by the next sweep; then the setting goes.
         recorder.recounted();
-        let done = "DELETE FROM history_setting WHERE name = 'recounted_below'";
-        return on.run(done, vec![]).await.map(drop);
     }
     for device in devices {
         let pieces = look_up::pieces(on, device.key).await?;
@@ -65,6 +67,18 @@ async fn recount(on: &mut impl Statements, recorder: &mut Recorder) -> Result<()
     let below = recorder.recounted_below().to_string();
     let sql = "UPDATE history_setting SET value = $1 WHERE name = 'recounted_below'";
     on.run(sql, vec![below.as_str().into()]).await.map(drop)
+}
+
+/// All days are counted; gives whether they were counted again. The right to delete is asked for
+/// only then.
+async fn ends_recount(on: &mut impl Statements) -> Result<bool, sqlx::Error> {
+    let recounts = "SELECT value FROM history_setting WHERE name = 'recounted_below'";
+    let recounts: Vec<(String,)> = on.rows(recounts, vec![]).await?;
+    if recounts.is_empty() {
+        return Ok(false);
+    }
+    let done = "DELETE FROM history_setting WHERE name = 'recounted_below'";
+    on.run(done, vec![]).await.map(|_| true)
 }
 
 /// Deletes some days of the zone before; gives how many rows.

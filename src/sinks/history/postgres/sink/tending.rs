@@ -13,7 +13,7 @@ use crate::sinks::history::postgres::session::{Purpose, end};
 use crate::sinks::history::postgres::statements::Writing;
 use crate::sinks::history::postgres::{UPKEEP_TIMEOUT, upkeep};
 use crate::sinks::history::retention::{PIECE_ROWS, Pruned, TEND_MAX};
-use crate::sinks::history::standing::save_believed_at;
+use crate::sinks::history::standing::{save_believed_at, tell_recounted};
 use crate::sinks::history::upkeep::{Before, Stepped};
 
 /// While there are batches, a step of the upkeep comes after one of them at most so often.
@@ -60,6 +60,7 @@ impl PostgresHistory {
         connection: &mut PgConnection,
         newest: Option<Timestamp>,
     ) -> Result<Stepped, Failure> {
+        self.goes_on = false;
         let Some(now) = self.retention.believed(Instant::now(), Timestamp::now()) else {
             return Ok(Stepped::Done);
         };
@@ -77,6 +78,10 @@ impl PostgresHistory {
                 if stepped == Stepped::Done {
                     self.untended = None;
                 }
+                if self.upkeep.take_recounted() {
+                    tell_recounted(&self.name, &self.recorder.zone());
+                }
+                self.goes_on = stepped == Stepped::More && self.upkeep.counts(&self.recorder);
                 Ok(stepped)
             }
             Err(failure) => {

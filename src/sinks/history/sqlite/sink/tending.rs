@@ -10,7 +10,7 @@ use super::SqliteHistory;
 use crate::sinks::history::retention::Pruned;
 use crate::sinks::history::sqlite::insert::text_time;
 use crate::sinks::history::sqlite::{DELETE_OLD, upkeep};
-use crate::sinks::history::standing::save_believed_at;
+use crate::sinks::history::standing::{save_believed_at, tell_recounted};
 use crate::sinks::history::upkeep::{Before, Stepped};
 use crate::sinks::history::words::words;
 
@@ -22,6 +22,7 @@ impl SqliteHistory {
         connection: &mut SqliteConnection,
         newest: Option<Timestamp>,
     ) -> Stepped {
+        self.goes_on = false;
         let Some(now) = self.retention.believed(Instant::now(), Timestamp::now()) else {
             return Stepped::Done;
         };
@@ -39,6 +40,10 @@ impl SqliteHistory {
                 if stepped == Stepped::Done {
                     self.untended = None;
                 }
+                if self.upkeep.take_recounted() {
+                    tell_recounted(&self.settings.name, &self.recorder.zone());
+                }
+                self.goes_on = stepped == Stepped::More && self.upkeep.counts(&self.recorder);
                 stepped
             }
             Err(error) => {
