@@ -473,7 +473,8 @@ SELECT
     d.last_seen, d.run_since AS state_since,
     NOT EXISTS (
         SELECT 1 FROM coverage AS g WHERE g.topic = t.topic AND g.begins_gap AND g.at >= d.last_seen
-        AND CASE WHEN left(g.origin, 32) = j.journal THEN substr(g.origin, 34)::bigint >= d.position ELSE true END
+        AND (d.received_at >= d.last_seen AND g.at <= now()
+            OR CASE WHEN left(g.origin, 32) = j.journal THEN substr(g.origin, 34)::bigint >= d.position ELSE true END)
     ) AS certain
 FROM device_row AS d
 LEFT JOIN journal AS j ON j.journal_key = d.journal_key
@@ -491,7 +492,7 @@ LEFT JOIN LATERAL (
 
 -- Closed pieces, then the open one of each device: certain up to the first gap since the device was heard, uncertain
 -- from there on. A clock that was set back leaves a gap at a later time, although the device was heard since: its place
--- in the journal says so.
+-- in the journal says so, where the device's newest status was placed behind its own time, or the gap is to come.
 CREATE VIEW state_interval AS
 SELECT
     d.stream, d.client_id, d.device_id, s.state, s.severity, i.since, i.until, i.us / 1e6::double precision AS seconds,
@@ -512,7 +513,8 @@ JOIN state AS s ON s.state_key = d.state_key
 LEFT JOIN coverage AS g ON g.event_id = (
     SELECT c.event_id FROM coverage AS c
     WHERE c.topic = t.topic AND c.begins_gap AND c.at >= d.last_seen
-    AND CASE WHEN left(c.origin, 32) = j.journal THEN substr(c.origin, 34)::bigint >= d.position ELSE true END
+    AND (d.received_at >= d.last_seen AND c.at <= now()
+        OR CASE WHEN left(c.origin, 32) = j.journal THEN substr(c.origin, 34)::bigint >= d.position ELSE true END)
     ORDER BY c.at LIMIT 1
 )
 WHERE g.at IS NULL OR g.at > d.piece_since
@@ -528,7 +530,8 @@ JOIN state AS s ON s.state_key = d.state_key
 JOIN coverage AS g ON g.event_id = (
     SELECT c.event_id FROM coverage AS c
     WHERE c.topic = t.topic AND c.begins_gap AND c.at >= d.last_seen
-    AND CASE WHEN left(c.origin, 32) = j.journal THEN substr(c.origin, 34)::bigint >= d.position ELSE true END
+    AND (d.received_at >= d.last_seen AND c.at <= now()
+        OR CASE WHEN left(c.origin, 32) = j.journal THEN substr(c.origin, 34)::bigint >= d.position ELSE true END)
     ORDER BY c.at LIMIT 1
 );
 
@@ -555,7 +558,8 @@ JOIN state AS s ON s.state_key = d.state_key
 LEFT JOIN coverage AS g ON g.event_id = (
     SELECT c.event_id FROM coverage AS c
     WHERE c.topic = t.topic AND c.begins_gap AND c.at >= d.last_seen
-    AND CASE WHEN left(c.origin, 32) = j.journal THEN substr(c.origin, 34)::bigint >= d.position ELSE true END
+    AND (d.received_at >= d.last_seen AND c.at <= now()
+        OR CASE WHEN left(c.origin, 32) = j.journal THEN substr(c.origin, 34)::bigint >= d.position ELSE true END)
     ORDER BY c.at LIMIT 1
 )
 WHERE d.fault_since IS NOT NULL;

@@ -219,7 +219,8 @@ SELECT
     d.last_seen, d.run_since AS state_since,
     NOT EXISTS (
         SELECT 1 FROM coverage AS g WHERE g.topic = t.topic AND g.begins_gap = 1 AND g.at >= d.last_seen
-        AND NOT (substr(g.origin, 1, 32) = j.journal AND CAST(substr(g.origin, 34) AS INTEGER) < d.position)
+        AND (d.received_at >= d.last_seen AND g.at <= strftime('%Y-%m-%dT%H:%M:%f000Z', 'now')
+            OR NOT (substr(g.origin, 1, 32) = j.journal AND CAST(substr(g.origin, 34) AS INTEGER) < d.position))
     ) AS certain
 FROM device_row AS d
 LEFT JOIN journal AS j ON j.journal_key = d.journal_key
@@ -233,7 +234,7 @@ LEFT JOIN payload AS b ON b.payload_key = e.payload_key;
 
 -- Closed pieces, then the open one of each device: certain up to the first gap since the device was heard, uncertain
 -- from there on. A clock that was set back leaves a gap at a later time, although the device was heard since: its place
--- in the journal says so.
+-- in the journal says so, where the device's newest status was placed behind its own time, or the gap is to come.
 CREATE VIEW state_interval AS
 SELECT
     d.stream, d.client_id, d.device_id, s.state, s.severity, i.since, i.until, i.us / 1e6 AS seconds,
@@ -257,7 +258,8 @@ JOIN state AS s ON s.state_key = d.state_key
 LEFT JOIN coverage AS g ON g.event_id = (
     SELECT c.event_id FROM coverage AS c
     WHERE c.topic = t.topic AND c.begins_gap = 1 AND c.at >= d.last_seen
-    AND NOT (substr(c.origin, 1, 32) = j.journal AND CAST(substr(c.origin, 34) AS INTEGER) < d.position)
+    AND (d.received_at >= d.last_seen AND c.at <= strftime('%Y-%m-%dT%H:%M:%f000Z', 'now')
+        OR NOT (substr(c.origin, 1, 32) = j.journal AND CAST(substr(c.origin, 34) AS INTEGER) < d.position))
     ORDER BY c.at LIMIT 1
 )
 WHERE g.at IS NULL OR g.at > d.piece_since
@@ -273,7 +275,8 @@ JOIN state AS s ON s.state_key = d.state_key
 JOIN coverage AS g ON g.event_id = (
     SELECT c.event_id FROM coverage AS c
     WHERE c.topic = t.topic AND c.begins_gap = 1 AND c.at >= d.last_seen
-    AND NOT (substr(c.origin, 1, 32) = j.journal AND CAST(substr(c.origin, 34) AS INTEGER) < d.position)
+    AND (d.received_at >= d.last_seen AND c.at <= strftime('%Y-%m-%dT%H:%M:%f000Z', 'now')
+        OR NOT (substr(c.origin, 1, 32) = j.journal AND CAST(substr(c.origin, 34) AS INTEGER) < d.position))
     ORDER BY c.at LIMIT 1
 );
 
@@ -304,7 +307,8 @@ JOIN state AS s ON s.state_key = d.state_key
 LEFT JOIN coverage AS g ON g.event_id = (
     SELECT c.event_id FROM coverage AS c
     WHERE c.topic = t.topic AND c.begins_gap = 1 AND c.at >= d.last_seen
-    AND NOT (substr(c.origin, 1, 32) = j.journal AND CAST(substr(c.origin, 34) AS INTEGER) < d.position)
+    AND (d.received_at >= d.last_seen AND c.at <= strftime('%Y-%m-%dT%H:%M:%f000Z', 'now')
+        OR NOT (substr(c.origin, 1, 32) = j.journal AND CAST(substr(c.origin, 34) AS INTEGER) < d.position))
     ORDER BY c.at LIMIT 1
 )
 WHERE d.fault_since IS NOT NULL;

@@ -355,16 +355,14 @@ impl Engine {
         let warning = self.sink().warning();
         self.report.health().warns(warning);
         let now = Instant::now();
-        self.idle_at = match idle {
-            Ok(()) => self.next_idle(),
-            Err(_) => now + self.capabilities.idle_interval,
-        };
         match idle {
             Ok(()) => {
+                self.idle_at = self.next_idle();
                 self.scheduler.probed();
                 self.report.up("sink is up");
             }
             Err(trouble) => {
+                self.idle_at = now + self.capabilities.idle_interval;
                 let trouble = trouble.redacted();
                 let news = self.scheduler.lost(trouble, now, fastrand::f64());
                 self.report.news(&news, true);

@@ -134,6 +134,42 @@ async fn a_device_that_is_heard_since_a_gap_is_certain_whatever_the_clock_says()
     }
 }
 
+/// A status that was taken out of an undecodable body stands at the end of the journal, and was
+/// received before the gap.
+#[tokio::test]
+async fn a_status_that_is_redriven_behind_a_gap_is_still_of_before_it() {
+    let said = |position, time: &str| {
+        Event::from(StatusEvent {
+            topic: "a".into(),
+            stream: "a".into(),
+            changed: false,
+            received_at: format!("2026-01-02T{time}Z").parse().unwrap(),
+            ..status(JOURNAL, position, "7", "normal")
+        })
+    };
+    for database in Database::both().await {
+        let mut sink = start(database.settings(None));
+        sink.open(JOURNAL).await.unwrap();
+        let story = [
+            at(1, "a", "11:00:00", None).into(),
+            said(2, "11:50:00"),
+            at(20, "a", "12:05:00", Some(Silent)).into(),
+        ];
+        sink.attempt(batch(&story)).await.unwrap();
+        let redriven = Batch {
+            reason: Reason::Redrive,
+            ..batch(&[said(500, "12:00:00")])
+        };
+        sink.attempt(redriven).await.unwrap();
+        let uncertain = "device_current WHERE NOT certain";
+        assert_eq!(database.count(uncertain).await, 1, "{}", database.url());
+        let next = [at(501, "a", "12:09:00", None).into(), said(502, "12:10:00")];
+        sink.attempt(batch(&next)).await.unwrap();
+        let broken = "state_interval WHERE cause = 'silent' AND seconds = 300";
+        assert_eq!(database.count(broken).await, 1, "{}", database.url());
+    }
+}
+
 #[tokio::test]
 async fn of_more_gaps_than_are_held_in_memory_each_device_meets_its_first() {
     for database in Database::both().await {

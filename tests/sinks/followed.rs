@@ -124,6 +124,21 @@ async fn a_history_that_another_file_replaces_is_followed_behind_what_was_shown(
     }
 }
 
+/// The one who closes it last would take the -wal and the -shm away, but for the follower's locks.
+#[tokio::test]
+async fn a_history_whose_daemon_is_started_again_is_followed() {
+    let database = Database::sqlite();
+    let all = events(1..=5);
+    let mut sink = stored(&database, &all[..3]).await;
+    let folder = configured(&database);
+    let mut follower = Follower::start(folder.path());
+    follower.shows(1..=3).await;
+    sink.close().await;
+    stored(&database, &all[3..]).await.close().await;
+    follower.shows(4..=5).await;
+    follower.goes_on().await;
+}
+
 #[tokio::test]
 async fn a_server_that_ends_the_session_is_asked_again() {
     let database = Database::postgres().await;

@@ -216,7 +216,7 @@ pub(crate) async fn tell(database: &Database, steps: &[Step]) {
 const DEFINITION: &str = "\
     WITH placed AS ( \
         SELECT e.device_key, coalesce(e.placed_at, e.received_at) AS at, e.position, e.topic_key, \
-            s.state, s.severity, e.missed_transition AS missed, \
+            e.received_at < coalesce(e.placed_at, e.received_at) AS is_set_back, s.state, s.severity, e.missed_transition AS missed, \
             e.changed, e.state_key \
         FROM event AS e JOIN state AS s ON s.state_key = e.state_key), \
     followed AS ( \
@@ -228,7 +228,7 @@ const DEFINITION: &str = "\
     deaf AS ( \
         SELECT f.*, (SELECT min(g.at) FROM coverage AS g JOIN topic AS t ON t.topic = g.topic \
             WHERE g.begins_gap AND t.topic_key = f.topic_key AND g.at >= f.at AND g.at < f.next_at \
-                AND CAST(substr(g.origin, 34) AS bigint) > f.position) AS gap_at \
+                AND (NOT f.is_set_back OR CAST(substr(g.origin, 34) AS bigint) > f.position)) AS gap_at \
         FROM followed AS f), \
     broken AS ( \
         SELECT *, CASE WHEN gap_at IS NOT NULL THEN gap_at \
@@ -266,12 +266,14 @@ const DEFINITION: &str = "\
     lasting AS ( \
         SELECT device_key, min(at) AS since, state, run_since, fault_since, max(at) AS heard, \
             max(topic_key) FILTER (WHERE next_at IS NULL) AS topic_key, \
-            max(position) FILTER (WHERE next_at IS NULL) AS position FROM spanned \
+            max(position) FILTER (WHERE next_at IS NULL) AS position, \
+            max(CAST(is_set_back AS integer)) FILTER (WHERE next_at IS NULL) AS is_set_back FROM spanned \
         GROUP BY device_key, piece, state, run_since, fault_since HAVING count(next_at) < count(*)), \
     heard AS ( \
         SELECT l.*, (SELECT min(g.at) FROM coverage AS g JOIN topic AS t ON t.topic = g.topic \
             WHERE g.begins_gap AND t.topic_key = l.topic_key AND g.at >= l.heard \
-                AND CAST(substr(g.origin, 34) AS bigint) > l.position) AS gap_at FROM lasting AS l), \
+                AND (l.is_set_back = 0 OR CAST(substr(g.origin, 34) AS bigint) > l.position)) AS gap_at \
+        FROM lasting AS l), \
     timeline AS ( \
         SELECT device_key, since, until, state, kind, run_since, 'closed' AS part FROM piece \
         UNION ALL SELECT device_key, since, gap_at, state, 'certain', run_since, 'lasting' \

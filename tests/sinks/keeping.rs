@@ -220,7 +220,7 @@ async fn days_are_counted_again_without_a_wait_and_who_reads_knows_of_it_until_a
         until_done(&mut *sink).await;
         assert!(!is_recounting().await);
         let utc = [
-            "2026-03-28 normal 7200 0 0",
+            "2026-03-28 normal 7200 0 1",
             "2026-03-29 fault 86400 0 1",
             "2026-03-30 fault 86400 0 0",
         ];

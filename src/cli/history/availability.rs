@@ -70,7 +70,7 @@ pub(super) async fn availability(args: &AvailabilityArgs) -> anyhow::Result<()> 
     if history.reader.is_recounting() {
         tell!(
             "{}: the zone was changed, and days are being counted again: they may still be of the \
-             zone before",
+             zone before, or missing",
             history.reader.name()
         );
     }

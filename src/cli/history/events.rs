@@ -43,14 +43,7 @@ pub(super) async fn events(args: &EventsArgs) -> anyhow::Result<()> {
     }
     let wanted = args.status.wanted(&args.device);
     if args.follow {
-        return follow(
-            &args.place,
-            &mut history,
-            (filter, wanted),
-            &args.output,
-            shape,
-        )
-        .await;
+        return follow(&mut history, (filter, wanted), &args.output, shape).await;
     }
     let question = Question::Events(Order::Newest);
     let asked = (&filter, wanted);

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::answer::{OutputArgs, Shape, View, heading, look, say_left_out, table};
 use super::below::Below;
 use super::format::{Format, Printer};
-use super::place::{History, PlaceArgs};
+use super::place::History;
 use super::unknown::Wanted;
 use crate::cli::print::{say, tell};
 use crate::sinks::history::question::{Field, Filter, Order, Question, Value};
@@ -29,7 +29,6 @@ const TOLD_AT: u32 = 10;
 
 /// Polls by sequence: what is stored later has a higher one.
 pub(super) async fn follow(
-    place: &PlaceArgs,
     history: &mut History,
     (filter, wanted): (Filter, Wanted<'_>),
     output: &OutputArgs,
@@ -43,14 +42,19 @@ pub(super) async fn follow(
         .rows(&question, &filter, Some(before))
         .await?;
     if rows.is_empty()
-        && let Some(unknown) = wanted.unknown(history).await
+        && let Some(unknown) = wanted.unknown(history).await?
     {
         tell!("{unknown}; --follow waits for it");
     }
     rows.reverse();
     // Those that were stored between the two questions come now.
     rows.retain(|values| Row::new(question.fields(), values).integer("sequence") <= Some(last));
-    let History { reader, labels, .. } = history;
+    let History {
+        reader,
+        labels,
+        store,
+        ..
+    } = history;
     let view = View {
         labels,
         zone: reader.zone(),
@@ -63,8 +67,10 @@ pub(super) async fn follow(
         }
         format => Some(Printer::begin(format, question.fields(), labels)),
     };
+    let store: &Store = store;
     let mut followed = Followed {
-        store: place.store()?,
+        store,
+        has_writer: matches!(store, Store::Sqlite(path) if beside(path, "-shm").exists()),
         reader,
         filter,
         last,
@@ -93,7 +99,11 @@ pub(super) async fn follow(
 
 /// A history that is asked again and again.
 struct Followed<'a> {
-    store: Store,
+    /// Where it is, known since it was opened first: who opens and closes the file of a connection
+    /// drops the connection's locks.
+    store: &'a Store,
+    /// A daemon writes it, and not only what copies a file to this place each night.
+    has_writer: bool,
     reader: &'a mut Reader,
     filter: Filter,
     /// The statuses up to this sequence were asked for.
@@ -142,6 +152,7 @@ impl Followed<'_> {
             ),
             false => tell!("{error}; --follow asks again every second"),
         }
+        tokio::time::sleep(POLL_INTERVAL).await;
         let mut attempt = 0;
         while let Err(error) = self.opened(is_replaced).await {
             attempt += 1;
@@ -156,13 +167,14 @@ impl Followed<'_> {
     async fn opened(&mut self, is_replaced: bool) -> Result<(), ReadError> {
         // The first to open a file makes its -wal and its -shm. That must be the daemon, whose user
         // may get the file only now.
-        if let Store::Sqlite(path) = &self.store
+        if let Store::Sqlite(path) = self.store
             && is_replaced
+            && self.has_writer
             && !beside(path, "-shm").exists()
         {
             return Err(ReadError::Missing(path.clone()));
         }
-        let mut reader = Reader::open(&self.store).await?;
+        let mut reader = Reader::open(self.store).await?;
         let newest = newest(&mut reader).await?;
         // Also a server's database may have been restored.
         if is_replaced || newest < self.last {

@@ -34,6 +34,8 @@ pub(super) struct PlaceArgs {
 pub(super) struct History {
     pub(super) reader: Reader,
     pub(super) labels: Labels,
+    /// Where it is.
+    pub(super) store: Store,
     /// The configuration's file, where it was not left out.
     config: Option<PathBuf>,
 }
@@ -75,7 +77,8 @@ impl PlaceArgs {
     /// # Errors
     /// There is none, or it cannot be read.
     pub(super) async fn open(&self) -> anyhow::Result<History> {
-        let mut reader = Reader::open(&self.store()?).await?;
+        let store = self.store()?;
+        let mut reader = Reader::open(&store).await?;
         if let Some(doubt) = reader.doubt() {
             tell!("{}: {doubt}", reader.name());
         }
@@ -84,6 +87,7 @@ impl PlaceArgs {
         Ok(History {
             reader,
             labels,
+            store,
             config,
         })
     }

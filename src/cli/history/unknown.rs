@@ -36,7 +36,7 @@ impl Wanted<'_> {
     /// # Errors
     /// One of these is unknown.
     pub(super) async fn check(&self, history: &mut History) -> anyhow::Result<()> {
-        match self.unknown(history).await {
+        match self.unknown(history).await? {
             Some(unknown) => bail!(unknown),
             None => Ok(()),
         }
@@ -44,9 +44,19 @@ impl Wanted<'_> {
 
     /// The first of these that nobody has, in a sentence that says which there are. `None`: each is
     /// known, or this user may not read which are.
-    pub(super) async fn unknown(&self, history: &mut History) -> Option<String> {
+    ///
+    /// # Errors
+    /// The history cannot be read any longer.
+    pub(super) async fn unknown(&self, history: &mut History) -> Result<Option<String>, ReadError> {
         let configured = history.configured();
-        self.look_up(history, configured).await.ok().flatten()
+        match self.look_up(history, configured).await {
+            Err(error @ (ReadError::Slow(..) | ReadError::Changed(_) | ReadError::Replaced(_))) => {
+                Err(error)
+            }
+            // Who may read the views alone may not read the tables.
+            Err(_) => Ok(None),
+            Ok(unknown) => Ok(unknown),
+        }
     }
 
     async fn look_up(

@@ -83,16 +83,16 @@ impl Dialect {
     }
 
     /// That a gap of coverage `c` did not come before the newest status of device `d` in its journal
-    /// `j`. The views have the same.
+    /// `j`, where the clock was set back between them.
     pub(super) fn is_no_earlier_gap(self) -> &'static str {
         match self {
             Dialect::Sqlite => {
-                "NOT (substr(c.origin, 1, 32) = j.journal \
-                     AND CAST(substr(c.origin, 34) AS INTEGER) < d.position)"
+                "(d.received_at >= d.last_seen OR NOT (substr(c.origin, 1, 32) = j.journal \
+                     AND CAST(substr(c.origin, 34) AS INTEGER) < d.position))"
             }
             Dialect::Postgres => {
-                "CASE WHEN left(c.origin, 32) = j.journal \
-                     THEN substr(c.origin, 34)::bigint >= d.position ELSE true END"
+                "(d.received_at >= d.last_seen OR CASE WHEN left(c.origin, 32) = j.journal \
+                     THEN substr(c.origin, 34)::bigint >= d.position ELSE true END)"
             }
         }
     }

@@ -56,7 +56,7 @@ impl Gaps {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LastStatus<'a> {
     pub(super) at: Timestamp,
-    /// `None`: no gap's.
+    /// `None`: its place there says nothing.
     pub(super) journal: Option<&'a str>,
     pub(super) position: i64,
 }

@@ -181,7 +181,8 @@ impl Question {
                     .push(format!("sequence > {after} AND sequence <= {last}"));
                 ("status_event".to_owned(), "sequence".to_owned())
             }
-            // By the index: neither database finds it so for min and max over a view.
+            // By the index: neither database finds it so for min and max over a view. The sum keeps
+            // both from looking through all of the rows in their order for the first of a time.
             Question::Sequences => {
                 let end = |order| {
                     format!("(SELECT sequence FROM status_event ORDER BY sequence {order} LIMIT 1)")
@@ -189,7 +190,7 @@ impl Question {
                 let first = match filter.since {
                     None => end("ASC"),
                     Some(since) => format!(
-                        "(SELECT min(sequence) FROM status_event WHERE received_at >= {})",
+                        "(SELECT min(sequence + 0) FROM status_event WHERE received_at >= {})",
                         asked.time(since)
                     ),
                 };

@@ -11,24 +11,27 @@ pub(super) async fn devices(
     name: &str,
 ) -> Result<Vec<KeptDevice>, sqlx::Error> {
     let devices = "SELECT CAST(device_key AS bigint), stream, client_id, device_id, \
-         (SELECT count(*) FROM event AS e WHERE e.device_key = d.device_key), \
-         (SELECT count(*) FROM state_interval AS i WHERE i.stream = d.stream \
-          AND i.client_id = d.client_id AND i.device_id = d.device_id) \
+         (SELECT count(*) FROM event AS e WHERE e.device_key = d.device_key) \
          FROM device_row AS d WHERE device_id = $1 OR client_id || '/' || device_id = $1";
-    let rows: Vec<(i64, String, String, String, i64, i64)> =
-        on.rows(devices, vec![name.into()]).await?;
-    let device =
-        |(key, stream, client_id, device_id, statuses, intervals): (_, _, _, _, i64, i64)| {
-            KeptDevice {
-                key,
-                stream,
-                client_id,
-                device_id,
-                statuses: statuses.unsigned_abs(),
-                intervals: intervals.unsigned_abs(),
-            }
-        };
-    Ok(rows.into_iter().map(device).collect())
+    let rows: Vec<(i64, String, String, String, i64)> = on.rows(devices, vec![name.into()]).await?;
+    // As parameters they are found by an index, through the view.
+    let intervals = "SELECT count(*) FROM state_interval \
+         WHERE stream = $1 AND client_id = $2 AND device_id = $3";
+    let mut devices = Vec::new();
+    for (key, stream, client_id, device_id, statuses) in rows {
+        let names = [&stream, &client_id, &device_id];
+        let binds = names.map(|name| name.as_str().into()).to_vec();
+        let (intervals,): (i64,) = on.row(intervals, binds).await?;
+        devices.push(KeptDevice {
+            key,
+            stream,
+            client_id,
+            device_id,
+            statuses: statuses.unsigned_abs(),
+            intervals: intervals.unsigned_abs(),
+        });
+    }
+    Ok(devices)
 }
 
 /// What the device's events refer to, and no other device's: it goes with them.

@@ -47,7 +47,12 @@ impl Recorder {
                 count_swept(&mut self.days, Sign::Remove, stay, swept);
             }
             let topic = self.topic_names.get(&device.topic_key);
-            let newest = (device.open.last_seen, device.journal_key, device.position);
+            let newest = (
+                device.open.last_seen,
+                device.received_at,
+                device.journal_key,
+                device.position,
+            );
             let gap = topic.and_then(|topic| {
                 self.gaps
                     .first(topic, last_status(&self.journals, newest), until)

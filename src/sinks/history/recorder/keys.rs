@@ -19,14 +19,20 @@ pub(super) struct Journal {
     pub(super) through: i64,
 }
 
-/// The status that gaps are looked for behind: when it was, the key of its journal and its position.
+/// The status that gaps are looked for behind: where it stands in the timeline, when it was received,
+/// the key of its journal and its position. It stands later than it was received where the clock was
+/// set back: only then its place in the journal says more than the times. That of a status that was
+/// taken out of an undecodable body says nothing.
 pub(super) fn last_status(
     journals: &HashMap<String, Journal>,
-    (at, journal_key, position): (Timestamp, i64, i64),
+    (at, received_at, journal_key, position): (Timestamp, Timestamp, i64, i64),
 ) -> LastStatus<'_> {
-    let journal = journals
-        .iter()
-        .find(|(_, journal)| journal.key == journal_key);
+    let journal = match received_at < at {
+        true => journals
+            .iter()
+            .find(|(_, journal)| journal.key == journal_key),
+        false => None,
+    };
     LastStatus {
         at,
         journal: journal.map(|(name, _)| name.as_str()),

@@ -80,10 +80,16 @@ impl Recorder {
             .collect();
         device.first_seen = device.first_seen.min(begins);
         let (mut topic_key, mut word_key) = (first.topic_key, first.met.state.key);
-        let (mut journal_key, mut position) = (first.journal_key, first.position);
+        let mut last = first;
         for next in rest {
             let topic = self.topic_names.get(&topic_key);
-            let before = last_status(&self.journals, (open.last_seen, journal_key, position));
+            let before = (
+                open.last_seen,
+                last.received_at,
+                last.journal_key,
+                last.position,
+            );
+            let before = last_status(&self.journals, before);
             let gap = topic.and_then(|topic| self.gaps.first(topic, before, next.met.at));
             let mut met = next.met.clone();
             met.missed |= lacks(next.changed, word_key, met.state.key);
@@ -100,7 +106,7 @@ impl Recorder {
             }
             topic_key = next.topic_key;
             word_key = next.met.state.key;
-            (journal_key, position) = (next.journal_key, next.position);
+            last = next;
         }
         if counts {
             enter(

@@ -258,7 +258,12 @@ impl Recorder {
         let mut met = met(at);
         met.missed |= lacks(status.changed, device.word_key, state.key);
         let before = self.topic_names.get(&device.topic_key);
-        let newest = (last_seen, device.journal_key, device.position);
+        let newest = (
+            last_seen,
+            device.received_at,
+            device.journal_key,
+            device.position,
+        );
         let gap = before.and_then(|topic| {
             self.gaps
                 .first(topic, last_status(&self.journals, newest), at)
