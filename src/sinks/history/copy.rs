@@ -4,7 +4,7 @@
 
 use jiff::Timestamp;
 use jiff::civil::Date;
-use sqlx::postgres::{PgConnection, PgCopyIn};
+use sqlx::postgres::PgConnection;
 
 use super::tables::{Cell, Table};
 use super::times::storable;
@@ -25,47 +25,26 @@ const EPOCH_MICROSECONDS: i64 = 946_684_800_000_000;
 /// 2000-01-01, which a date counts its days from.
 const EPOCH_DAY: Date = jiff::civil::date(2000, 1, 1);
 
-/// Rows on their way into a table.
-pub(super) struct Copy<'c, Row: 'static> {
-    copy: PgCopyIn<&'c mut PgConnection>,
-    table: &'c Table<Row>,
-    /// Not sent yet.
-    piece: Vec<u8>,
-}
-
-impl<'c, Row> Copy<'c, Row> {
-    /// Nothing else goes by this connection until the end.
-    pub(super) async fn begin(
-        connection: &'c mut PgConnection,
-        table: &'c Table<Row>,
-    ) -> Result<Copy<'c, Row>, sqlx::Error> {
-        let names = table.column_names();
-        let statement = format!("COPY {} ({names}) FROM STDIN (FORMAT binary)", table.name);
-        Ok(Copy {
-            copy: connection.copy_in_raw(&statement).await?,
-            table,
-            piece: HEADER.to_vec(),
-        })
-    }
-
-    /// Stores rows, in order.
-    pub(super) async fn add(&mut self, rows: &[Row]) -> Result<(), sqlx::Error> {
-        for row in rows {
-            append(&mut self.piece, self.table, row);
-            if self.piece.len() >= PIECE_BYTES {
-                self.copy.send(self.piece.as_slice()).await?;
-                self.piece.clear();
-            }
+/// Stores the rows, in order.
+pub(super) async fn copy<Row>(
+    connection: &mut PgConnection,
+    table: &Table<Row>,
+    rows: &[Row],
+) -> Result<(), sqlx::Error> {
+    let names = table.column_names();
+    let statement = format!("COPY {} ({names}) FROM STDIN (FORMAT binary)", table.name);
+    let mut copy = connection.copy_in_raw(&statement).await?;
+    let mut piece = HEADER.to_vec();
+    for row in rows {
+        append(&mut piece, table, row);
+        if piece.len() >= PIECE_BYTES {
+            copy.send(piece.as_slice()).await?;
+            piece.clear();
         }
-        Ok(())
     }
-
-    /// All rows are there.
-    pub(super) async fn end(mut self) -> Result<(), sqlx::Error> {
-        self.piece.extend(TRAILER.to_be_bytes());
-        self.copy.send(self.piece).await?;
-        self.copy.finish().await.map(drop)
-    }
+    piece.extend(TRAILER.to_be_bytes());
+    copy.send(piece).await?;
+    copy.finish().await.map(drop)
 }
 
 /// One row: its number of columns, and the value of each.

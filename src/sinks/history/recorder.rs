@@ -2,10 +2,9 @@
 //! for, so that no event costs a query; it owns no database, and both histories do what it says.
 //!
 //! One transaction is: `prepare` says what has to be looked up, the history looks it up and gives
-//! it to `begin`, and writes the events that `record` gives, and then the rows that those have
-//! made. Where an event belongs before what its device has already (a redrive, another journal),
-//! `rebuild` makes the pieces from there on again. After a transaction that failed, or after another
-//! writer's, `forget` and begin with `Base`.
+//! it to `record`, and writes the rows. Where an event belongs before what its device has already
+//! (a redrive, another journal), `rebuild` makes the pieces from there on again. After a
+//! transaction that failed, or after another writer's, `forget` and begin with `Base`.
 //!
 //! - `known`: what is looked up; `recording`: what is written
 //! - `statuses`, `keys`: the rows of statuses; `hearing`: those of coverage; `late`: timelines that are

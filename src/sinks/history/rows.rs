@@ -50,7 +50,7 @@ impl RowsStored {
     /// What a transaction makes of a batch, before it writes that.
     pub(super) fn of(events: &[Event], covered: &Covered, recording: &Recording) -> RowsStored {
         RowsStored {
-            rows: covered.rows.len() + recording.rows,
+            rows: covered.rows.len() + recording.events.len(),
             too_old: recording.too_old,
             events: events.len(),
         }

@@ -59,9 +59,6 @@ impl<Row> Answer for Row where
 {
 }
 
-/// Gives the rows of the next events of a batch, of so many statuses at most; `None`: that was all.
-pub(super) type Next<'n> = &'n mut (dyn FnMut(usize) -> Option<Vec<EventRow>> + Send);
-
 /// Runs statements, each in the transaction that it was made for.
 pub(super) trait Statements: Send {
     /// What differs in their texts.
@@ -95,12 +92,10 @@ pub(super) trait Statements: Send {
         rows: &[Row],
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
-    /// Inserts events, and what is remembered of them beside their rows: up to `count` of them, as
-    /// `next` gives them.
+    /// Inserts events, and what is remembered of them beside their rows.
     fn add_events(
         &mut self,
-        count: usize,
-        next: Next<'_>,
+        events: &[EventRow],
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
     /// Writes devices that have rows.

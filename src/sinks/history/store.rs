@@ -23,10 +23,7 @@ pub(super) async fn fill(
     cover(on, recorder, &covered).await?;
     let wanted = recorder.prepare(&rows.statuses);
     let found = on.found(wanted).await?;
-    let mut unrecorded = recorder.begin(&rows.statuses, found, batch.reason);
-    let mut recording = Recording::default();
-    let mut next = |count| recorder.record(&mut unrecorded, count, &mut recording);
-    on.add_events(rows.statuses.len(), &mut next).await?;
+    let recording = recorder.record(&rows.statuses, found, batch.reason);
     let stored = RowsStored::of(batch.events, &covered, &recording);
     write(on, recorder, recording).await?;
     let (journal, through) = (batch.journal.simple().to_string(), batch.through.0);
@@ -84,6 +81,7 @@ async fn cover<On: Statements>(
     Ok(())
 }
 
+/// What an event refers to comes before it: somebody's trigger may look it up.
 async fn write<On: Statements>(
     on: &mut On,
     recorder: &mut Recorder,
@@ -94,6 +92,7 @@ async fn write<On: Statements>(
     on.insert(&tables::STATE, &recording.states).await?;
     on.add(&tables::PROFILE, &recording.profiles).await?;
     on.add(&tables::PAYLOAD, &recording.payloads).await?;
+    on.add_events(&recording.events).await?;
     on.add(&tables::PIECE, &recording.pieces).await?;
     let remove = format!(
         "DELETE FROM state_interval_row \

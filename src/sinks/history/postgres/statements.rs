@@ -7,12 +7,12 @@ use sqlx::{Arguments, AssertSqlSafe};
 use super::insert::{insert, text_time, update};
 use super::look_up;
 use super::session::{Statement, query, query_with};
-use crate::sinks::history::copy::Copy;
+use crate::sinks::history::copy::copy;
 use crate::sinks::history::device::Device;
 use crate::sinks::history::dialect::Dialect;
 use crate::sinks::history::recorder::{Found, Wanted};
 use crate::sinks::history::retention::PIECE_ROWS;
-use crate::sinks::history::statements::{Answer, Bind, Next, Statements};
+use crate::sinks::history::statements::{Answer, Bind, Statements};
 use crate::sinks::history::tables::{self, EventRow, Table, own_id};
 use crate::sinks::history::times::storable;
 
@@ -20,9 +20,6 @@ use crate::sinks::history::times::storable;
 /// set TCP_NODELAY. So our kernel holds the last, short one until the server's has acknowledged the
 /// one before, up to 40 ms later.
 const COPY_ROWS_MIN: usize = 500;
-
-/// The server stores the events of so many statuses while the next ones are made: some 60 KB.
-const EVENTS_AT_ONCE: usize = 100;
 
 /// How the many rows of a batch come into tables that only get new ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,31 +78,15 @@ impl Statements for Writing<'_> {
         rows: &[Row],
     ) -> Result<(), sqlx::Error> {
         match self.way {
-            Way::Copy if rows.len() >= COPY_ROWS_MIN => {
-                let mut copy = Copy::begin(self.connection, table).await?;
-                copy.add(rows).await?;
-                copy.end().await
-            }
+            Way::Copy if rows.len() >= COPY_ROWS_MIN => copy(self.connection, table, rows).await,
             _ => insert(self.connection, table, rows).await,
         }
     }
 
-    async fn add_events(&mut self, count: usize, next: Next<'_>) -> Result<(), sqlx::Error> {
-        let mut keys: Vec<EventRow> = Vec::new();
+    async fn add_events(&mut self, events: &[EventRow]) -> Result<(), sqlx::Error> {
+        self.add(&tables::EVENT, events).await?;
         let has_key = |row: &&EventRow| own_id(&row.status).is_some();
-        if self.way == Way::Copy && count >= COPY_ROWS_MIN {
-            let mut copy = Copy::begin(self.connection, &tables::EVENT).await?;
-            while let Some(events) = next(EVENTS_AT_ONCE) {
-                copy.add(&events).await?;
-                keys.extend(events.iter().filter(has_key).cloned());
-            }
-            copy.end().await?;
-        } else {
-            while let Some(events) = next(usize::MAX) {
-                insert(self.connection, &tables::EVENT, &events).await?;
-                keys.extend(events.iter().filter(has_key).cloned());
-            }
-        }
+        let keys: Vec<EventRow> = events.iter().filter(has_key).cloned().collect();
         self.insert(&tables::EVENT_KEY, &keys).await
     }
 

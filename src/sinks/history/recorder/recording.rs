@@ -10,7 +10,7 @@ use crate::sinks::history::device::{Device, DeviceId, ProfileRow};
 use crate::sinks::history::tables::{CoverageRow, EventRow, Named, PayloadRow, PieceRow, StateRow};
 use crate::sinks::history::timeline::Met;
 
-/// Rows to write beside those of the events, in the order of the fields.
+/// Rows to write, in the order of the fields.
 #[derive(Debug, Default)]
 pub(in crate::sinks::history) struct Recording {
     pub(in crate::sinks::history) journals: Vec<Named>,
@@ -18,30 +18,20 @@ pub(in crate::sinks::history) struct Recording {
     pub(in crate::sinks::history) states: Vec<StateRow>,
     pub(in crate::sinks::history) profiles: Vec<ProfileRow>,
     pub(in crate::sinks::history) payloads: Vec<PayloadRow>,
+    pub(in crate::sinks::history) events: Vec<EventRow>,
     pub(in crate::sinks::history) pieces: Vec<PieceRow>,
     /// Devices whose timeline is to be made again, from the event that is the earliest.
     pub(in crate::sinks::history) late: HashMap<Arc<DeviceId>, Timestamp>,
     /// Statuses without a row, since they are older than what the history keeps.
     pub(in crate::sinks::history) too_old: u64,
-    /// Statuses with a row of `event`.
-    pub(in crate::sinks::history) rows: usize,
-    /// Those rows that nobody has taken yet.
-    events: Vec<EventRow>,
 }
 
 impl Recording {
     pub(super) fn event(&mut self, row: EventRow, floor: Option<Timestamp>) {
         match is_below(floor, &row.status) {
             true => self.too_old += 1,
-            false => {
-                self.rows += 1;
-                self.events.push(row);
-            }
+            false => self.events.push(row),
         }
-    }
-
-    pub(super) fn take_events(&mut self) -> Vec<EventRow> {
-        std::mem::take(&mut self.events)
     }
 }
 

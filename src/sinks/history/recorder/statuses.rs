@@ -22,18 +22,6 @@ use crate::sinks::history::times::{storable, whole};
 /// A longer payload stands in its own row, whether it comes again or not.
 const PAYLOAD_BYTES_MAX: usize = 64 * 1024;
 
-/// The statuses of a batch that have no rows yet.
-pub(in crate::sinks::history) struct Unrecorded<'s> {
-    statuses: &'s [&'s Arc<StatusEvent>],
-    reason: Reason,
-    first: usize,
-    /// What the history has of the batch, or gets of it.
-    positions: HashSet<(i64, i64)>,
-    ids: HashSet<String>,
-    /// Then none of them is there twice.
-    are_in_order: bool,
-}
-
 impl Recorder {
     /// What has to be looked up for these statuses.
     pub(in crate::sinks::history) fn prepare(&mut self, statuses: &[&Arc<StatusEvent>]) -> Wanted {
@@ -78,67 +66,43 @@ impl Recorder {
         wanted
     }
 
-    /// Begins with these statuses, of which `prepare` said what to look up.
-    pub(in crate::sinks::history) fn begin<'s>(
-        &mut self,
-        statuses: &'s [&'s Arc<StatusEvent>],
-        found: Found,
-        reason: Reason,
-    ) -> Unrecorded<'s> {
-        for device in found.devices {
-            self.devices.hold(device);
-        }
-        for (word, state) in found.states {
-            self.states_of(&word).push(state);
-        }
-        for (month, digest, key) in found.payloads {
-            self.payloads.insert((month, digest), Seen::Row(key));
-        }
-        Unrecorded {
-            statuses,
-            reason,
-            first: 0,
-            positions: found.positions,
-            ids: found.ids,
-            are_in_order: statuses.is_sorted_by(|a, b| a.position < b.position),
-        }
-    }
-
-    /// The rows of `event` of the next statuses, `count` at most; `None`: that was all. What else
-    /// they make goes into the recording.
+    /// The rows of these statuses, of which `prepare` said what to look up.
     pub(in crate::sinks::history) fn record(
         &mut self,
-        unrecorded: &mut Unrecorded<'_>,
-        count: usize,
-        recording: &mut Recording,
-    ) -> Option<Vec<EventRow>> {
-        let Unrecorded {
-            statuses,
-            reason,
-            first,
-            positions,
-            ids,
-            are_in_order,
-        } = unrecorded;
-        let (begin, end) = (*first, statuses.len().min(first.saturating_add(count)));
-        *first = end;
-        for (status, index) in statuses[begin..end].iter().zip(begin..) {
+        statuses: &[&Arc<StatusEvent>],
+        mut found: Found,
+        reason: Reason,
+    ) -> Recording {
+        for device in found.devices.drain(..) {
+            self.devices.hold(device);
+        }
+        for (word, state) in found.states.drain(..) {
+            self.states_of(&word).push(state);
+        }
+        for (month, digest, key) in found.payloads.drain(..) {
+            self.payloads.insert((month, digest), Seen::Row(key));
+        }
+        let digests = std::mem::take(&mut self.digests);
+        let mut recording = Recording::default();
+        // Then none of them is there twice.
+        let are_in_order = statuses.is_sorted_by(|a, b| a.position < b.position);
+        for (status, digest) in statuses.iter().zip(&digests) {
             if self.floor.is_some() && storable(Some(status.received_at)).is_none() {
                 recording.too_old += 1;
                 continue;
             }
-            let journal = self.journal(status, recording);
+            let journal = self.journal(status, &mut recording);
             let origin = (journal, status.position.0);
             let is_new = match are_in_order {
-                true => !positions.contains(&origin),
-                false => positions.insert(origin),
-            } && own_id(status).is_none_or(|id| ids.insert(id.to_owned()));
+                true => !found.positions.contains(&origin),
+                false => found.positions.insert(origin),
+            } && own_id(status).is_none_or(|id| found.ids.insert(id.to_owned()));
             if is_new {
-                let digest = self.digests[index];
-                self.status(status, journal, digest, *reason, recording);
+                self.status(status, journal, *digest, reason, &mut recording);
             }
         }
-        (begin < end).then(|| recording.take_events())
+        self.digests = digests;
+        recording
     }
 
     fn status(

@@ -14,8 +14,8 @@ use crate::sinks::history::device::Device;
 use crate::sinks::history::dialect::Dialect;
 use crate::sinks::history::recorder::{Found, Wanted};
 use crate::sinks::history::retention::PIECE_ROWS;
-use crate::sinks::history::statements::{Answer, Bind, Next, Statements};
-use crate::sinks::history::tables::{self, Table};
+use crate::sinks::history::statements::{Answer, Bind, Statements};
+use crate::sinks::history::tables::{self, EventRow, Table};
 use crate::sinks::history::times::{Months, storable};
 
 impl Statements for SqliteConnection {
@@ -51,11 +51,8 @@ impl Statements for SqliteConnection {
         insert(self, table, rows).await
     }
 
-    async fn add_events(&mut self, _: usize, next: Next<'_>) -> Result<(), sqlx::Error> {
-        while let Some(events) = next(usize::MAX) {
-            insert(self, &tables::EVENT, &events).await?;
-        }
-        Ok(())
+    async fn add_events(&mut self, events: &[EventRow]) -> Result<(), sqlx::Error> {
+        insert(self, &tables::EVENT, events).await
     }
 
     async fn update_devices(&mut self, devices: &[Device]) -> Result<(), sqlx::Error> {
