@@ -230,11 +230,10 @@ LEFT JOIN state AS s ON s.state_key = d.word_key
 LEFT JOIN event AS e ON e.sequence = d.sequence
 LEFT JOIN payload AS b ON b.payload_key = e.payload_key;
 
--- julianday() knows milliseconds: between two times that stand here, the seconds and their six digits are counted.
-
 -- Closed pieces, then the open one of each device: certain up to the first gap since the device was heard, uncertain
 -- from there on. A clock that was set back leaves a gap at a later time, although the device was heard since: its place
 -- in the journal says so, where the device's newest status was placed behind its own time, or the gap is to come.
+-- julianday() knows milliseconds: between two times that both stand here, seconds and their six digits are counted.
 CREATE VIEW state_interval AS
 SELECT
     d.stream, d.client_id, d.device_id, s.state, s.severity, i.since, i.until, i.us / 1e6 AS seconds,

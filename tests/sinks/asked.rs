@@ -91,6 +91,15 @@ fn run(folder: &Path, args: &str) -> Output {
     command.env_remove("COLUMNS").output().unwrap()
 }
 
+/// The error has these words. Gives what it said, and what it printed.
+fn refused(folder: &Path, args: &str, expected: &str) -> (String, String) {
+    let output = run(folder, args);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{args}: {said}");
+    assert!(said.contains(expected), "{args}: {said}");
+    (said, String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
 fn answer(folder: &Path, args: &str) -> String {
     let output = run(folder, args);
     assert_eq!(output.status.code(), Some(0), "{args}: {output:?}");
@@ -401,10 +410,7 @@ async fn what_is_not_there_is_a_sentence_or_an_empty_answer() {
     for database in Database::both().await {
         let folder = configured(&database);
         // The file, or the tables in the database, are not there yet.
-        let output = run(folder.path(), "devices");
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(1), "{said}");
-        assert!(said.contains("no history"), "{said}");
+        refused(folder.path(), "devices", "no history");
 
         let mut sink = start(database.settings(None));
         sink.open(JOURNAL).await.unwrap();
@@ -470,10 +476,7 @@ async fn a_command_that_cannot_be_answered_says_why() {
         ),
         ("gaps --since 2199-01-01", "lies in the future"),
     ] {
-        let output = run(folder.path(), args);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(1), "{args}: {said}");
-        assert!(said.contains(expected), "{args}: {said}");
+        refused(folder.path(), args, expected);
     }
     for (args, formats) in [
         ("events --format geojson", "table, csv, json"),
@@ -549,12 +552,8 @@ async fn a_filter_that_names_what_nobody_has_is_an_error_that_says_which_there_a
             ),
             ("export --topic nope", "no topic nope"),
         ] {
-            let output = run(folder.path(), args);
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            assert_eq!(output.status.code(), Some(1), "{args}: {said}");
-            assert!(said.contains(expected), "{args}: {said}");
+            let (said, shown) = refused(folder.path(), args, expected);
             assert_eq!(said.lines().count(), 1, "{args}: {said}");
-            let shown = String::from_utf8_lossy(&output.stdout).into_owned();
             let heads = if args.starts_with("export") { 1 } else { 0 };
             assert_eq!(shown.lines().count(), heads, "{args}: {shown}");
         }
@@ -649,10 +648,7 @@ async fn a_question_changes_nothing() {
              now() AS until, 1::double precision AS seconds, 'y'::text AS cause",
         )
         .await;
-    let output = run(folder.path(), "gaps");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("read-only transaction"), "{said}");
+    refused(folder.path(), "gaps", "read-only transaction");
     assert_eq!(database.count("status_event").await, 8);
 }
 

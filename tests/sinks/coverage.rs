@@ -34,6 +34,17 @@ fn of(
     )
 }
 
+/// A status of the topic `a`, of the same day.
+fn said(position: i64, time: &str) -> Event {
+    Event::from(StatusEvent {
+        topic: "a".into(),
+        stream: "a".into(),
+        changed: false,
+        received_at: format!("2026-01-02T{time}Z").parse().unwrap(),
+        ..status(JOURNAL, position, "7", "normal")
+    })
+}
+
 /// `topic since until seconds cause` of every gap.
 async fn gaps(database: &Database) -> Vec<String> {
     let time = |column: &str| match database {
@@ -97,15 +108,6 @@ async fn the_same_story_has_the_same_gaps_in_both_histories() {
 /// A clock that was set back leaves the gap at a time that is still to come.
 #[tokio::test]
 async fn a_device_that_is_heard_since_a_gap_is_certain_whatever_the_clock_says() {
-    let said = |position, time: &str| {
-        Event::from(StatusEvent {
-            topic: "a".into(),
-            stream: "a".into(),
-            changed: false,
-            received_at: format!("2026-01-02T{time}Z").parse().unwrap(),
-            ..status(JOURNAL, position, "7", "normal")
-        })
-    };
     let story = [
         at(1, "a", "12:00:00", None).into(),
         said(2, "14:00:00"),
@@ -138,15 +140,6 @@ async fn a_device_that_is_heard_since_a_gap_is_certain_whatever_the_clock_says()
 /// received before the gap.
 #[tokio::test]
 async fn a_status_that_is_redriven_behind_a_gap_is_still_of_before_it() {
-    let said = |position, time: &str| {
-        Event::from(StatusEvent {
-            topic: "a".into(),
-            stream: "a".into(),
-            changed: false,
-            received_at: format!("2026-01-02T{time}Z").parse().unwrap(),
-            ..status(JOURNAL, position, "7", "normal")
-        })
-    };
     for database in Database::both().await {
         let mut sink = start(database.settings(None));
         sink.open(JOURNAL).await.unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::Recorder;
-use super::keys::last_status;
+use super::keys::newest;
 use crate::sinks::history::daily::{Days, Sign, Stay};
 use crate::sinks::history::device::{Device, Swept};
 use crate::sinks::history::timeline::{Piece, State};
@@ -47,16 +47,8 @@ impl Recorder {
                 count_swept(&mut self.days, Sign::Remove, stay, swept);
             }
             let topic = self.topic_names.get(&device.topic_key);
-            let newest = (
-                device.open.last_seen,
-                device.received_at,
-                device.journal_key,
-                device.position,
-            );
-            let gap = topic.and_then(|topic| {
-                self.gaps
-                    .first(topic, last_status(&self.journals, newest), until)
-            });
+            let newest = newest(&self.journals, device);
+            let gap = topic.and_then(|topic| self.gaps.first(topic, newest, until));
             let swept = Swept {
                 certain_until: gap.map_or(until, |gap| gap.since),
                 until,

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::recording::Recording;
 use super::{Recorder, journal_of};
 use crate::model::StatusEvent;
+use crate::sinks::history::device::Device;
 use crate::sinks::history::gaps::LastStatus;
 use crate::sinks::history::tables::{Digest, Named, PayloadRow, StateRow};
 use crate::sinks::history::timeline::State;
@@ -38,6 +39,20 @@ pub(super) fn last_status(
         journal: journal.map(|(name, _)| name.as_str()),
         position,
     }
+}
+
+/// The newest status of a device, as [`last_status`] has it.
+pub(super) fn newest<'j>(
+    journals: &'j HashMap<String, Journal>,
+    device: &Device,
+) -> LastStatus<'j> {
+    let placed = (
+        device.open.last_seen,
+        device.received_at,
+        device.journal_key,
+        device.position,
+    );
+    last_status(journals, placed)
 }
 
 /// A payload that came before, within its month.

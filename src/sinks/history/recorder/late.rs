@@ -79,10 +79,9 @@ impl Recorder {
             .map(|piece| (piece.since, piece.ends_sequence))
             .collect();
         device.first_seen = device.first_seen.min(begins);
-        let (mut topic_key, mut word_key) = (first.topic_key, first.met.state.key);
         let mut last = first;
         for next in rest {
-            let topic = self.topic_names.get(&topic_key);
+            let topic = self.topic_names.get(&last.topic_key);
             let before = (
                 open.last_seen,
                 last.received_at,
@@ -92,7 +91,7 @@ impl Recorder {
             let before = last_status(&self.journals, before);
             let gap = topic.and_then(|topic| self.gaps.first(topic, before, next.met.at));
             let mut met = next.met.clone();
-            met.missed |= lacks(next.changed, word_key, met.state.key);
+            met.missed |= lacks(next.changed, last.met.state.key, met.state.key);
             for piece in open.meet(&met, gap).into_iter().flatten() {
                 if counts {
                     self.days.piece(Sign::Add, device.key, &piece);
@@ -104,8 +103,6 @@ impl Recorder {
                     piece,
                 });
             }
-            topic_key = next.topic_key;
-            word_key = next.met.state.key;
             last = next;
         }
         if counts {

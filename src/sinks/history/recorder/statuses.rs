@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 use super::count::{count_swept, enter};
-use super::keys::{Seen, last_status};
+use super::keys::{Seen, newest};
 use super::known::{Found, Wanted};
 use super::recording::{Recording, is_below};
 use super::{Recorder, journal_of};
@@ -222,16 +222,8 @@ impl Recorder {
         let mut met = met(at);
         met.missed |= lacks(status.changed, device.word_key, state.key);
         let before = self.topic_names.get(&device.topic_key);
-        let newest = (
-            last_seen,
-            device.received_at,
-            device.journal_key,
-            device.position,
-        );
-        let gap = before.and_then(|topic| {
-            self.gaps
-                .first(topic, last_status(&self.journals, newest), at)
-        });
+        let newest = newest(&self.journals, device);
+        let gap = before.and_then(|topic| self.gaps.first(topic, newest, at));
         let counts = device.key < self.recounted_below;
         if counts && device.open.is_left_by(&met) {
             self.days.enter(Sign::Add, device.key, &met.state, at);
