@@ -25,7 +25,7 @@ const ASKED: Duration = Duration::from_secs(1);
 
 const YEAR: Option<Duration> = Some(Duration::from_secs(365 * 86_400));
 /// A daemon that catches up stores so many at once.
-const BATCH: usize = 4000;
+const BATCH: usize = 8000;
 /// Rows of one statement that fills the tables.
 const FILLED: i64 = 500_000;
 /// Each device says a state three times, then the next one.
