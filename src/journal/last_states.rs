@@ -8,6 +8,7 @@ mod resolve;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use hashlink::LruCache;
@@ -62,7 +63,7 @@ struct Known {
     /// The table does not have it yet.
     waits: bool,
     /// How its state came to be the last one, where no message has said anything since.
-    anticipated: Option<Anticipated>,
+    anticipated: Option<Box<Anticipated>>,
 }
 
 /// The last states of all devices.
@@ -83,6 +84,8 @@ pub(super) struct LastStates {
     size: TableSize,
     devices_max: u64,
     recent: RecentTopics,
+    /// How often each topic has begun or ceased to be heard, since the start.
+    turns: HashMap<Arc<str>, u64>,
     watermark: u64,
     states: DeviceStates,
     /// Readers do not have `states` yet.
@@ -110,6 +113,7 @@ impl LastStates {
             size,
             devices_max: settings.devices_max,
             recent: RecentTopics::default(),
+            turns: HashMap::new(),
             watermark: 0,
             states: DeviceStates::default(),
             states_news: true,

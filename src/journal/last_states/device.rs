@@ -43,6 +43,10 @@ pub(super) struct Anticipated {
     /// The state before.
     pub(super) from: Box<str>,
     pub(super) at: Timestamp,
+    /// Of the snapshot.
+    pub(super) topic: Arc<str>,
+    /// How often the topic had begun or ceased to be heard by then.
+    pub(super) turns: u64,
 }
 
 impl LastState {

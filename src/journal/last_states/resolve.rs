@@ -66,12 +66,15 @@ impl LastStates {
                     self.status((&topic, received_at), stream, key, &mut resolved.met)
                 }
                 NewContent::Undecodable { reason } => EntryContent::Undecodable { reason },
-                NewContent::Coverage => EntryContent::Coverage,
+                NewContent::Coverage => {
+                    *self.turns.entry(Arc::clone(&topic)).or_default() += 1;
+                    EntryContent::Coverage
+                }
                 NewContent::Resync {
                     stream,
                     key,
                     unchanged,
-                } => match self.resync(received_at, stream, key, unchanged) {
+                } => match self.resync((&topic, received_at), stream, key, unchanged) {
                     Some(content) => content,
                     None => {
                         resolved.dropped.push(place);
@@ -134,7 +137,7 @@ impl LastStates {
     /// What a snapshot says of a device; `None`: nothing that is worth an entry.
     fn resync(
         &mut self,
-        at: Timestamp,
+        (topic, at): (&Arc<str>, Timestamp),
         stream: Arc<str>,
         key: StatusKey,
         unchanged: Unchanged,
@@ -154,9 +157,13 @@ impl LastStates {
             return None;
         }
         let changes = known.filter(|_| !is_same);
-        let anticipated = changes.map(|known| Anticipated {
-            from: known.last.state.clone(),
-            at,
+        let anticipated = changes.map(|known| {
+            Box::new(Anticipated {
+                from: known.last.state.clone(),
+                at,
+                topic: Arc::clone(topic),
+                turns: self.turns(topic),
+            })
         });
         let said = Said {
             // It came before.
@@ -175,19 +182,25 @@ impl LastStates {
         })
     }
 
+    /// How often the topic has begun or ceased to be heard.
+    fn turns(&self, topic: &str) -> u64 {
+        self.turns.get(topic).copied().unwrap_or_default()
+    }
+
     /// Whether a status is the change that a snapshot has just brought: it was in flight then, or is
-    /// sent again.
+    /// sent again. Behind another gap nobody knows: the state may have been left and be back.
     fn is_anticipated(&mut self, device: &DeviceKey, said: &Said, at: Timestamp) -> bool {
         let Some(known) = self.cache.peek_mut(device) else {
             return false;
         };
-        let Some(Anticipated { from, at: since }) = known.anticipated.take() else {
+        let Some(anticipated) = known.anticipated.take() else {
             return false;
         };
         let old_state = said.old_state.as_deref().map(str::trim);
-        old_state == Some(&*from)
+        old_state == Some(&*anticipated.from)
             && *known.last.state == *said.new_state.trim()
-            && at.duration_since(since) <= ANTICIPATED_FOR
+            && at.duration_since(anticipated.at) <= ANTICIPATED_FOR
+            && self.turns(&anticipated.topic) == anticipated.turns
     }
 
     /// Takes over a status that stands in the log already, and is no repeat.

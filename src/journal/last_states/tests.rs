@@ -214,6 +214,26 @@ fn the_change_that_a_snapshot_brought_is_a_repeat_once_and_soon_after_it() {
 }
 
 #[test]
+fn behind_another_gap_the_change_that_a_snapshot_brought_is_none() {
+    let gap = |topic: &str| NewEntry {
+        content: NewContent::Coverage,
+        ..status(topic, 2, None, "", None)
+    };
+    for (topic, expected) in [
+        ("t", (Some("fault".to_owned()), false)),
+        ("u", (None, true)),
+    ] {
+        let mut known = empty(10);
+        known.resolve(Position(0), vec![gap("t")]);
+        told(&mut known, status("t", 0, None, "ok", None));
+        resynced(&mut known, snapshot(1, "fault", None, Unchanged::Dropped));
+        known.resolve(Position(0), vec![gap(topic)]);
+        let again = told(&mut known, status("t", 3, Some("ok"), "fault", None));
+        assert_eq!(again, expected, "{topic}");
+    }
+}
+
+#[test]
 fn only_what_changes_waits_and_each_device_once() {
     let mut known = empty(10);
     let mut head = Position(0);
