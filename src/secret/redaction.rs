@@ -3,7 +3,7 @@
 //! letters.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::ops::Range;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
@@ -31,6 +31,11 @@ const HEADER_PART_CHARS_MIN: usize = 8;
 const URL_PART_CHARS_MIN: usize = 16;
 /// Our texts have it in them, as in the commands that they name. A login is often a part of it.
 const OUR_NAME: &[u8] = env!("CARGO_PKG_NAME").as_bytes();
+/// What errors say and what to do about them. A login may be one of their words, such as `user`.
+const OUR_TEXTS: &str = concat!(
+    include_str!("../ops/trouble/configuration.txt"),
+    include_str!("../ops/trouble/phrases.txt"),
+);
 /// What stands in a text's place that is not known yet: secrets are written beside it.
 pub const PLACEHOLDER: char = '\0';
 /// What stands in a secret's place.
@@ -137,8 +142,12 @@ fn decoded(text: &str) -> Cow<'_, str> {
 }
 
 /// From now on this value is shown in no text of a server, which may repeat what it was sent. Our
-/// own texts may hold it: a login such as `bridge` is an everyday word.
+/// own texts may hold it: a login such as `bridge` is an everyday word. Nothing is masked that is a
+/// word of these: it gives nothing away, and what to do about an error could not be read.
 pub fn protect_from_echo(value: &str, lifetime: Lifetime) {
+    if OUR_WORDS.contains(value.trim()) {
+        return;
+    }
     let kind = match lifetime {
         Lifetime::Configured => Kind::Echoed,
         Lifetime::Given => Kind::EchoedGiven,
@@ -188,6 +197,11 @@ struct Matcher {
 }
 
 static REGISTRY: LazyLock<RwLock<Registry>> = LazyLock::new(RwLock::default);
+
+static OUR_WORDS: LazyLock<HashSet<&str>> = LazyLock::new(|| {
+    let words = OUR_TEXTS.split(|c: char| !c.is_ascii_alphanumeric());
+    words.collect()
+});
 
 fn matchers() -> Matchers {
     let known = REGISTRY.read().unwrap_or_else(PoisonError::into_inner);
@@ -510,6 +524,17 @@ mod tests {
         );
         check(&["stomp-bridge"], Anything, "as stomp-bridge", "as …");
         check(&["bridge-7"], Words, "stomp-bridge-7", "stomp-…");
+    }
+
+    #[test]
+    fn a_login_that_is_a_word_of_our_advice_leaves_it_whole() {
+        for login in ["bridge", "user", "server", "DELETE"] {
+            protect_from_echo(login, Lifetime::Configured);
+        }
+        protect_from_echo("bridge-test-17", Lifetime::Configured);
+        let advice = "check user and password; EXECUTE on the functions bridge_make_partition";
+        assert_eq!(redact_echo(advice), advice);
+        assert_eq!(redact_echo("bridge-test-17 of user"), "… of user");
     }
 
     #[test]
