@@ -47,8 +47,11 @@ pub(in crate::transport) async fn dial(
     peer: &Peer,
     deadline: Deadline,
 ) -> Result<(Receiver, Sender, SockJsTransport), DialError> {
-    let http = deadline.bound(peer, Stage::Tls, Http::new(target, peer));
-    let http = http.await?;
+    let http = Http::new(target, peer);
+    let http = match target.url.scheme() {
+        "https" => deadline.bound(peer, Stage::Tls, http).await?,
+        _ => http.await?,
+    };
     let info = info::ask(&http, peer, &target.url, deadline.part(INFO_MAX)).await?;
     let attempt = Attempt {
         target,
