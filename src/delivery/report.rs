@@ -190,7 +190,7 @@ impl Report {
             } => {
                 if self.lane.should_log(error, now) {
                     warn!(
-                        %sink, %device, error, again_in_ms = wait.as_millis() as u64,
+                        %sink, %device, error, retry_in_ms = wait.as_millis() as u64,
                         "an event of one device waits; the other devices' go on"
                     );
                 }
@@ -202,7 +202,7 @@ impl Report {
             News::SinkWaits { error, wait } => {
                 if self.trouble.should_log(error, now) {
                     warn!(
-                        %sink, error, again_in_ms = wait.as_millis() as u64, position = position.0,
+                        %sink, error, retry_in_ms = wait.as_millis() as u64, position = position.0,
                         "delivery waits for the sink; the journal keeps its entries: check that it is up and accepts connections"
                     );
                 }
@@ -212,7 +212,7 @@ impl Report {
             News::BreakerOpen { error, wait } => {
                 if self.trouble.should_log("rejected", now) {
                     error!(
-                        %sink, error, again_in_ms = wait.as_millis() as u64, position = position.0,
+                        %sink, error, retry_in_ms = wait.as_millis() as u64, position = position.0,
                         "rejection rate above 20 %: circuit breaker open, so no more is dead-lettered than one event at \
                          a time; the journal keeps the rest: correct what the sink rejects, then `dlq redrive`"
                     );

@@ -200,7 +200,7 @@ fn printed(message: &str) -> String {
 #[test]
 fn messages_are_found_among_fields() {
     let code = r#"
-        warn!(%sink, error, again_in_ms = wait.as_millis() as u64, "an event \
+        warn!(%sink, error, retry_in_ms = wait.as_millis() as u64, "an event \
             of one {} waits; \"x\"", name);
         tracing::error!(task, error = format!("{error:#}"), "task failed");
         my_warn!("no");
