@@ -91,7 +91,8 @@ pub(in crate::config) enum Ack {
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct Resync {
     /// Required. The platform's REST interface that says the state of every device. Its query may
-    /// have `{{ signin.x }}`.
+    /// have `{{ signin.x }}`, and all of it the variables of `for`. A topic takes each device in the
+    /// answer.
     pub(in crate::config) url: Option<UrlText>,
     /// By default `GET`; with `json` or `form` it is `POST`.
     pub(in crate::config) method: Option<SigninMethod>,
@@ -107,7 +108,7 @@ pub(in crate::config) struct Resync {
     pub(in crate::config) tls: Option<Tls>,
     /// Of the whole request. `source.max_body` is the longest answer.
     pub(in crate::config) timeout: Span,
-    /// Asks also while the topic is heard, at this interval. By default it does not.
+    /// Asks also while the topic is heard, at this interval: at least `10s`. By default it does not.
     pub(in crate::config) every: Option<Span>,
     /// A JSON pointer to the statuses in the answer. By default the body is a status or an array of
     /// them.
