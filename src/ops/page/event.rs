@@ -321,7 +321,7 @@ impl Event {
             }
             Fate::Passed => {
                 let en = "the sink is past it: it did not want it, or the proof is no longer kept";
-                let zh = "该输出端已处理过：不需要此条，或凭据已过期";
+                let zh = "该输出端已处理过：不需要此条，或送达记录已过期";
                 ("ok", l.t(en, zh).to_owned())
             }
         }
