@@ -48,7 +48,7 @@ pub enum ReadError {
     Denied(String),
     /// It has not the views of a history.
     #[error(
-        "{0} is no history of this version, but another database or another version's: it lacks views that `docs/sql.md` names, such as status_event"
+        "{0} is no history of this version, but another database or another version's: it lacks views such as status_event"
     )]
     Foreign(String),
     /// Its rows are in a `-wal` that this user cannot read.

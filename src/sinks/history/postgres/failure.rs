@@ -70,7 +70,7 @@ impl Failure {
                 "{self}; the command needs more rights than the daemon: grant the user SELECT on all \
                  tables, UPDATE on bridge_writer, INSERT and UPDATE on history_setting, EXECUTE on \
                  the function bridge_drop_before, and DELETE on event, event_key_seen, payload, \
-                 profile, device_row, state_interval_row and state_daily_row, as docs/sql.md has it"
+                 profile, device_row, state_interval_row and state_daily_row"
             ),
             _ => self.with_advice(),
         }
