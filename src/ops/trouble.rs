@@ -343,6 +343,28 @@ mod tests {
             "/data/history.db: database or disk is full。磁盘已满：请腾出空间。",
         );
         check(
+            "postgres://db:5432/d: the tables are in the schema \"a b\", on which the user bridge has \
+             no USAGE; as the owner of the schema, run GRANT USAGE ON SCHEMA \"a b\" TO bridge",
+            "postgres://db:5432/d: the tables are in the schema \"a b\", on which the user bridge has \
+             no USAGE",
+            Some("As the owner of the schema, run GRANT USAGE ON SCHEMA \"a b\" TO bridge."),
+            "postgres://db:5432/d：表在 schema \"a b\" 中，而用户 bridge 没有它的 USAGE 权限。请由 schema \
+             的所有者执行 GRANT USAGE ON SCHEMA \"a b\" TO bridge。",
+        );
+        check(
+            "postgres://db:5432/d: the schema bridge has event, topic, and no bridge_migration: the \
+             daemon has not made them; drop them and let the daemon make its own, or name another \
+             `schema`; the migration is not to be run by hand",
+            "postgres://db:5432/d: the schema bridge has event, topic, and no bridge_migration: the \
+             daemon has not made them",
+            Some(
+                "Drop them and let the daemon make its own, or name another `schema`; the migration \
+                 is not to be run by hand.",
+            ),
+            "postgres://db:5432/d：schema bridge 中已有 event, topic，但没有 bridge_migration：它们不是\
+             守护进程创建的。请删除这些表，由守护进程自己创建，或换一个 `schema`；迁移脚本不能手工执行。",
+        );
+        check(
             "connect to 127.0.0.1:9: connection refused; is the server running, and is this its port",
             "connect to 127.0.0.1:9: connection refused",
             Some("Is the server running, and is this its port?"),

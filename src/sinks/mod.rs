@@ -9,9 +9,10 @@
 //! - `history`, `mqtt`, `webhook`: one folder for each kind
 //! - `preview`: what a sink would send, without sending it
 //! - `probe`: whether it would be taken, without sending it
-//! - `trial`: one test event, by the sink's real way
+//! - `trial`: one test event, by the sink's real way; `answer`: what comes back of both
 //! - `settings`, `error`: from the settings of any kind to its sink, or to what is wrong with them
 
+mod answer;
 mod batch;
 mod capabilities;
 mod condition;
@@ -28,6 +29,7 @@ mod trial;
 mod trouble;
 pub mod webhook;
 
+pub use answer::Answer;
 pub use batch::{Batch, Reason};
 pub use capabilities::{Capabilities, Ordering, Rate};
 pub use condition::Condition;
@@ -39,5 +41,5 @@ pub use preview::Preview;
 pub use probe::probe;
 pub use settings::{Settings, build};
 pub use sink::{Built, Sink};
-pub use trial::{Answer, trial};
+pub use trial::trial;
 pub use trouble::{By, Trouble, Undelivered};

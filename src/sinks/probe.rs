@@ -4,26 +4,26 @@
 use futures_util::FutureExt;
 use uuid::Uuid;
 
+use super::answer::{Answer, redacted};
 use super::error::BuildError;
 use super::settings::{Settings, build};
 use super::sink::Sink;
 use super::trouble::Trouble;
 use super::{history, mqtt};
 use crate::paced::Interval;
-use crate::secret::redact_echo;
 
-/// What was found, in words for a person.
+/// What was found.
 ///
 /// # Errors
 /// Why it would accept nothing, and what to do.
-pub async fn probe(settings: Settings) -> Result<String, String> {
+pub async fn probe(settings: Settings) -> Result<Answer, String> {
     let found = match settings {
-        Settings::Sqlite(settings) => history::sqlite::probe(&settings).await,
+        Settings::Sqlite(settings) => history::sqlite::probe(&settings).await.map(Answer::plain),
         Settings::Postgres(settings) => history::postgres::probe(&settings).await,
-        Settings::Mqtt(settings) => broker(settings).await,
-        settings @ Settings::Webhook(_) => receiver(settings).await,
+        Settings::Mqtt(settings) => broker(settings).await.map(Answer::plain),
+        settings @ Settings::Webhook(_) => receiver(settings).await.map(Answer::plain),
     };
-    found.map_err(|error| redact_echo(&error).into_owned())
+    redacted(found)
 }
 
 /// Settings to connect as somebody else: a second connection with the daemon's client id would end

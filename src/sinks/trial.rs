@@ -4,6 +4,7 @@
 use futures_util::FutureExt;
 use uuid::Uuid;
 
+use super::answer::{Answer, redacted};
 use super::batch::{Batch, Reason};
 use super::history;
 use super::probe::{as_somebody_else, in_short, in_words};
@@ -11,16 +12,6 @@ use super::settings::{Settings, build};
 use super::sink::Built;
 use crate::model::Event;
 use crate::paced::Interval;
-use crate::secret::redact_echo;
-
-/// What came back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// What the other side has said, in words for a person.
-    pub text: String,
-    /// What an operator should mend although it was accepted.
-    pub advice: Option<String>,
-}
 
 /// Sends one event. The daemon's own connection to the other side goes on undisturbed.
 ///
@@ -34,24 +25,18 @@ pub async fn trial(settings: Settings, event: Event) -> Result<Answer, String> {
         // No broker retains it: the topic has another message when the test is long forgotten.
         reason: Reason::Redrive,
     };
-    let plain = |text| Answer { text, advice: None };
     let tried = match settings {
-        Settings::Sqlite(settings) => history::sqlite::trial(&settings, batch).await.map(plain),
+        Settings::Sqlite(settings) => history::sqlite::trial(&settings, batch)
+            .await
+            .map(Answer::plain),
         Settings::Postgres(settings) => {
             let tried = history::postgres::trial(&settings, batch).await;
-            tried.map(plain)
+            tried.map(Answer::plain)
         }
         Settings::Mqtt(settings) => sent(Settings::Mqtt(as_somebody_else(settings)), batch).await,
         settings @ Settings::Webhook(_) => sent(settings, batch).await,
     };
-    let redacted = |text: String| redact_echo(&text).into_owned();
-    match tried {
-        Ok(answer) => Ok(Answer {
-            text: redacted(answer.text),
-            advice: answer.advice.map(redacted),
-        }),
-        Err(error) => Err(redacted(error)),
-    }
+    redacted(tried)
 }
 
 async fn sent(settings: Settings, batch: Batch<'_>) -> Result<Answer, String> {

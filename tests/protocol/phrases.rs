@@ -26,6 +26,7 @@ const SPEAKERS: &[(&str, &str, &str)] = &[
     ("src/sinks/mqtt/reason.rs", "words", "errors"),
     ("src/sinks/history/sqlite/failure.rs", "advice", "advice"),
     ("src/sinks/history/postgres/failure.rs", "advice", "advice"),
+    ("src/sinks/history/postgres/unusable.rs", "advice", "advice"),
     ("src/transport/error.rs", "http_advice", "advice"),
     ("src/transport/error.rs", "answer_advice", "advice"),
     ("src/tls/explained.rs", "advice", "advice"),

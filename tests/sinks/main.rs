@@ -22,6 +22,7 @@ mod operators;
 mod postgres;
 mod postgres_around;
 mod postgres_partitions;
+mod postgres_rights;
 mod postgres_upkeep;
 mod questions;
 mod restored;

@@ -60,7 +60,7 @@ async fn operator(database: &Database) -> Operator {
 }
 
 /// The GRANTs of docs/sql.md: those of the daemon, and those of an operator.
-fn rights(role: &str) -> [String; 2] {
+pub(crate) fn rights(role: &str) -> [String; 2] {
     let document = include_str!("../../docs/sql.md");
     let blocks = document.split("```postgresql\n").skip(1);
     let blocks = blocks.filter_map(|rest| rest.split("```").next());

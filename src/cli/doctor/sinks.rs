@@ -9,7 +9,7 @@ use super::report::{Check, Outcome, Report};
 use crate::cli::sink_test::send_test;
 use crate::config::Plan;
 use crate::delivery;
-use crate::sinks::{self, Settings};
+use crate::sinks::{self, Answer, Settings};
 
 /// A sink that says nothing for longer does not answer; each way to one has shorter limits.
 const SINK_MAX: Duration = Duration::from_secs(30);
@@ -36,12 +36,16 @@ async fn probed(delivery: &delivery::Settings, settings: &Settings) -> Check {
         let seconds = SINK_MAX.as_secs();
         Err(format!("no answer within {seconds} s; check the network"))
     });
-    let (outcome, found) = match found {
-        Ok(found) => (Outcome::Ok, found),
-        Err(error) => (Outcome::Failed, error),
+    let (outcome, found, advice) = match found {
+        Ok(Answer { text, advice }) => (Outcome::Ok, text, advice),
+        Err(error) => (Outcome::Failed, error, None),
     };
     let check = Check::new(&delivery.name, outcome);
-    check.took(began.elapsed()).found(found)
+    let check = check.took(began.elapsed()).found(found);
+    match advice {
+        Some(advice) => check.advise(advice),
+        None => check,
+    }
 }
 
 async fn tested(delivery: &delivery::Settings, settings: &Settings) -> Check {

@@ -3,6 +3,8 @@
 //!
 //! - `sink`: the sink; `server`, `exposure`, `hosts`: what a URL says; `connect`: from it to a connection
 //! - `session`: how transactions begin, so that a pooler may stand between; `migrations`: the tables
+//! - `place`: in which schema they are; `unusable`: why there are none for us; `rights`: what our role
+//!   needs there; `probe`: looks at all of it
 //! - `store`: one transaction of a batch; `statements`, `insert`, `look_up`: what runs in it; `upkeep`:
 //!   what is done beside the batches
 //! - `trial`: a batch that is rolled back
@@ -21,8 +23,10 @@ mod look_up;
 mod migrations;
 mod operator;
 mod partitions;
+mod place;
 mod probe;
 mod reader;
+mod rights;
 mod row_count;
 mod server;
 mod session;
@@ -30,6 +34,7 @@ mod sink;
 mod statements;
 mod store;
 mod trial;
+mod unusable;
 mod upkeep;
 
 use std::path::PathBuf;
@@ -44,7 +49,7 @@ pub(super) use self::reader::{PostgresReader, Unread as PostgresUnread};
 use self::server::Server;
 pub(in crate::sinks) use self::sink::build;
 use crate::secret::Secret;
-use crate::sinks::Batch;
+use crate::sinks::{Answer, Batch};
 
 /// Creating the tables, which waits for another daemon that does the same.
 const MIGRATE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -92,11 +97,14 @@ pub fn exposure(settings: &Settings) -> Result<Option<Exposure>, String> {
 ///
 /// # Errors
 /// Why not, and what to do.
-pub(in crate::sinks) async fn probe(settings: &Settings) -> Result<String, String> {
+pub(in crate::sinks) async fn probe(settings: &Settings) -> Result<Answer, String> {
     let server = Server::parse(settings.url.expose_secret(), &settings.folder)?;
     let found = probe::probe(&server, settings.schema.as_deref()).await;
     let found = found.map_err(|failure| format!("{server}: {}", failure.with_advice()))?;
-    Ok(format!("{server}: {found}"))
+    Ok(Answer {
+        text: format!("{server}: {}", found.text),
+        ..found
+    })
 }
 
 /// Stores a batch, and rolls it back.

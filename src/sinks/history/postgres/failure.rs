@@ -7,6 +7,8 @@ use tokio::time::timeout;
 
 use super::super::migration::{ANOTHER_LAYOUT, NEWER_LAYOUT};
 use super::super::words::words;
+use super::rights::Missing;
+use super::unusable::Unusable;
 
 /// What can go wrong in a bounded call.
 #[derive(Debug, thiserror::Error)]
@@ -36,12 +38,34 @@ pub(super) enum Failure {
     /// It answers, and stores nothing; why.
     #[error("{0}")]
     ReadOnly(&'static str),
+    /// There are no tables that our role can use.
+    #[error("{0}")]
+    Unusable(#[from] Unusable),
+    /// Our role lacks rights on the tables, or some are gone.
+    #[error("{0}")]
+    Rights(Box<Missing>),
     /// Of several hosts, each with what it says.
     #[error("no host stores rows: {}", each(.0))]
     NoHost(Vec<(String, Failure)>),
 }
 
+impl From<Missing> for Failure {
+    fn from(missing: Missing) -> Failure {
+        Failure::Rights(Box::new(missing))
+    }
+}
+
 impl Failure {
+    /// Our role lacks a right.
+    pub(super) fn is_denied(&self) -> bool {
+        state(self).as_deref() == Some(DENIED)
+    }
+
+    /// The server finds no such table, function or schema: maybe our role does not see it.
+    pub(super) fn misses_tables(&self) -> bool {
+        state(self).is_some_and(|state| MISSED.contains(&state.as_str()))
+    }
+
     /// The server has answered, and goes on: the connection is as good as before.
     pub(super) fn is_answer(&self) -> bool {
         let Failure::Sql(error) = self else {
@@ -78,9 +102,15 @@ impl Failure {
 
     /// It, and what to do about it.
     pub(super) fn with_advice(&self) -> String {
-        match advice(self) {
-            Some(advice) => format!("{self}; {advice}"),
-            None => self.to_string(),
+        match self {
+            Failure::Unusable(unusable) => format!("{self}; {}", unusable.advice()),
+            Failure::Rights(missing) if missing.gone.is_empty() => {
+                format!("{self}; {}", missing.advice())
+            }
+            _ => match advice(self) {
+                Some(advice) => format!("{self}; {advice}"),
+                None => self.to_string(),
+            },
         }
     }
 }
@@ -129,6 +159,15 @@ pub(super) fn lacks_partition(error: &sqlx::Error) -> bool {
     code(error).is_some_and(|code| code == "23514") && named(error).is_none()
 }
 
+/// PostgreSQL's insufficient_privilege.
+pub(super) const DENIED: &str = "42501";
+
+/// Its undefined_table, undefined_function and invalid_schema_name.
+pub(super) const MISSED: [&str; 3] = ["42P01", "42883", "3F000"];
+
+const RESTORE: &str =
+    "the tables are not as stomp-bridge made them: restore them or use another database";
+
 /// What PostgreSQL says where another session holds a lock.
 pub(super) const LOCKED: &str = "55P03";
 
@@ -166,6 +205,7 @@ fn advice(failure: &Failure) -> Option<&'static str> {
             );
         }
         Failure::ReadOnly(_) => return Some("name the primary in `url`"),
+        Failure::Rights(_) => return Some(RESTORE),
         _ => {}
     }
     let state = state(failure)?;
@@ -178,10 +218,9 @@ fn advice(failure: &Failure) -> Option<&'static str> {
         (_, "3F000") => Some("create the schema, or grant the user USAGE and CREATE on it"),
         ("3D", _) => Some("create the database, or name another one in `url`"),
         (_, "42501") => Some(
-            "grant the user SELECT, INSERT, UPDATE and DELETE on the tables, EXECUTE on the \
-             functions bridge_make_partition and bridge_drop_before, and USAGE on their schema; \
-             only while tables are missing, CREATE on the schema, or on the database for a \
-             new `schema`",
+            "grant the user SELECT, INSERT, UPDATE and DELETE on the tables, and EXECUTE on the \
+             functions bridge_make_partition and bridge_drop_before: `stomp-bridge doctor` names \
+             what it lacks",
         ),
         (_, "53100") => Some("the server's disk is full: free some space"),
         (_, "53300") => {
@@ -205,9 +244,7 @@ fn advice(failure: &Failure) -> Option<&'static str> {
             "a pooler stands between: see its log; it has to pool by transaction or session, not \
              by statement",
         ),
-        ("42" | "0A", _) => Some(
-            "the tables are not as stomp-bridge made them: restore them or use another database",
-        ),
+        ("42" | "0A", _) => Some(RESTORE),
         _ => None,
     }
 }

@@ -8,6 +8,7 @@ use sqlx::postgres::PgConnection;
 
 use super::super::migration::{Applied, Layout, MIGRATIONS_TABLE, layout};
 use super::failure::Failure;
+use super::place;
 use super::session::{Purpose, Session, abandon, query, query_as, query_scalar, quoted};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/history_postgres");
@@ -57,11 +58,12 @@ pub(super) async fn make(
         .bind(LOCK)
         .execute(&mut *connection)
         .await?;
+    // Another daemon may have made them meanwhile.
+    assert_makeable(connection, schema).await?;
+    let applied = applied(connection).await?;
     if let Some(schema) = schema {
         make_schema(connection, schema).await?;
     }
-    // Another daemon may have made them meanwhile.
-    let applied = applied(connection).await?;
     if applied.is_none() {
         make_table(connection).await?;
     }
@@ -72,6 +74,20 @@ pub(super) async fn make(
         record(connection, migration).await?;
     }
     Ok(())
+}
+
+/// Says why what is missing could not be made, as far as that is known before.
+///
+/// # Errors
+/// It could not, or the server does not say.
+pub(super) async fn assert_makeable(
+    connection: &mut PgConnection,
+    schema: Option<&str>,
+) -> Result<(), Failure> {
+    match applied(connection).await? {
+        Some(applied) if !applied.is_empty() => Ok(()),
+        _ => place::assert_makeable(connection, schema).await,
+    }
 }
 
 /// `None`: there is no table of them. It reads pg_class, since to_regclass may answer from before

@@ -9,9 +9,10 @@ use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
 
 use super::connect::connect;
-use super::failure::{LOCKED, bounded, code};
+use super::failure::{Failure, LOCKED, bounded, code};
 use super::insert::text_time;
 use super::partitions::{Partitions, drop_before};
+use super::place::explained;
 use super::row_count::count;
 use super::server::Server;
 use super::session::{Purpose, Session, end, query, query_scalar};
@@ -94,8 +95,17 @@ impl PostgresOperator {
             };
             end(transaction, looked).await
         };
-        let looked = bounded(LOOK_TIMEOUT, looked).await;
-        looked.map_err(|failure| failure.of_operator())
+        match bounded(LOOK_TIMEOUT, looked).await {
+            Ok(looked) => Ok(looked),
+            Err(failure) => Err(self.failed(failure).await),
+        }
+    }
+
+    /// Why a command has failed, and what to do about it.
+    async fn failed(&mut self, failure: Failure) -> String {
+        let (session, schema) = (&self.session, self.schema.as_deref());
+        let failure = explained(&mut self.connection, session, schema, failure).await;
+        failure.of_operator()
     }
 
     /// Changes rows in one transaction, which has its turn as a daemon's has.
@@ -116,8 +126,10 @@ impl PostgresOperator {
             let done = done.await;
             end(transaction, done).await
         };
-        let done = bounded(UPKEEP_TIMEOUT, transacted).await;
-        done.map_err(|failure| failure.of_operator())
+        match bounded(UPKEEP_TIMEOUT, transacted).await {
+            Ok(done) => Ok(done),
+            Err(failure) => Err(self.failed(failure).await),
+        }
     }
 
     /// Deletes some of the statuses that were received before a time; gives how many. A partition of

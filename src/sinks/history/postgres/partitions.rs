@@ -190,7 +190,7 @@ impl Partitions {
     }
 
     /// Whether a row of this time is to be stored, and has no partition as far as is known.
-    fn lacks(&self, at: Timestamp) -> bool {
+    pub(super) fn lacks(&self, at: Timestamp) -> bool {
         let floor = self.known.as_ref().and_then(|known| known.floor);
         at >= floor.unwrap_or(FIRST).max(FIRST) && !self.has(at)
     }
@@ -268,11 +268,6 @@ fn problem_of(defaults: &[(String, String)]) -> Option<String> {
         names.join(", "),
         detach.join("; ")
     ))
-}
-
-/// Says what somebody should mend, if anything; it changes nothing.
-pub(super) async fn problem(connection: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
-    Ok(problem_of(&read(connection).await?.defaults))
 }
 
 /// Drops the oldest partition that has nothing from this time on; gives its name.

@@ -10,7 +10,8 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection, Row};
 
 use super::connect::{CONNECT_TIMEOUT, connect};
-use super::failure::{Failure, bounded, code};
+use super::failure::{DENIED, Failure, MISSED, bounded, code};
+use super::place::explained;
 use super::server::Server;
 use super::session::{Purpose, Session, abandon, end, query_as, query_with};
 use super::statements::arguments;
@@ -20,14 +21,12 @@ use crate::sinks::history::question::{Kind, Statement, Value};
 /// Beside the server's own limit for a statement: so that its error is seen.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// PostgreSQL's insufficient_privilege.
-const DENIED: &str = "42501";
-
 /// A connection for questions.
 #[derive(Debug)]
 pub(in crate::sinks::history) struct PostgresReader {
     connection: PgConnection,
     session: Session,
+    schema: Option<String>,
     /// The server without its password.
     server: String,
     is_zone_denied: bool,
@@ -50,8 +49,7 @@ impl From<Failure> for Unread {
             Failure::Silent(_) => Unread::Slow,
             Failure::Sql(error) => match code(error).as_deref() {
                 Some("57014") => Unread::Slow,
-                // undefined_table, invalid_schema_name
-                Some("42P01" | "3F000") => Unread::Foreign,
+                Some(missed) if MISSED.contains(&missed) => Unread::Foreign,
                 Some(DENIED) => Unread::Failed(format!(
                     "{failure}; grant the user SELECT on the views, and USAGE on their schema"
                 )),
@@ -89,6 +87,7 @@ impl PostgresReader {
         Ok(PostgresReader {
             connection,
             session: Session::new(schema),
+            schema: schema.map(str::to_owned),
             server: server.to_string(),
             is_zone_denied: false,
         })
@@ -129,8 +128,19 @@ impl PostgresReader {
                 self.is_zone_denied = true;
                 Ok(DayZone::default())
             }
-            Err(failure) => Err(failure.into()),
+            Err(failure) => {
+                abandon(transaction).await;
+                Err(self.unread(failure).await)
+            }
         }
+    }
+
+    /// Why an answer did not come.
+    async fn unread(&mut self, failure: Failure) -> Unread {
+        let (session, schema) = (&self.session, self.schema.as_deref());
+        explained(&mut self.connection, session, schema, failure)
+            .await
+            .into()
     }
 
     /// Gives each row of an answer, within a time.
@@ -166,7 +176,10 @@ impl PostgresReader {
             let asked = asked.await;
             end(transaction, asked).await
         };
-        Ok(bounded(limit + PATIENCE, asked).await?)
+        match bounded(limit + PATIENCE, asked).await {
+            Ok(()) => Ok(()),
+            Err(failure) => Err(self.unread(failure).await),
+        }
     }
 }
 

@@ -21,6 +21,7 @@ use super::failure::{Failure, Fault, bounded, fault};
 use super::hosts::urls;
 use super::migrations::migrate;
 use super::partitions::Partitions;
+use super::place::explained;
 use super::server::Server;
 use super::session::{Purpose, Session};
 use super::statements::{Way, Writing};
@@ -188,6 +189,7 @@ impl Sink for PostgresHistory {
                     Ok(())
                 }
                 Err(failure) => {
+                    let failure = self.explained(&mut connection, failure).await;
                     let trouble = match fault(&failure) {
                         Some(fault) => {
                             self.connection = Some(connection);
@@ -326,6 +328,12 @@ impl PostgresHistory {
                 statuses, "statuses older than the retention have got no row"
             );
         }
+    }
+
+    /// The failure; or that the tables are no longer seen, where it comes of that.
+    async fn explained(&self, connection: &mut PgConnection, failure: Failure) -> Failure {
+        let schema = self.schema.as_deref();
+        explained(connection, &self.session, schema, failure).await
     }
 
     fn not_connected(&self) -> Trouble {

@@ -85,6 +85,7 @@ impl PostgresHistory {
                 Ok(stepped)
             }
             Err(failure) => {
+                let failure = self.explained(connection, failure).await;
                 self.recorder.forget();
                 self.upkeep.failed(as_it_was);
                 let error = self.warn_that("the history was not tended", &failure);
@@ -142,6 +143,7 @@ impl PostgresHistory {
                 Ok(Pruned::More)
             }
             Err(failure) => {
+                let failure = self.explained(connection, failure).await;
                 self.partitions.forget();
                 self.blocked = 0;
                 self.retention.failed(now, due);
@@ -177,6 +179,7 @@ impl PostgresHistory {
                 self.warn_of_problem();
             }
             Err(failure) => {
+                let failure = self.explained(connection, failure).await;
                 self.partitions.forget();
                 let error = self.warn_that("no partition was made ahead", &failure);
                 self.unmade = Some(error);
@@ -213,6 +216,7 @@ impl PostgresHistory {
         let deleted = match bounded(UPKEEP_TIMEOUT, deleted).await {
             Ok(deleted) => deleted,
             Err(failure) => {
+                let failure = self.explained(connection, failure).await;
                 self.warn_that("old event keys were not deleted", &failure);
                 endured(failure)?;
                 0
