@@ -143,10 +143,12 @@ impl Scrape<'_> {
         let unreadable = source.unreadable();
         let each = || unreadable.iter().map(|(name, topic)| (&**name, topic));
         let add = |a: u64, b: u64| a + b;
+        // Of every topic from the start: `increase` sees nothing of a counter that begins with 1.
+        let none = || topics.keys().map(|name| (&**name, 0));
         let unmapped = each().map(|(name, topic)| (name, topic.unmapped_total()));
-        self.by_topic(&list::UNMAPPED, labels.merged(unmapped, add));
+        self.by_topic(&list::UNMAPPED, labels.merged(unmapped.chain(none()), add));
         let ignored = each().map(|(name, topic)| (name, topic.ignored));
-        self.by_topic(&list::IGNORED, labels.merged(ignored, add));
+        self.by_topic(&list::IGNORED, labels.merged(ignored.chain(none()), add));
         // There are as many fields as `fields` may name.
         let mut fields: BTreeMap<&str, Vec<(&str, u64)>> = BTreeMap::new();
         for (name, topic) in each() {
@@ -161,7 +163,7 @@ impl Scrape<'_> {
             }
         }
         let empty = each().map(|(name, topic)| (name, topic.empty));
-        self.by_topic(&list::EMPTY, labels.merged(empty, add));
+        self.by_topic(&list::EMPTY, labels.merged(empty.chain(none()), add));
         let status = self.view.journal.log.status();
         self.one(&list::REPEATS, status.repeats);
         self.one(&list::RESYNCED, status.resynced);

@@ -234,6 +234,31 @@ fn each_alert_is_tested_and_says_what_to_do() {
     }
 }
 
+/// The counters that a file's alerts have in `increase` or `rate`.
+fn counted(rules: &str) -> BTreeSet<&str> {
+    let calls = ["increase(", "rate("].into_iter();
+    let counters = calls.flat_map(|call| rules.split(call).skip(1));
+    counters
+        .filter_map(|rest| rest.split(['[', '{', ')']).next())
+        .collect()
+}
+
+/// `increase` sees nothing of a counter whose first sample is 1.
+#[tokio::test]
+async fn each_counter_of_an_alert_has_samples_before_anything_has_come() {
+    let (served, receiver) = (serve(0).await, Receiver::start().await);
+    let mut daemon = Daemon::start(&configuration(&served.url).webhook(&receiver.url())).await;
+    daemon.ready().await;
+    let rules = read("alerts/stomp-bridge.rules.yml");
+    let counters = counted(&rules);
+    assert!(counters.len() > 3, "{counters:?}");
+    for counter in counters {
+        assert_eq!(metric(&daemon, counter).await, Some(0.0), "{counter}");
+    }
+    assert!(daemon.stop().await.success());
+    served.end().await;
+}
+
 #[tokio::test]
 async fn how_far_a_sink_is_behind_is_known_in_time_too_also_after_a_restart() {
     let (served, receiver) = (serve(0).await, Receiver::start().await);
