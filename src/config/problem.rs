@@ -98,16 +98,19 @@ pub struct Problem {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Problems(pub Vec<Problem>);
 
+impl Problems {
+    /// Those for which the configuration cannot be used; the others deserve a look.
+    pub fn errors(&self) -> impl Iterator<Item = &Problem> {
+        self.0.iter().filter(|it| it.level == Level::Error)
+    }
+}
+
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for problem in &self.0 {
             writeln!(f, "{problem}\n")?;
         }
-        let errors = self
-            .0
-            .iter()
-            .filter(|problem| problem.level == Level::Error)
-            .count();
+        let errors = self.errors().count();
         write!(
             f,
             "{errors} {}",

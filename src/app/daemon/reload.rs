@@ -283,7 +283,6 @@ impl App {
 
 /// Every error in a line of its own.
 fn lines(problems: &Problems) -> Vec<String> {
-    let errors = problems.0.iter().filter(|it| it.level == Level::Error);
     let line = |problem: &Problem| {
         let Problem {
             place,
@@ -294,7 +293,7 @@ fn lines(problems: &Problems) -> Vec<String> {
         let key = if path.is_empty() { "" } else { ": " };
         format!("{place}{key}{path}: {message}")
     };
-    errors.map(line).collect()
+    problems.errors().map(line).collect()
 }
 
 /// Says everything that is wrong, as `check` does.
@@ -315,7 +314,7 @@ fn reject(problems: &Problems) {
         }
     }
     error!(
-        problems = problems.0.len(),
+        problems = problems.errors().count(),
         "reload rejected: the configuration has errors"
     );
 }
