@@ -81,7 +81,7 @@ impl Map {
         map.graticule((left, top, right, bottom));
         map.hexagons = hexagons(cells);
         map.marks = marks(cells);
-        map.names = names(provinces, (left, top, right, bottom));
+        map.names = names(provinces, cells, (left, top, right, bottom));
         Some(map)
     }
 
@@ -148,24 +148,33 @@ fn hexagons(cells: &[Cell]) -> Vec<(&'static str, String)> {
         .collect()
 }
 
-/// Squares of critical devices and triangles of those that are offline, by the root of the count. A
-/// single device that is offline has none: there is always one.
+/// How large a cell's mark is: whether that of critical devices, and its side. By the root of the
+/// count. A single device that is offline has none: there is always one.
+fn mark(cell: &Cell) -> Option<(bool, f64)> {
+    match (cell.critical, cell.warning) {
+        (0, 0 | 1) => None,
+        (0, warning) => Some((false, 6.0 + 2.5 * (warning as f64).sqrt())),
+        (critical, _) => Some((true, 5.0 + 2.5 * (critical as f64).sqrt())),
+    }
+}
+
+/// Squares of critical devices and triangles of those that are offline.
 fn marks(cells: &[Cell]) -> Vec<(&'static str, String)> {
     let (mut squares, mut triangles) = (String::new(), String::new());
     for cell in cells {
         let (x, y) = middle(cell);
-        if cell.critical > 0 {
-            let side = 5.0 + 2.5 * (cell.critical as f64).sqrt();
-            let half = side / 2.0;
+        let Some((is_critical, side)) = mark(cell) else {
+            continue;
+        };
+        let half = side / 2.0;
+        if is_critical {
             let _ = write!(
                 squares,
                 "M{:.1} {:.1}h{side:.1}v{side:.1}h-{side:.1}z",
                 x - half,
                 y - half
             );
-        } else if cell.warning > 1 {
-            let side = 6.0 + 2.5 * (cell.warning as f64).sqrt();
-            let half = side / 2.0;
+        } else {
             let _ = write!(
                 triangles,
                 "M{x:.1} {:.1}l{half:.1} {side:.1}h-{side:.1}z",
@@ -180,13 +189,19 @@ fn marks(cells: &[Cell]) -> Vec<(&'static str, String)> {
         .collect()
 }
 
-/// The names of provinces at the mean of their devices, by count; one that would overlap is dropped.
+/// The names of provinces at the mean of their devices, by count; one that would overlap another is
+/// dropped. Each stands where it covers no mark, if there is such a place near by.
 fn names(
     provinces: &[Sum],
+    cells: &[Cell],
     (left, top, right, bottom): (f64, f64, f64, f64),
 ) -> Vec<(String, String, String, String)> {
     let mut by_count: Vec<&Sum> = provinces.iter().collect();
     by_count.sort_by_key(|province| std::cmp::Reverse(province.devices));
+    let marks = cells
+        .iter()
+        .filter_map(|cell| Some((middle(cell), mark(cell)?.1)));
+    let marks: Vec<((f64, f64), f64)> = marks.collect();
     let mut taken: Vec<(f64, f64, f64)> = Vec::new();
     let mut names = Vec::new();
     for province in by_count {
@@ -194,10 +209,18 @@ fn names(
             continue;
         };
         let (x, y) = place(longitude, latitude);
-        // Above the cell there: its mark is to be seen.
-        let y = y - RADIUS;
         let short = short(&province.name);
         let half = short.chars().count() as f64 * CHARACTER / 2.0;
+        let covers = |y: f64| {
+            marks.iter().any(|((mark_x, mark_y), side)| {
+                (x - mark_x).abs() < half + side / 2.0
+                    && (y - mark_y).abs() < (CHARACTER + side) / 2.0
+            })
+        };
+        // Above the cell there, or below it.
+        let places = [-1.0, 1.0, -1.5, 1.5, -2.0, 2.0].map(|radii| y + radii * RADIUS);
+        let free = places.into_iter().find(|y| !covers(*y));
+        let y = free.unwrap_or(places[0]);
         let is_within = x - half > left && x + half < right && y > top && y < bottom;
         let is_free = taken.iter().all(|(other_x, other_y, other_half)| {
             (x - other_x).abs() > half + other_half || (y - other_y).abs() > CHARACTER + 2.0
@@ -267,6 +290,30 @@ mod tests {
             y > numbers[1] && y < numbers[1] + numbers[3],
             "{numbers:?} {y}"
         );
+    }
+
+    #[test]
+    fn a_name_covers_no_mark() {
+        let cells = [cell(29, 75, 3, 0), cell(30, 75, 4, 2)];
+        let (x, y) = middle(&cells[0]);
+        let province = Sum {
+            name: "江苏省".to_owned(),
+            devices: 7,
+            critical: 2,
+            warning: 0,
+            middle: Some((x / ASPECT / SCALE, -y / SCALE)),
+        };
+        let place = |cells: &[Cell]| -> f64 {
+            let map = Map::of(cells, std::slice::from_ref(&province)).unwrap();
+            map.names[0].1.parse().unwrap()
+        };
+        assert!(place(&cells[..1]) < y, "above, where nothing is");
+        assert!(place(&cells) > y, "the mark is above");
+        // Marks all around: it keeps its place.
+        let around: Vec<Cell> = (25..35)
+            .flat_map(|row| (73..78).map(move |column| cell(row, column, 9, 900)))
+            .collect();
+        assert!(place(&around) < y);
     }
 
     #[test]
