@@ -235,6 +235,32 @@ mod tests {
     }
 
     #[test]
+    fn a_topic_that_is_added_does_not_begin_the_link_anew() {
+        let status = Status::new();
+        status.enter(LinkState::Connected);
+        status.enter_subscribed();
+        status.enter_receiving();
+        let began = Timestamp::UNIX_EPOCH;
+        status.link.lock().unwrap().since = began;
+        let added = || {
+            status.enter_incomplete();
+            assert!(status.link().since > began);
+            status.enter_subscribed();
+            status.enter_receiving();
+            (status.link().state, status.link().since)
+        };
+        assert_eq!(added(), (LinkState::Receiving, began));
+        assert_eq!(added(), (LinkState::Receiving, began));
+        // A connection that ends meanwhile does.
+        status.enter_incomplete();
+        status.enter(LinkState::Connecting);
+        status.enter(LinkState::Connected);
+        status.enter_subscribed();
+        status.enter_receiving();
+        assert!(status.link().since > began);
+    }
+
+    #[test]
     fn silence_counts_only_once_every_topic_is_subscribed_and_outlasts_the_connection() {
         let status = Status::new();
         let state = || status.link().state;

@@ -103,6 +103,8 @@ pub struct Link {
     pub undeliverable: Option<Undeliverable>,
     /// Since when it is too long that no message has come; a new connection changes nothing of it.
     pub silent_since: Option<Timestamp>,
+    /// As it was before topics were added to a connection that stands.
+    before: Option<(LinkState, Timestamp)>,
 }
 
 impl Link {
@@ -122,6 +124,7 @@ impl Link {
             last_message: None,
             silent_since: None,
             undeliverable: None,
+            before: None,
         }
     }
 }
@@ -151,6 +154,7 @@ impl Status {
         if link.state != state {
             link.state = state;
             link.since = Timestamp::now();
+            link.before = None;
             self.states.send_replace(state);
         }
     }
@@ -184,7 +188,8 @@ impl Status {
         link.silent_since = None;
     }
 
-    /// Topics were added, and not all of them are subscribed yet.
+    /// Topics were added, and not all of them are subscribed yet. Once they are, the link is again
+    /// as it was, and since then: nothing has happened to the others.
     pub(in crate::source) fn enter_incomplete(&self) {
         self.advance(
             &[
@@ -203,8 +208,19 @@ impl Status {
         }
         let now = Timestamp::now();
         self.states.send_replace(to);
+        let as_it_was = (link.state, link.since);
         link.state = to;
-        link.since = now;
+        link.since = match link.before {
+            Some((before, since)) if before == to => since,
+            _ => now,
+        };
+        match to {
+            LinkState::Connected if as_it_was.0 != LinkState::Paused => {
+                link.before.get_or_insert(as_it_was);
+            }
+            LinkState::Paused | LinkState::Silent | LinkState::Receiving => link.before = None,
+            _ => {}
+        }
         match to {
             LinkState::Silent => link.since = *link.silent_since.get_or_insert(now),
             LinkState::Receiving => link.silent_since = None,
