@@ -15,7 +15,7 @@ use super::exit::{BAD_CONFIGURATION, fail, refuse};
 use super::log;
 use super::print::{harmless, json, say, tell};
 use super::target::Target;
-use super::terminal::{columns, hanging};
+use super::terminal::{columns, error_columns, hanging};
 use crate::app::try_build;
 use crate::config::{self, Level, Location, Plan, Problem, Problems};
 use crate::sinks::Settings;
@@ -141,6 +141,22 @@ impl<'a> Line<'a> {
     }
 }
 
+/// Problems for a screen of this width. A caret points up from its line, and a place is to be copied:
+/// lines of the file and places stand as they are.
+fn fitted(problems: &str, columns: Option<usize>) -> String {
+    let line = |line: &str| {
+        let said = line.trim_start_matches([' ', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']);
+        let lead = line.len() - said.len();
+        match said.starts_with('|') || said.starts_with("--> ") {
+            true => vec![line.to_owned()],
+            false if said.starts_with("= ") => hanging(line, lead + 2, columns),
+            false => hanging(line, 2, columns),
+        }
+    };
+    let lines: Vec<String> = problems.lines().flat_map(line).collect();
+    lines.join("\n")
+}
+
 impl Found {
     fn of(config: &Path) -> Found {
         let whole = |level, path: &str, message: String, help: Option<String>| Problem {
@@ -195,11 +211,11 @@ impl Found {
 
     fn print_problems(&self) {
         let Some(plan) = &self.plan else {
-            tell!("{}", self.problems);
+            tell!("{}", fitted(&self.problems.to_string(), error_columns()));
             return;
         };
         for warning in &self.problems.0 {
-            tell!("{warning}\n");
+            tell!("{}\n", fitted(&warning.to_string(), error_columns()));
         }
         let counted = |count: usize, what: &str| match count {
             1 => format!("1 {what}"),
@@ -245,5 +261,28 @@ impl Found {
             Ok(()) => code,
             Err(error) => fail(&error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_a_problem_says_keeps_to_the_terminal_and_what_it_shows_stands() {
+        let shown = "7 | url = \"a value that is longer than the terminal is wide\"\n  \
+                     |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^\n";
+        let place = " --> /etc/stomp-bridge/somewhere/config.toml:7:3 (source.url)\n";
+        let problem = format!(
+            "error: expected a value that is shorter than this one\n{place}  |\n{shown}  = write \
+             one that does not go beyond the right end of it"
+        );
+        let fitted = |columns| super::fitted(&problem, columns);
+        assert_eq!(fitted(None), problem);
+        let narrow = fitted(Some(40));
+        assert!(narrow.contains(place) && narrow.contains(shown), "{narrow}");
+        let words = |text: &str| text.split_whitespace().collect::<String>();
+        assert_eq!(words(&narrow), words(&problem));
+        let mut said = narrow.lines().filter(|line| !line.contains(['|', '>']));
+        assert!(said.clone().count() >= 4, "{narrow}");
+        assert!(said.all(|line| line.len() <= 40), "{narrow}");
     }
 }

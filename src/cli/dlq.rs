@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::dlq_list::{ListArgs, Listed, list};
 use super::print::{self, counted, harmless, local_time, one_line, say, tell, zone_name};
 use super::target::{Operator, Target, account};
+use super::terminal::{columns, hanging};
 use super::why::Readings;
 use crate::journal::{Reader, Which};
 use crate::model::Position;
@@ -208,11 +209,14 @@ impl Chosen {
         {
             let sink = sink.unwrap_or_else(|| "(undecodable)".to_owned());
             let [received_at, at] = [received_at, at].map(|time| local_time(time, &zone));
-            say!(
+            let head = format!(
                 "{sink} {position}: topic {topic}, received {received_at}, dead-lettered {at}, times \
                  of {zone_name}"
             );
-            say!("  why:  {}", harmless(&error));
+            let why = format!("  why:  {}", harmless(&error));
+            let lines = [(head, 2), (why, 8)].into_iter();
+            let lines = lines.flat_map(|(line, lead)| hanging(&line, lead, columns()));
+            lines.for_each(|line| say!("{line}"));
             say!("  body: {}\n", harmless(&body));
         }
         Ok(ExitCode::SUCCESS)

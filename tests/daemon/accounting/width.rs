@@ -72,6 +72,13 @@ async fn tables_and_long_lines_keep_to_the_terminal_and_cut_nothing_off() {
             }
         }
     }
+    // A body is to be copied: it stands as it is.
+    let shown = narrow(&daemon, 40, &["dlq", "show", "oncall", "--all"]).await;
+    let shown = text(&shown.stdout);
+    assert!(shown.contains("  body: {"), "{shown}");
+    let mut others = shown.lines().filter(|line| !line.starts_with("  body: "));
+    let wide = others.find(|line| line.width() > 40);
+    assert_eq!(wide, None, "{shown}");
     stop(&mut daemon).await;
 }
 
