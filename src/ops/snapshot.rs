@@ -646,6 +646,18 @@ pub(super) fn state(view: &View, stream: &str, word: &str, devices: u64) -> Stat
     }
 }
 
+/// A word of a stream's platform for each name of its vocabulary.
+pub(super) fn words_by_name(view: &View, stream: &str) -> BTreeMap<String, String> {
+    let decoders = view.decoders.current();
+    let mut decoders = decoders.values();
+    let decoder = decoders.find(|decoder| &**decoder.stream() == stream);
+    let words = decoder.map(|decoder| decoder.states().words_by_name());
+    let words = words.unwrap_or_default().into_iter();
+    words
+        .map(|(name, word)| (redacted(name), redacted(word)))
+        .collect()
+}
+
 /// How many devices are in each state, the worst first, each with the words that mean it as the
 /// platform sends them.
 pub(super) fn states_now(view: &View) -> Vec<(StateNow, Vec<String>)> {

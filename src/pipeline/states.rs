@@ -1,6 +1,7 @@
 //! The vocabulary of states: what a platform's own words mean.
 
-use std::collections::{BTreeSet, HashMap};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::model::Severity;
 
@@ -36,6 +37,19 @@ impl States {
         self.words.contains_key(word.trim())
     }
 
+    /// A word for each name that it gives, for a reader of Chinese: of several, one that is not in
+    /// ASCII, the shortest, the first in the order of the alphabet.
+    pub fn words_by_name(&self) -> BTreeMap<&str, &str> {
+        let mut words: Vec<(&str, &str)> = self
+            .words
+            .iter()
+            .map(|(word, state)| (state.name.as_str(), word.as_str()))
+            .collect();
+        // Of one name the last one stays.
+        words.sort_by_key(|(_, word)| Reverse((word.is_ascii(), word.chars().count(), *word)));
+        words.into_iter().collect()
+    }
+
     /// Every name that it gives, in the order of the alphabet.
     pub fn names(&self) -> Vec<&str> {
         let names: BTreeSet<&str> = self.words.values().map(|it| it.name.as_str()).collect();
@@ -46,6 +60,30 @@ impl States {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_name_has_a_word_and_rather_a_chinese_one() {
+        let states = [
+            ("fault", "FAULT"),
+            ("fault", "设备故障"),
+            ("fault", "故障"),
+            ("offline", "OFF"),
+        ];
+        let states = States {
+            words: states
+                .into_iter()
+                .map(|(name, word)| {
+                    let state = State {
+                        name: name.to_owned(),
+                        severity: Severity::Unknown,
+                    };
+                    (word.to_owned(), state)
+                })
+                .collect(),
+        };
+        let expected = BTreeMap::from([("fault", "故障"), ("offline", "OFF")]);
+        assert_eq!(states.words_by_name(), expected);
+    }
 
     #[test]
     fn an_unknown_word_keeps_its_own_name() {

@@ -341,16 +341,20 @@ pub(super) fn begin(days: u16) -> Timestamp {
         .unwrap_or(Timestamp::MIN)
 }
 
-/// The platform's words for states: those that devices are in now, and those of these events, which
-/// no device may be in any longer.
+/// The platform's words for states: those of the vocabulary, and those that devices are in now or
+/// that these events have, where they are Chinese: then the platform prefers them.
 fn words(view: &View, stream: &str, events: &[DeviceEvent]) -> BTreeMap<String, String> {
+    let known = snapshot::words_by_name(view, stream).into_iter();
     let olds = events.iter().filter_map(|event| event.old_state.as_deref());
     let olds = olds.map(|word| snapshot::state(view, stream, word, 1));
     let news = events.iter().filter(|event| !event.word.is_empty());
     let news = news.map(|event| (event.state.clone(), event.word.clone()));
     let now = states_now(view).into_iter().map(|(state, _)| state);
     let named = |state: StateNow| (state.state, state.word);
-    olds.map(named).chain(news).chain(now.map(named)).collect()
+    let seen = olds.map(named).chain(news).chain(now.map(named));
+    known
+        .chain(seen.filter(|(_, word)| !word.is_ascii()))
+        .collect()
 }
 
 /// The page of one device.

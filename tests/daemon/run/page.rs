@@ -447,6 +447,36 @@ async fn of_10_000_devices_a_page_has_fifty_and_pages_have_each_once() {
     served.end().await;
 }
 
+/// No device is in the state now, and none of the newest events has it.
+#[tokio::test]
+async fn a_state_of_long_ago_has_its_word_on_the_chinese_page() {
+    let served = serve(0).await;
+    let daemon = started(&configuration(&served.url)).await;
+    let path = "/devices/map-1/1/7?lang=zh";
+    let publish = |word: &str| {
+        let body = format!(r#"{{"clientId":1,"deviceId":7,"newState":"{word}"}}"#);
+        served.publisher.publish(Message::json(TOPIC, body));
+    };
+    let stored = async |count: f64| {
+        wait::until("the history has it", async || {
+            let delivered = "stomp_bridge_sink_delivered_total{sink=\"history\"}";
+            (super::metric(&daemon, delivered).await? == count).then_some(())
+        })
+        .await;
+    };
+    publish("离线");
+    stored(1.0).await;
+    for _ in 0..15 {
+        publish("故障");
+        publish("正常");
+    }
+    stored(31.0).await;
+    let text = page(&daemon, path).await;
+    assert!(text.contains("<i class=\"m warn\"></i>离线"), "{text}");
+    assert!(!text.contains("offline"), "{text}");
+    served.end().await;
+}
+
 #[tokio::test]
 async fn without_a_history_the_page_has_what_the_journal_knows_and_says_what_to_add() {
     let (served, receiver) = (serve(0).await, Receiver::start().await);
