@@ -98,7 +98,7 @@ impl Lang {
         let s = seconds.max(0);
         let units = match self {
             Lang::En => [" s", " min", " h", " d"],
-            Lang::Zh => [" 秒", " 分", " 小时", " 天"],
+            Lang::Zh => [" 秒", " 分钟", " 小时", " 天"],
         };
         match s {
             0..60 => format!("{s}{}", units[0]),
@@ -206,7 +206,7 @@ mod tests {
         let ages = [-5, 59, 60, 3600 * 12 + 960, DAY * 2 + 3600];
         let ages = ages.map(|seconds| Lang::En.age(seconds));
         assert_eq!(ages, ["0 s", "59 s", "1 min", "12 h 16 min", "2 d 1 h"]);
-        assert_eq!(Lang::Zh.age(4320), "1 小时 12 分");
+        assert_eq!(Lang::Zh.age(4320), "1 小时 12 分钟");
         let took = [0, 9_940, 9_960, 999_400, 1_240_000, 61_000_000];
         let took = took.map(|us| Lang::En.took(Duration::from_micros(us)));
         assert_eq!(

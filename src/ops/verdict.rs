@@ -708,7 +708,7 @@ mod tests {
             false,
             "Not connected to platform.example.com:9004 for 1 min, and 1 sink is retrying. Nothing \
              that was received is lost.",
-            "与 platform.example.com:9004 断开已 1 分，1 个输出端正在重试。已收到的数据没有丢失。",
+            "与 platform.example.com:9004 断开已 1 分钟，1 个输出端正在重试。已收到的数据没有丢失。",
         );
         check(
             vec![
@@ -737,7 +737,7 @@ mod tests {
             Level::Warning,
             true,
             "The sink oncall is 1 min behind. Nothing that was received is lost.",
-            "输出端 oncall 落后 1 分。已收到的数据没有丢失。",
+            "输出端 oncall 落后 1 分钟。已收到的数据没有丢失。",
         );
         check(
             vec![Fact::SinksBehind(vec![behind("oncall"), behind("site")])],
@@ -954,7 +954,7 @@ mod tests {
             false,
             "Not connected to platform.example.com:9004 for 1 min: the sign-in is refused. Nothing \
              that was received is lost.",
-            "与 platform.example.com:9004 断开已 1 分：登录被拒绝。已收到的数据没有丢失。",
+            "与 platform.example.com:9004 断开已 1 分钟：登录被拒绝。已收到的数据没有丢失。",
         );
     }
 

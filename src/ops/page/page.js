@@ -24,7 +24,7 @@
 
   // Ages tick here between two messages of the server; its clock counts, not this one.
   function age(s) {
-    const u = zh ? [' 秒', ' 分', ' 小时', ' 天'] : [' s', ' min', ' h', ' d'], n = Math.floor;
+    const u = zh ? [' 秒', ' 分钟', ' 小时', ' 天'] : [' s', ' min', ' h', ' d'], n = Math.floor;
     if (s < 60) return n(s) + u[0];
     if (s < 3600) return n(s / 60) + u[1];
     if (s < 86400) return n(s / 3600) + u[2] + ' ' + n(s % 3600 / 60) + u[1];
