@@ -15,6 +15,7 @@ use super::verdict::Said;
 use super::view::View;
 use crate::journal::{self, SinkAccounting};
 use crate::model::Position;
+use crate::pipeline::{Decoder, States};
 use crate::secret::redact_echo;
 use crate::sinks::Condition;
 use crate::source;
@@ -117,7 +118,7 @@ pub struct Topic {
     /// By field: statuses that are stored without it since it could not be read; of this process.
     #[serde(default)]
     pub unreadable: BTreeMap<String, u64>,
-    /// By word: statuses whose state `[states]` does not have.
+    /// By word that `[states]` does not have now: statuses of that state since the start.
     #[serde(default)]
     pub unmapped: BTreeMap<String, u64>,
     /// The same of words that are not counted by themselves.
@@ -359,8 +360,11 @@ fn topics(view: &View) -> BTreeMap<String, Topic> {
     let topics = view.source.topics().into_iter();
     let mut unreadable = view.source.unreadable();
     let mut resyncs = view.source.resyncs();
+    let decoders = view.decoders.current();
     let topic = |(name, it): (Arc<str>, source::TopicStatus)| {
         let unreadable = unreadable.remove(&name).unwrap_or_default();
+        let decoder = decoders.get(&name);
+        let states = decoder.map(Decoder::states);
         let fields = unreadable.fields.into_iter();
         let topic = Topic {
             last_message: it.last_message,
@@ -368,7 +372,7 @@ fn topics(view: &View) -> BTreeMap<String, Topic> {
             unreadable: fields
                 .map(|(field, count)| (field.to_owned(), count))
                 .collect(),
-            unmapped: redacted_words(unreadable.unmapped),
+            unmapped: redacted_words(still_unmapped(unreadable.unmapped, states)),
             unmapped_others: unreadable.unmapped_others,
             utf8: unreadable.utf8,
             ignored: unreadable.ignored,
@@ -390,6 +394,14 @@ fn resync(report: source::ResyncReport) -> Resync {
         trouble: report.trouble,
         failures: report.failures,
     }
+}
+
+/// Those words that the vocabulary in force does not have, either: a reload may have brought some.
+fn still_unmapped(words: BTreeMap<String, u64>, states: Option<&States>) -> BTreeMap<String, u64> {
+    let words = words.into_iter();
+    words
+        .filter(|(word, _)| states.is_none_or(|states| !states.knows(word)))
+        .collect()
 }
 
 /// Words of a peer, without secrets.
@@ -456,7 +468,24 @@ fn sinks(view: &View, accounts: Vec<SinkAccounting>) -> Vec<Sink> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Severity;
+    use crate::pipeline::State;
     use crate::secret::{Lifetime, protect};
+
+    #[test]
+    fn a_word_that_a_reload_has_mapped_is_no_longer_unmapped() {
+        let mapped = State {
+            name: "maintenance".to_owned(),
+            severity: Severity::Info,
+        };
+        let states = States {
+            words: [("检修中".to_owned(), mapped)].into(),
+        };
+        let words = BTreeMap::from([("检修中".to_owned(), 1), ("着火".to_owned(), 2)]);
+        let expected = BTreeMap::from([("着火".to_owned(), 2)]);
+        assert_eq!(still_unmapped(words.clone(), Some(&states)), expected);
+        assert_eq!(still_unmapped(words.clone(), None), words);
+    }
 
     #[test]
     fn words_that_are_secrets_are_counted_as_one() {

@@ -95,6 +95,12 @@ async fn what_cannot_be_read_is_in_the_log_the_status_and_the_metrics() {
         .sqlite_of_statuses();
     let mut daemon = Daemon::start(&configuration).await;
     daemon.ready().await;
+    // Before the first one: `increase` would see nothing of a counter that begins with 1.
+    let counters = ["statuses_unmapped", "statuses_ignored", "messages_empty"];
+    for counter in counters {
+        let name = format!("stomp_bridge_{counter}_total{{topic=\"map-1\"}}");
+        assert_eq!(metric(&daemon, &name).await, Some(0.0), "{counter}");
+    }
     let odd = r#"{"deviceId":1,"newState":"维护中","address":{"latitude":"33,7","longitude":1}}"#;
     for body in [odd, r#"{"type":"heartbeat"}"#, odd] {
         served
@@ -117,6 +123,20 @@ async fn what_cannot_be_read_is_in_the_log_the_status_and_the_metrics() {
     for words in ["state unmapped", "field unreadable", "object ignored"] {
         assert_eq!(daemon.log().matches(words).count(), 1, "{words}");
     }
+
+    // A word that a reload maps is no longer named; the counter goes on from where it was.
+    let mapped = "[states]\n\"维护中\" = { name = \"maintenance\", severity = \"info\" }\n";
+    let text = configuration.text().replace("[states]\n", mapped);
+    daemon.folder().write("config.toml", &text);
+    daemon.hang_up();
+    daemon
+        .logged("the reload", |line| line.contains("configuration applied"))
+        .await;
+    let status = daemon.status().await;
+    let topic = &status["link"]["topics"]["map-1"];
+    assert_eq!(topic["unmapped"], serde_json::json!({}));
+    let name = "stomp_bridge_statuses_unmapped_total{topic=\"map-1\"}";
+    assert_eq!(metric(&daemon, name).await, Some(2.0));
     assert!(daemon.stop().await.success());
     served.end().await;
 }
