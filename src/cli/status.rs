@@ -15,7 +15,7 @@ use super::terminal::{columns, hanging};
 use crate::ops::RejectedReload;
 use crate::ops::status::{Link, Report, Resync, Sink, Topic};
 use crate::sinks::Condition;
-use crate::source::{in_short, sorted};
+use crate::source::{Broker, in_short, sorted};
 
 /// More refused topics are counted, and more silent ones.
 const REFUSED_SHOWN_MAX: usize = 5;
@@ -116,11 +116,7 @@ fn text(report: &Report, columns: Option<usize>) -> String {
             .as_ref()
             .map(|found| format!("         undeliverable: {}", harmless(found))),
     );
-    lines.extend(
-        link.broker
-            .as_ref()
-            .map(|broker| format!("         server: {broker}")),
-    );
+    lines.extend(server(link).map(|server| format!("         server: {}", harmless(server))));
     let mut guarantees: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (topic, guarantee) in &link.guarantee {
         guarantees.entry(guarantee).or_default().push(topic);
@@ -275,6 +271,13 @@ fn rejected_reload(report: &Report) -> Vec<String> {
         (unread, "secrets not read again", before)
     });
     configuration.chain(secrets).flat_map(lines).collect()
+}
+
+/// What kind of server it is, or how it calls itself where that tells no kind.
+fn server(link: &Link) -> Option<&str> {
+    let kind = link.broker.as_deref();
+    let is_known = |kind: &&str| *kind != Broker::Unknown.as_str();
+    kind.filter(is_known).or(link.server.as_deref()).or(kind)
 }
 
 /// How often the server has delivered a message of each topic before.
@@ -544,6 +547,7 @@ mod tests {
             undeliverable: None,
             last_message: None,
             broker: None,
+            server: None,
             guarantee: BTreeMap::new(),
             highest_delivery_count: BTreeMap::new(),
             warnings: Vec::new(),
@@ -654,6 +658,22 @@ mod tests {
         let limited = "next attempt in 8 min; no sign-in for 8 min, so that the platform does not \
                        lock the account: correct source.signin and reload";
         check(Some(600), Some(600), Some(limited));
+    }
+
+    #[test]
+    fn a_server_of_no_known_kind_has_the_name_that_it_gives_itself() {
+        let check = |broker: Option<&str>, name: Option<&str>, expected: Option<&str>| {
+            let link = Link {
+                broker: broker.map(str::to_owned),
+                server: name.map(str::to_owned),
+                ..quiet_link()
+            };
+            assert_eq!(server(&link), expected);
+        };
+        check(None, None, None);
+        check(Some("unknown"), None, Some("unknown"));
+        check(Some("unknown"), Some("demo/1"), Some("demo/1"));
+        check(Some("rabbitmq"), Some("RabbitMQ/4"), Some("rabbitmq"));
     }
 
     #[test]

@@ -88,6 +88,9 @@ pub struct Link {
     /// What kind of server it is: `spring-simple`, `rabbitmq`, `activemq`, `artemis` or `unknown`;
     /// none before the first connection.
     pub broker: Option<String>,
+    /// The name and version that the newest connection's server gives itself.
+    #[serde(default)]
+    pub server: Option<String>,
     /// The server's promise for each topic, by its name; empty before the first connection.
     pub guarantee: BTreeMap<String, String>,
     /// By topic: the highest count of earlier deliveries that the server gave a message, since the
@@ -296,6 +299,10 @@ impl Report {
                 undeliverable: link.undeliverable.map(|found| found.to_string()),
                 last_message: link.last_message,
                 broker: profile.broker.map(|broker| broker.as_str().to_owned()),
+                server: profile
+                    .agreed
+                    .and_then(|agreed| agreed.server)
+                    .map(|name| redact_echo(&name).into_owned()),
                 guarantee: guarantee
                     .map(|(topic, says)| (topic.to_string(), says.en.into_owned()))
                     .collect(),
