@@ -376,6 +376,12 @@ mod tests {
             Some("Check firewalls and proxies on the way."),
             "TLS 握手（h:1）：500 毫秒内没有应答。请检查途中的防火墙和代理。",
         );
+        check(
+            "postgres://b@h/d: error communicating with database: Connection refused (os error 111)",
+            "postgres://b@h/d: error communicating with database: Connection refused (os error 111)",
+            None,
+            "postgres://b@h/d：与数据库的通信出错：连接被拒绝 (os error 111)",
+        );
     }
 
     #[test]

@@ -164,6 +164,10 @@ fn is_of_others(phrase: &str) -> bool {
         "operation timed out",
         "client error (Connect)",
         "tcp connect error",
+        "error communicating with database",
+        "error occurred while attempting to establish a TLS connection",
+        "encountered unexpected or invalid data",
+        "bytes at EOF",
     ];
     others.iter().any(|words| phrase.contains(words))
 }
