@@ -12,6 +12,7 @@ use super::error_words::in_words;
 use super::print::{age, bytes, counted, fitted, harmless, json, one_line, say};
 use super::target::Target;
 use super::terminal::{columns, hanging};
+use crate::journal::FREE_BYTES_AGAIN;
 use crate::ops::RejectedReload;
 use crate::ops::status::{Link, Report, Resync, Sink, Topic};
 use crate::sinks::Condition;
@@ -147,9 +148,14 @@ fn text(report: &Report, columns: Option<usize>) -> String {
         format!("positions {oldest} to {}", journal.head)
     });
     let full = match (journal.full, journal.disk_full) {
-        (false, _) => "",
-        (true, false) => ", FULL: it has no room for more until the sinks have caught up",
-        (true, true) => ", FULL: its disk has no room for more until some space is free",
+        (false, _) => String::new(),
+        (true, false) => {
+            ", FULL: it has no room for more until the sinks have caught up".to_owned()
+        }
+        (true, true) => {
+            let free = bytes(FREE_BYTES_AGAIN);
+            format!(", FULL: its disk has no room for more until {free} of it are free")
+        }
     };
     let (used, max) = (bytes(journal.bytes), bytes(journal.max_bytes));
     lines.push(format!("journal  {oldest}, {used} of {max}{full}"));

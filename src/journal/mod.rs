@@ -109,6 +109,7 @@ pub use proof::DeliveryProof;
 pub use reader::{Backwards, Reader};
 pub use reset_id::{Proof, ResetId, reset_id};
 pub use restore::{Restored, restore};
+pub use retention::FREE_BYTES_AGAIN;
 pub use settings::{Bound, DlqWhenFull, Settings, Start, WhenFull};
 pub use sqlite_build::SqliteDifference;
 pub use status::{Room, SinkStatus, Status};

@@ -15,7 +15,7 @@ const PIECE_ENTRIES_MIN: usize = 1000;
 const FREE_BYTES_MIN: u64 = 32 * 1024 * 1024;
 
 /// Bytes that must be free again before a journal that stopped goes on.
-pub(super) const FREE_BYTES_AGAIN: u64 = 2 * FREE_BYTES_MIN;
+pub const FREE_BYTES_AGAIN: u64 = 2 * FREE_BYTES_MIN;
 
 /// Bytes that the journal occupies, and bytes that are free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

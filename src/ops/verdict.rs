@@ -916,9 +916,10 @@ mod tests {
             },
             [
                 "The journal's disk is full",
-                "Free some space on the journal's disk: reception goes on by itself.",
+                "Free some space on the journal's disk: reception goes on by itself once 64 MiB are \
+                 free.",
             ],
-            "请在持久日志所在的磁盘上腾出空间，之后自动恢复接收。",
+            "请在持久日志所在的磁盘上腾出空间：可用空间达到 64 MiB 后自动恢复接收。",
         );
     }
 

@@ -6,7 +6,8 @@ use url::Url;
 
 use super::{Down, Fact, Full, NoSnapshot, Todo, Unheard, Waits};
 use crate::excerpt::beginning;
-use crate::ops::lang::{Lang, grouped};
+use crate::journal::FREE_BYTES_AGAIN;
+use crate::ops::lang::{Lang, grouped, size};
 use crate::ops::reload::RejectedReload;
 use crate::ops::trouble::{Trouble, said};
 use crate::ops::view::Behind;
@@ -24,10 +25,10 @@ pub(super) fn reasons(fact: &Fact) -> Vec<String> {
         Fact::JournalFull {
             full: Some(Full::Disk),
             ..
-        } => vec![
-            "journal stopped: its disk is full, and nothing is accepted until it has more free space"
-                .to_owned(),
-        ],
+        } => vec![format!(
+            "journal stopped: its disk is full, and nothing is accepted until {}",
+            disk_has_room()
+        )],
         Fact::JournalFull {
             full: Some(Full::Log),
             ..
@@ -43,8 +44,8 @@ pub(super) fn reasons(fact: &Fact) -> Vec<String> {
             trouble,
         } => {
             let until = match disk_full {
-                true => "its disk has more free space",
-                false => "the sinks have caught up",
+                true => disk_has_room(),
+                false => "the sinks have caught up".to_owned(),
             };
             let why = match held_back {
                 0 => format!(
@@ -103,6 +104,11 @@ pub(super) fn reasons(fact: &Fact) -> Vec<String> {
         | Fact::SecretsUnread(_)
         | Fact::NothingYet { .. } => Vec::new(),
     }
+}
+
+/// When a journal whose disk was full goes on.
+fn disk_has_room() -> String {
+    format!("{} of its disk are free", size(FREE_BYTES_AGAIN))
 }
 
 fn silent_reason(topic: &Unheard) -> String {
@@ -389,10 +395,13 @@ pub(super) fn todo(
         Fact::JournalFull {
             full: Some(Full::Disk),
             ..
-        } => whole(lang.t(
-            "Free some space on the journal's disk: reception goes on by itself.",
-            "请在持久日志所在的磁盘上腾出空间，之后自动恢复接收。",
-        )),
+        } => {
+            let free = size(FREE_BYTES_AGAIN);
+            whole(lang.t(
+                &format!("Free some space on the journal's disk: reception goes on by itself once {free} are free."),
+                &format!("请在持久日志所在的磁盘上腾出空间：可用空间达到 {free} 后自动恢复接收。"),
+            ))
+        }
         Fact::JournalFull {
             held_by: Some(sink),
             ..
