@@ -148,6 +148,13 @@ pub(super) struct NoSnapshot {
     pub(super) last_success: Option<Timestamp>,
 }
 
+/// A sink that delivers although something is to be mended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Warned {
+    pub(super) name: Arc<str>,
+    pub(super) warning: String,
+}
+
 /// Something that is not as it should be, or not yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fact {
@@ -196,6 +203,7 @@ pub(super) enum Fact {
         sinks: Vec<Down>,
     },
     SinksBehind(Vec<Behind>),
+    SinksWarned(Vec<Warned>),
     /// Connected, and not every topic is subscribed.
     Subscribing {
         since: Timestamp,
@@ -248,6 +256,7 @@ impl Fact {
                 Waits::Operator => "sinks_disabled",
             },
             Fact::SinksBehind(_) => "sinks_behind",
+            Fact::SinksWarned(_) => "sinks_warned",
             Fact::Subscribing { .. } => "subscribing",
             Fact::LinkSilent { .. } => "link_silent",
             Fact::Silent { .. } => "topics_silent",
@@ -284,6 +293,7 @@ impl Fact {
             } => Level::Critical,
             Fact::SinksDown { .. }
             | Fact::SinksBehind(_)
+            | Fact::SinksWarned(_)
             | Fact::LinkSilent { .. }
             | Fact::Silent { .. }
             | Fact::SnapshotsFailing { .. }
@@ -311,6 +321,7 @@ impl Fact {
             | Fact::AccountingErrors(_)
             | Fact::Undeliverable(_)
             | Fact::SinksBehind(_)
+            | Fact::SinksWarned(_)
             | Fact::SnapshotsFailing { .. }
             | Fact::DeadLetters { .. }
             | Fact::Undecodable { .. }
@@ -321,11 +332,15 @@ impl Fact {
         }
     }
 
-    /// Whether the daemon has lost something of what it had received.
-    fn is_loss(&self) -> bool {
+    /// Whether something of what was received may be lost. A warning may say that a sink's other side
+    /// has got nothing of what counts as delivered.
+    fn may_be_loss(&self) -> bool {
         matches!(
             self,
-            Fact::Evicted { .. } | Fact::UndecodableRemoved { .. } | Fact::AccountingErrors(_)
+            Fact::Evicted { .. }
+                | Fact::UndecodableRemoved { .. }
+                | Fact::AccountingErrors(_)
+                | Fact::SinksWarned(_)
         )
     }
 }
@@ -488,6 +503,7 @@ fn facts(view: &View) -> Vec<Fact> {
     facts.extend(refused(view));
     facts.extend(sinks_down(view));
     facts.extend(sinks_behind(view));
+    facts.extend(sinks_warned(view));
     if link.state == LinkState::Connected {
         facts.push(Fact::Subscribing { since: link.since });
     }
@@ -627,6 +643,19 @@ fn sinks_behind(view: &View) -> Option<Fact> {
     (!behind.is_empty()).then_some(Fact::SinksBehind(behind))
 }
 
+/// A sink that is not up has its trouble.
+fn sinks_warned(view: &View) -> Option<Fact> {
+    let all = view.sinks.all();
+    let warned = all.iter().filter_map(|sink| {
+        let report = sink.health.report();
+        let name = Arc::clone(&sink.name);
+        let warning = report.warning.filter(|_| report.up)?;
+        Some(Warned { name, warning })
+    });
+    let warned: Vec<Warned> = warned.collect();
+    (!warned.is_empty()).then_some(Fact::SinksWarned(warned))
+}
+
 fn dead_letters(view: &View) -> Option<Fact> {
     let sinks = view.journal.log.status().sinks.into_iter();
     let sinks = sinks.filter(|sink| sink.dead_lettered > 0);
@@ -647,6 +676,13 @@ mod tests {
             trouble: trouble.map(str::to_owned),
             next_attempt: None,
             pending: 7,
+        }
+    }
+
+    fn warned(name: &str, warning: &str) -> Warned {
+        Warned {
+            name: name.into(),
+            warning: warning.to_owned(),
         }
     }
 
@@ -747,6 +783,13 @@ mod tests {
             "2 个输出端落后。已收到的数据没有丢失。",
         );
         check(
+            vec![Fact::SinksWarned(vec![warned("warehouse", "untended")])],
+            Level::Warning,
+            true,
+            "The sink warehouse has a warning.",
+            "输出端 warehouse 有警告。",
+        );
+        check(
             vec![unconnected(true)],
             Level::Unknown,
             false,
@@ -806,6 +849,7 @@ mod tests {
             sinks(Waits::Pause, &["a"]),
             sinks(Waits::Operator, &["a"]),
             Fact::Subscribing { since: at },
+            Fact::SinksWarned(vec![warned("a", "x"), warned("b", "y")]),
             Fact::LinkSilent { since: at },
             Fact::Silent {
                 topics,
@@ -854,7 +898,7 @@ mod tests {
                 assert_ne!(en.advice, zh.advice, "{en:?}");
             }
         }
-        assert_eq!(keys.len(), 21, "{keys:?}");
+        assert_eq!(keys.len(), 22, "{keys:?}");
     }
 
     #[test]
@@ -921,6 +965,37 @@ mod tests {
             ],
             "请在持久日志所在的磁盘上腾出空间：可用空间达到 64 MiB 后自动恢复接收。",
         );
+    }
+
+    #[test]
+    fn a_warning_of_a_sink_is_said_whole_however_long_it_is() {
+        let warning = format!(
+            "postgres://bridge@{}/d: the history was not tended: permission denied for table \
+             state_interval_row; grant the user DELETE on the tables, beside SELECT, INSERT and \
+             UPDATE, and EXECUTE on the functions bridge_make_partition and bridge_drop_before",
+            "h".repeat(400)
+        );
+        let verdict = verdict(vec![Fact::SinksWarned(vec![warned("warehouse", &warning)])]);
+        let [en, zh] = Lang::ALL.map(|lang| verdict.said(lang).todo.remove(0));
+        assert_eq!((&*en.key, &*en.subject), ("sinks_warned", "warehouse"));
+        let denied = "permission denied for table state_interval_row\".";
+        assert!(en.what.ends_with(denied), "{}", en.what);
+        assert_eq!(
+            en.advice,
+            "Grant the user DELETE on the tables, beside SELECT, INSERT and UPDATE, and EXECUTE on \
+             the functions bridge_make_partition and bridge_drop_before. The sink goes on delivering."
+        );
+        assert!(
+            zh.what.contains("历史库未能整理：permission denied"),
+            "{}",
+            zh.what
+        );
+        assert!(
+            zh.advice.starts_with("请授予用户表的 DELETE 权限"),
+            "{}",
+            zh.advice
+        );
+        assert!(zh.advice.ends_with("。投递仍在继续。"), "{}", zh.advice);
     }
 
     #[test]

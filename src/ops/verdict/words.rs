@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use url::Url;
 
-use super::{Down, Fact, Full, NoSnapshot, Todo, Unheard, Waits};
+use super::{Down, Fact, Full, NoSnapshot, Todo, Unheard, Waits, Warned};
 use crate::excerpt::beginning;
 use crate::journal::FREE_BYTES_AGAIN;
 use crate::ops::lang::{Lang, grouped, size};
@@ -54,7 +54,9 @@ pub(super) fn reasons(fact: &Fact) -> Vec<String> {
                 ),
                 topics => format!("{topics} topics wait at the server until {until}"),
             };
-            vec![format!("source paused: journal full since {since:.0}: {why}")]
+            vec![format!(
+                "source paused: journal full since {since:.0}: {why}"
+            )]
         }
         Fact::Unconnected {
             stopped,
@@ -76,7 +78,10 @@ pub(super) fn reasons(fact: &Fact) -> Vec<String> {
         )],
         Fact::Refused { topics, count, .. } => {
             let line = |it: &Unheard| {
-                format!("topic {} refused since {:.0}: {}", it.name, it.since, it.error)
+                format!(
+                    "topic {} refused since {:.0}: {}",
+                    it.name, it.since, it.error
+                )
             };
             first_few(topics.iter().map(line).collect(), *count, "topics refused")
         }
@@ -96,6 +101,7 @@ pub(super) fn reasons(fact: &Fact) -> Vec<String> {
         | Fact::AccountingErrors(_)
         | Fact::Undeliverable(_)
         | Fact::SinksBehind(_)
+        | Fact::SinksWarned(_)
         | Fact::SnapshotsFailing { .. }
         | Fact::DeadLetters { .. }
         | Fact::Undecodable { .. }
@@ -156,7 +162,7 @@ pub(super) fn sentence(facts: &[Fact], at: Timestamp, lang: Lang) -> String {
     let is_trouble = facts
         .iter()
         .any(|fact| fact.level() > super::Level::Unknown);
-    let promise = match is_trouble && !facts.iter().any(Fact::is_loss) {
+    let promise = match is_trouble && !facts.iter().any(Fact::may_be_loss) {
         true => lang.t(
             " Nothing that was received is lost.",
             "已收到的数据没有丢失。",
@@ -275,6 +281,17 @@ fn clause(fact: &Fact, at: Timestamp, lang: Lang) -> String {
                 let count = several.len();
                 let en = format!("{count} sinks are behind");
                 lang.t(&en, &format!("{count} 个输出端落后")).to_owned()
+            }
+        },
+        Fact::SinksWarned(sinks) => match sinks.as_slice() {
+            [Warned { name, .. }] => {
+                let en = format!("the sink {name} has a warning");
+                lang.t(&en, &format!("输出端 {name} 有警告")).to_owned()
+            }
+            several => {
+                let count = several.len();
+                let en = format!("{count} sinks have a warning");
+                lang.t(&en, &format!("{count} 个输出端有警告")).to_owned()
             }
         },
         Fact::Subscribing { .. } => lang
@@ -557,6 +574,18 @@ pub(super) fn todo(
             );
             each.zip(sinks).flat_map(|(what, sink)| one(&sink.name, what, advice)).collect()
         }
+        Fact::SinksWarned(sinks) => {
+            let goes_on = lang.t("The sink goes on delivering.", "投递仍在继续。");
+            let todo = sinks.iter().map(|Warned { name, warning }| {
+                let trouble = Trouble::of(warning);
+                // All of it: `status` has no room for it in its table.
+                let what = ended(&in_quotes(&trouble.what(lang), lang), lang);
+                let advice = trouble.advice(lang);
+                let advice = advice.map_or(goes_on.to_owned(), |it| after(it, goes_on, lang));
+                one(name, what, &advice)
+            });
+            todo.flatten().collect()
+        }
         Fact::NothingYet { .. } => whole(lang.t(
             "The devices may just be quiet. Else compare the destinations with those that the \
              platform's own page subscribes to, or look by `stomp-bridge tap`.",
@@ -749,7 +778,11 @@ fn attempts(
 }
 
 fn quoted(said: &str, lang: Lang) -> String {
-    let said = beginning(said.trim_end_matches('.'), QUOTED_CHARS_MAX);
+    in_quotes(&beginning(said, QUOTED_CHARS_MAX), lang)
+}
+
+fn in_quotes(said: &str, lang: Lang) -> String {
+    let said = said.trim_end_matches('.');
     lang.t(&format!("\"{said}\""), &format!("“{said}”"))
         .to_owned()
 }

@@ -281,6 +281,42 @@ async fn a_snapshot_that_fails_is_said_with_its_advice_until_one_is_good() {
     served.end().await;
 }
 
+#[tokio::test]
+async fn a_sink_with_a_warning_is_not_well_though_it_delivers() {
+    let served = serve(0).await;
+    let denies = any(async || r#"{"errcode":310000,"errmsg":"no keyword"}"#);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async { axum::serve(listener, Router::new().fallback(denies)).await });
+    let mut daemon = Daemon::start(&configuration(&served.url).webhook(&url)).await;
+    daemon.ready().await;
+    served.publish(7);
+    let verdict = says(&daemon, "The sink oncall has a warning.").await;
+    assert_eq!(verdict["state"], "warn", "{verdict}");
+    let [key, subject, what, advice] = first_todo(&verdict);
+    assert_eq!((key, subject), ("sinks_warned", "oncall"));
+    let denied = "with \"errcode\": 310000 inside, and such events count as delivered\".";
+    assert!(what.ends_with(denied), "{what}");
+    assert!(advice.ends_with("The sink goes on delivering."), "{advice}");
+    headed(
+        &daemon,
+        [
+            "The sink oncall has a warning.",
+            "the sink oncall has a warning",
+        ],
+        ["输出端 oncall 有警告。", "输出端 oncall 有警告"],
+    )
+    .await;
+    // All that comes is received and delivered: it is ready.
+    daemon.ready().await;
+    let (code, said) = verb(&daemon, &["status"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.starts_with("The sink oncall has a warning."), "{said}");
+    assert!(!said.contains("All is well"), "{said}");
+    assert!(daemon.stop().await.success());
+    served.end().await;
+}
+
 /// How far the daemon's clock goes ahead while entries wait.
 const FIVE_HOURS: i64 = 5 * 3600;
 
