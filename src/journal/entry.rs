@@ -237,6 +237,13 @@ pub struct Eviction {
     pub reason: String,
 }
 
+impl Eviction {
+    /// Whether an entry that is no longer there was one of them.
+    pub fn has(&self, position: Position) -> bool {
+        self.from <= position && position <= self.to
+    }
+}
+
 /// Entries that are written in one transaction, whole or not at all.
 #[derive(Debug, Clone, Default)]
 pub struct NewBatch {

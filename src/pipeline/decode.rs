@@ -26,7 +26,7 @@ use super::pointer::Finder;
 use super::scalar::excerpt;
 use super::undecodable::{Undecodable, not_json};
 use super::{Field, Mapping, States};
-use crate::model::{Names, Origin, Severity, StatusEvent, Via};
+use crate::model::{Label, Names, Origin, Severity, StatusEvent, Via};
 
 /// Decodes the messages of one topic.
 #[derive(Debug, Clone)]
@@ -163,8 +163,18 @@ impl Decoder {
         device_id: &str,
         serial: Option<&str>,
     ) -> Option<Arc<str>> {
-        let names = self.names.as_ref()?;
-        names.of(client_id, device_id, serial)?.name.clone()
+        self.label_of(client_id, device_id, serial)?.name
+    }
+
+    /// What the configuration says of a device, as [`StatusEvent::label`] has it.
+    pub fn label_of(
+        &self,
+        client_id: &str,
+        device_id: &str,
+        serial: Option<&str>,
+    ) -> Option<Label> {
+        let label = self.names.as_ref()?.of(client_id, device_id, serial);
+        Some(label.cloned().unwrap_or_default())
     }
 
     /// The same where devices have names.
@@ -233,6 +243,11 @@ impl Decoder {
         self.key(utf8(raw).map_err(Undecodable::by_topic)?)
     }
 
+    /// Client and device of one status's bytes, also where nothing else of it can be read.
+    pub fn device(&self, raw: &[u8]) -> Option<(String, String)> {
+        self.read(utf8(raw).ok()?, &self.key_fields).ok()?.device()
+    }
+
     /// The event of one status's bytes, as `split` gave them. `previous` is the last `new_state`
     /// known of this device before, where it is not what this status gives as `oldState`.
     ///
@@ -269,10 +284,7 @@ impl Decoder {
         let known = previous.map(str::trim);
         let origin_text = origin.to_string();
         let serial = said.serial();
-        let label = self.names.as_ref().map(|names| {
-            let label = names.of(&client_id, &device_id, serial.as_deref());
-            label.cloned().unwrap_or_default()
-        });
+        let label = self.label_of(&client_id, &device_id, serial.as_deref());
         Ok(StatusEvent {
             event_id: match self.via {
                 Via::Live => {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use serde::Serialize;
 
 use super::device::Device;
 use crate::cli::print::harmless;
@@ -14,7 +15,7 @@ use crate::cli::target::Target;
 use crate::config::Reading;
 use crate::delivery::decoder_of;
 use crate::journal::{Entry, EntryContent, Reader};
-use crate::model::Position;
+use crate::model::{Label, Position, StatusEvent};
 use crate::pipeline::{Decoder, Mapping, States};
 
 /// What is read at once.
@@ -23,6 +24,12 @@ const BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// How long is searched: a journal of some millions of entries.
 const SEARCH_MAX: Duration = Duration::from_secs(20);
+
+/// How long is looked among the undecodable entries, and what is read of them at once: of a larger
+/// one the device is not read.
+const UNDECODABLE_SEARCH_MAX: Duration = Duration::from_secs(5);
+const UNDECODABLE_AT_ONCE: u32 = 64;
+const UNDECODABLE_BYTES_MAX: u32 = 64 * 1024;
 
 /// How entries are read: by the configuration, else as the platform's own messages.
 #[derive(Debug)]
@@ -49,6 +56,21 @@ pub(in crate::cli) struct Kept {
     pub(in crate::cli) newest: Option<Position>,
     /// The time was over before all of the journal was looked at.
     pub(in crate::cli) is_cut: bool,
+}
+
+/// The undecodable entries of the journal that nobody has dealt with and that may be a device's.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Undecodable {
+    /// Statuses that name the device.
+    pub(super) statuses: u64,
+    /// The newest of them.
+    pub(super) newest: Option<Position>,
+    /// Entries whose device cannot be read.
+    #[serde(skip)]
+    pub(super) nameless: u64,
+    /// The time was over before all of them were looked at.
+    #[serde(skip)]
+    pub(super) is_cut: bool,
 }
 
 /// A search through the journal.
@@ -104,6 +126,63 @@ impl Readings {
         let first = self.decoders.iter().min_by_key(|(topic, _)| *topic);
         let zone = first.map(|(_, decoder)| decoder.zone().clone());
         zone.unwrap_or_else(|| Mapping::default().zone)
+    }
+
+    /// What people call the device of a status that was not decoded anew.
+    pub(super) fn label(&self, status: &StatusEvent) -> Option<Label> {
+        // Every topic has the same names.
+        let decoder = self.decoders.get(&status.topic);
+        let decoder = decoder.or_else(|| self.decoders.values().next())?;
+        let serial = status.serial.as_deref();
+        decoder.label_of(&status.client_id, &status.device_id, serial)
+    }
+
+    /// The undecodable entries that were received at or before a time: all of them, or those behind
+    /// an event. That one's position is one of this journal, else its time says what is behind it.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub(super) async fn undecodable(
+        &self,
+        reader: &mut Reader,
+        device: &Device,
+        behind: Option<(Option<Position>, Timestamp)>,
+        until: Timestamp,
+    ) -> anyhow::Result<Undecodable> {
+        let began = Instant::now();
+        let (mut after, since) = match behind {
+            None => (Position::START, None),
+            Some((Some(position), _)) => (position, None),
+            Some((None, received_at)) => (Position::START, Some(received_at)),
+        };
+        let mut found = Undecodable::default();
+        loop {
+            let page = reader.undecodable_page(after, UNDECODABLE_AT_ONCE, UNDECODABLE_BYTES_MAX);
+            let page = page.await?;
+            let Some(last) = page.last() else {
+                return Ok(found);
+            };
+            after = last.position;
+            for letter in page {
+                let is_behind = since.is_none_or(|since| letter.received_at > since);
+                if !is_behind || letter.received_at > until {
+                    continue;
+                }
+                let decoder = self.decoder(&letter.topic);
+                match decoder.device(&letter.body) {
+                    None => found.nameless += 1,
+                    Some((client, id)) if device.is(decoder.stream(), &client, &id) => {
+                        found.statuses += 1;
+                        found.newest = Some(letter.position);
+                    }
+                    Some(_) => {}
+                }
+            }
+            if began.elapsed() > UNDECODABLE_SEARCH_MAX {
+                found.is_cut = true;
+                return Ok(found);
+            }
+        }
     }
 
     /// Whether an entry is a status of a device.

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
+use serde_json::value::RawValue;
 use tokio::time::timeout;
 
 use super::device::Device;
 use crate::config::HistoryPlace;
-use crate::journal::{Entry, EntryContent};
-use crate::model::{Origin, StatusEvent, Via};
+use crate::model::{Coordinates, Origin, Place, Position, Severity, StatusEvent, Via};
 use crate::sinks::history::question::{Devices, Filter, Order, Question, Value};
 use crate::sinks::history::reader::Reader;
 use crate::sinks::history::row::Row;
@@ -36,20 +36,65 @@ pub(super) enum InHistory {
     Unknown(String),
 }
 
-/// An event that only a history has.
+/// What a row says of an event that is read otherwise by now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct StoredAs {
+    pub(super) state: String,
+    pub(super) severity: Severity,
+}
+
+impl StoredAs {
+    /// `None`: the row says the same.
+    fn of(row: &Row<'_>, status: &StatusEvent) -> Option<StoredAs> {
+        let stored = StoredAs {
+            state: row.text("state").to_owned(),
+            severity: row.severity(),
+        };
+        let is_same = stored.state == status.state && stored.severity == status.severity;
+        (!is_same).then_some(stored)
+    }
+}
+
+/// An event as a history's row has it.
 #[derive(Debug)]
 pub(super) struct Stored {
     pub(super) sink: String,
     pub(super) sequence: i64,
     pub(super) origin: Origin,
-    /// As the journal would have it.
-    pub(super) entry: Entry,
-    pub(super) changed: bool,
-    pub(super) missed_transition: bool,
+    /// As the row says it, whatever the configuration says by now. What the sink omits is absent.
+    pub(super) status: StatusEvent,
+    /// What the history calls the state before, where it knows that.
+    pub(super) old_name: Option<String>,
 }
 
-/// Whether a history has an event.
-pub(super) async fn look_up(history: &HistoryPlace, status: &StatusEvent) -> InHistory {
+impl Stored {
+    /// Whether the row has its payload.
+    pub(super) fn has_payload(&self) -> bool {
+        has_payload(&self.status)
+    }
+
+    /// Whether it is rather to be shown than another history's row: it is of a later event, or of
+    /// the same with its payload.
+    pub(super) fn is_before(&self, other: &Stored) -> bool {
+        self.rank() > other.rank()
+    }
+
+    fn rank(&self) -> (Timestamp, Position, bool) {
+        let at = self.status.received_at;
+        (at, self.origin.position, self.has_payload())
+    }
+}
+
+/// Whether a status has its payload: a sink may omit it.
+pub(super) fn has_payload(status: &StatusEvent) -> bool {
+    status.payload.get() != RawValue::NULL.get()
+}
+
+/// Whether a history has an event, and what its row says where it is read otherwise by now.
+pub(super) async fn look_up(
+    history: &HistoryPlace,
+    status: &StatusEvent,
+) -> (InHistory, Option<StoredAs>) {
     let filter = Filter {
         devices: Devices::One {
             client_id: Some(status.client_id.clone()),
@@ -59,13 +104,17 @@ pub(super) async fn look_up(history: &HistoryPlace, status: &StatusEvent) -> InH
         until: just_after(status.received_at),
         ..Filter::default()
     };
-    match ask(history, &EVENTS, &filter, ROWS_MAX).await {
-        Err(why) => InHistory::Unknown(why),
+    match ask(history, &EVENTS, &filter, Some(ROWS_MAX)).await {
+        Err(why) => (InHistory::Unknown(why), None),
         Ok(rows) => {
             let mut rows = rows.iter().map(|values| row(values));
             let row = rows.find(|row| row.text("origin") == status.origin);
-            row.and_then(|row| row.integer("sequence"))
-                .map_or(InHistory::Absent, InHistory::Sequence)
+            match row.and_then(|row| Some((row.integer("sequence")?, row))) {
+                Some((sequence, row)) => {
+                    (InHistory::Sequence(sequence), StoredAs::of(&row, status))
+                }
+                None => (InHistory::Absent, None),
+            }
         }
     }
 }
@@ -85,11 +134,30 @@ pub(super) async fn newest(
         until: just_after(until),
         ..Filter::default()
     };
-    let rows = ask(history, &EVENTS, &filter, 1).await?;
+    let rows = ask(history, &EVENTS, &filter, Some(1)).await?;
     let stored = rows
         .first()
         .and_then(|values| stored(&history.name, &row(values)));
-    Ok(stored)
+    let Some(stored) = stored else {
+        return Ok(None);
+    };
+    let old_name = match &stored.status.old_state {
+        Some(word) => name_of(history, word).await,
+        None => None,
+    };
+    Ok(Some(Stored { old_name, ..stored }))
+}
+
+/// What a history calls a state as sent: the newest meaning of the word. Who may not read its
+/// vocabulary has none.
+async fn name_of(history: &HistoryPlace, word: &str) -> Option<String> {
+    let question = Question::Words;
+    let words = ask(history, &question, &Filter::default(), None)
+        .await
+        .ok()?;
+    let mut words = words.iter().rev().map(|it| Row::new(question.fields(), it));
+    let found = words.find(|it| it.text("word").trim() == word.trim())?;
+    found.some_text("state").map(str::to_owned)
 }
 
 /// Client and device of those that have a serial number now.
@@ -107,7 +175,7 @@ pub(super) async fn of_serial(
         ..Filter::default()
     };
     let question = Question::Devices;
-    let rows = ask(history, &question, &filter, ROWS_MAX).await?;
+    let rows = ask(history, &question, &filter, Some(ROWS_MAX)).await?;
     let column = |row: &[Value], name: &str| {
         let mut columns = question.fields().iter().zip(row);
         let found = columns.find(|(field, _)| field.name == name);
@@ -121,13 +189,13 @@ async fn ask(
     history: &HistoryPlace,
     question: &Question,
     filter: &Filter,
-    limit: usize,
+    limit: Option<usize>,
 ) -> Result<Vec<Vec<Value>>, String> {
     let store = history.store.as_ref().map_err(Clone::clone)?;
     let asked = async {
         let mut reader = Reader::open(store).await?;
         reader.set_limit(PATIENCE);
-        reader.rows(question, filter, Some(limit)).await
+        reader.rows(question, filter, limit).await
     };
     match timeout(PATIENCE, asked).await {
         Ok(rows) => rows.map_err(|error| error.to_string()),
@@ -161,40 +229,139 @@ fn stored(sink: &str, row: &Row<'_>) -> Option<Stored> {
         sink: sink.to_owned(),
         sequence: row.integer("sequence")?,
         origin,
-        entry: Entry {
-            position: origin.position,
-            topic: row.text("topic").into(),
-            received_at: row.time("received_at")?,
-            body: row.text("payload").to_owned().into(),
-            content: content(row.text("via")),
-        },
-        changed: row.is("changed"),
-        missed_transition: row.is("missed_transition"),
+        status: status(row, origin)?,
+        old_name: None,
     })
 }
 
-/// What the journal knew besides is not stored.
-fn content(via: &str) -> EntryContent {
-    match via == Via::Resync.as_str() {
-        true => EntryContent::Resync {
-            previous: None,
-            confirms: false,
+/// The event, column by column: nothing of it is decoded anew.
+fn status(row: &Row<'_>, origin: Origin) -> Option<StatusEvent> {
+    let text = |name| row.some_text(name).map(str::to_owned);
+    let pair = |longitude, latitude| {
+        Some(Coordinates {
+            longitude: row.number(longitude)?,
+            latitude: row.number(latitude)?,
+        })
+    };
+    let payload = text("payload").and_then(|payload| RawValue::from_string(payload).ok());
+    Some(StatusEvent {
+        event_id: row.text("event_id").to_owned(),
+        topic: row.text("topic").into(),
+        stream: row.text("stream").into(),
+        client_id: row.text("client_id").to_owned(),
+        device_id: row.text("device_id").to_owned(),
+        serial: text("serial"),
+        old_state: text("old_state"),
+        new_state: row.text("new_state").to_owned(),
+        state: row.text("state").to_owned(),
+        severity: row.severity(),
+        changed: row.is("changed"),
+        missed_transition: row.is("missed_transition"),
+        place: Place {
+            province: text("province"),
+            city: text("city"),
+            district: text("district"),
+            detail: text("detail"),
+            coordinate_system: text("coordinate_system"),
+            raw: pair("longitude", "latitude"),
+            wgs84: pair("wgs84_longitude", "wgs84_latitude"),
         },
-        false => EntryContent::Status {
-            previous: None,
-            repeat: false,
+        occurred_at: row.time("occurred_at"),
+        received_at: row.time("received_at")?,
+        via: match row.text("via") == Via::Resync.as_str() {
+            true => Via::Resync,
+            false => Via::Live,
         },
-    }
+        origin: origin.to_string(),
+        position: origin.position,
+        payload: payload.unwrap_or_else(|| RawValue::NULL.to_owned()),
+        label: None,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// A row with these values; the others are not there.
+    fn stored_with(sink: &str, given: &[(&str, Value)]) -> Stored {
+        let values: Vec<Value> = EVENTS
+            .fields()
+            .iter()
+            .map(|field| {
+                let found = given.iter().find(|(name, _)| *name == field.name);
+                found.map_or(Value::Null, |(_, value)| value.clone())
+            })
+            .collect();
+        stored(sink, &row(&values)).unwrap()
+    }
+
+    fn sample(sink: &str, more: &[(&str, Value)]) -> Stored {
+        let text = |text: &str| Value::Text(text.to_owned());
+        let mut given = vec![
+            ("sequence", Value::Integer(3)),
+            ("received_at", Value::Time(Timestamp::UNIX_EPOCH)),
+            ("origin", text(&format!("{}-7", "a".repeat(32)))),
+            ("topic", text("map-1")),
+            ("stream", text("site")),
+            ("client_id", text("1")),
+            ("device_id", text("7")),
+            ("new_state", text("故障")),
+            ("state", text("fault")),
+            ("severity", text("critical")),
+            ("via", text("resync")),
+            ("missed_transition", Value::Boolean(true)),
+        ];
+        given.splice(0..0, more.iter().cloned());
+        stored_with(sink, &given)
+    }
+
     #[test]
-    fn what_came_in_a_snapshot_is_read_as_one() {
-        assert!(matches!(content("live"), EntryContent::Status { .. }));
-        assert!(matches!(content("resync"), EntryContent::Resync { .. }));
+    fn a_row_is_read_as_it_stands() {
+        let found = sample("h", &[]);
+        assert!(!found.has_payload());
+        let status = &found.status;
+        assert_eq!((&*status.stream, &*status.device_id), ("site", "7"));
+        assert_eq!(
+            (&*status.state, status.severity),
+            ("fault", Severity::Critical)
+        );
+        assert_eq!((status.via, status.position.0), (Via::Resync, 7));
+        assert!(status.missed_transition && !status.changed);
+        assert_eq!(status.place, Place::default());
+        let payload = r#"{"x": 1}"#;
+        let found = sample("h", &[("payload", Value::Text(payload.to_owned()))]);
+        assert_eq!(found.status.payload.get(), payload);
+    }
+
+    #[test]
+    fn a_later_event_comes_before_the_same_one_with_its_payload() {
+        let without = sample("h", &[]);
+        let with = sample("w", &[("payload", Value::Text("{}".to_owned()))]);
+        assert!(with.is_before(&without) && !without.is_before(&with));
+        assert!(!without.is_before(&sample("i", &[])), "the first stays");
+        let later = Value::Time(Timestamp::from_second(1).unwrap());
+        let later = sample("h", &[("received_at", later)]);
+        assert!(later.is_before(&with));
+    }
+
+    #[test]
+    fn what_a_row_says_otherwise_is_told() {
+        let values = [
+            Value::Text("fine".to_owned()),
+            Value::Text("info".to_owned()),
+        ];
+        let fields = &Question::States.fields()[..];
+        let at = |name| fields.iter().position(|field| field.name == name).unwrap();
+        let mut row_values = vec![Value::Null; fields.len()];
+        row_values[at("state")] = values[0].clone();
+        row_values[at("severity")] = values[1].clone();
+        let row = Row::new(Question::States.fields(), &row_values);
+        let mut status = StatusEvent::sample();
+        let stored = StoredAs::of(&row, &status).unwrap();
+        assert_eq!((&*stored.state, stored.severity), ("fine", Severity::Info));
+        (status.state, status.severity) = (stored.state, stored.severity);
+        assert_eq!(StoredAs::of(&row, &status), None);
     }
 
     #[test]

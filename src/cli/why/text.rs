@@ -8,11 +8,12 @@ use serde_json::Value;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::fate::Fate;
-use super::stored::InHistory;
+use super::find::Undecodable;
+use super::stored::{InHistory, StoredAs, has_payload};
 use super::way::{AtSink, OnlyIn, Way};
 use crate::cli::print::{harmless, one_line, zone_name};
 use crate::cli::terminal::hanging;
-use crate::model::{StatusEvent, device_name};
+use crate::model::{Position, StatusEvent, device_name};
 
 /// A payload and an answer have no more than this, however wide the terminal is.
 const LINE_COLUMNS: usize = 160;
@@ -23,14 +24,9 @@ const SINK_LEAD: usize = 6;
 
 /// All of it, long texts cut to the columns. Times are those of the zone, whose name stands behind the
 /// first of them.
-pub(super) fn text(
-    way: &Way,
-    zone: &TimeZone,
-    state_name: &dyn Fn(&str) -> String,
-    columns: Option<usize>,
-) -> String {
+pub(super) fn text(way: &Way, zone: &TimeZone, columns: Option<usize>) -> String {
     let status = &way.status;
-    let mut lines = vec![heading(status, state_name)];
+    let mut lines = vec![heading(status, way.old_name.as_deref())];
     let mut row = |name: &str, text: String| lines.push(format!("  {name:<9} {text}"));
     if let Some(serial) = &status.serial {
         row("serial", harmless(serial));
@@ -42,25 +38,46 @@ pub(super) fn text(
         "received",
         format!("{received}, times of {zone_name}, position {position}"),
     );
-    if let Some(OnlyIn { sink, sequence }) = &way.only_in {
-        let gone = "no longer in the journal";
+    if let Some(OnlyIn {
+        sink,
+        sequence,
+        in_journal,
+    }) = &way.only_in
+    {
+        let gone = match in_journal {
+            true => "the configuration reads its entry in the journal otherwise by now",
+            false => "no longer in the journal",
+        };
         row(
             "kept",
             format!("{gone}; sink {sink} has it as row {sequence}"),
         );
     }
     row("topic", topic(status));
-    row("decoded", decoded(way));
+    let read = match way.only_in {
+        Some(_) => "stored",
+        None => "decoded",
+    };
+    row(read, decoded(way));
     row("event id", harmless(&status.event_id));
     let wide = columns;
     let columns = columns.unwrap_or(LINE_COLUMNS).min(LINE_COLUMNS);
     row(
         "payload",
-        cut(status.payload.get(), columns.saturating_sub(12)),
+        match way.only_in.is_some() && !has_payload(status) {
+            true => "the row has none".to_owned(),
+            false => cut(status.payload.get(), columns.saturating_sub(12)),
+        },
     );
     if way.repeats_behind > 0 {
         let behind = way.repeats_behind;
         row("repeats", format!("{behind} behind it, which no sink gets"));
+    }
+    if let Some(Undecodable {
+        statuses, newest, ..
+    }) = &way.undecodable_behind
+    {
+        row("newer", undecodable(*statuses, *newest));
     }
     if let Some(warning) = &way.warning {
         row("warning", one_line(warning));
@@ -83,11 +100,8 @@ pub(super) fn text(
 }
 
 /// Which device and which change: what has a row of its own would make it too wide.
-fn heading(status: &StatusEvent, state_name: &dyn Fn(&str) -> String) -> String {
-    let old = status
-        .old_state
-        .as_deref()
-        .map_or("-".to_owned(), state_name);
+fn heading(status: &StatusEvent, old_name: Option<&str>) -> String {
+    let old = old_name.unwrap_or("-");
     let name = status.label.as_ref().and_then(|label| label.name.as_ref());
     let name = name.map(|name| format!(", {name}"));
     let line = format!(
@@ -125,9 +139,24 @@ fn decoded(way: &Way) -> String {
         Some(last) => {
             let _ = write!(said, ", {last} was known before");
         }
+        None if status.missed_transition => said.push_str(", missed transition"),
         None => {}
     }
     one_line(&said)
+}
+
+/// That statuses of a device could not be decoded, and where they are listed.
+pub(super) fn undecodable(statuses: u64, newest: Option<Position>) -> String {
+    let at = newest.map(|newest| match statuses {
+        1 => format!(", at position {newest}"),
+        _ => format!(", the newest at position {newest}"),
+    });
+    let statuses = match statuses {
+        1 => "1 status that is undecodable".to_owned(),
+        _ => format!("{statuses} statuses that are undecodable"),
+    };
+    let at = at.unwrap_or_default();
+    format!("{statuses}{at}: see stomp-bridge dlq list --undecodable")
 }
 
 /// One line, and one more for what the other side has said.
@@ -140,7 +169,8 @@ fn at_sink(at: &AtSink, width: usize, zone: &TimeZone, columns: usize) -> Vec<St
     let (fate, said) = fate(&at.fate, zone);
     let first = format!("    {}{blanks}  {fate}{removed}", at.sink);
     let indent = " ".repeat(width + 6);
-    let said = said.into_iter().chain(at.history.as_ref().map(in_history));
+    let history = at.history.as_ref().map(|history| in_history(history, at));
+    let said = said.into_iter().chain(history);
     let room = columns.saturating_sub(width + 6);
     let said = said.map(|said| format!("{indent}{}", cut(&said, room)));
     std::iter::once(first).chain(said).collect()
@@ -189,20 +219,50 @@ fn fate(fate: &Fate, zone: &TimeZone) -> (String, Option<String>) {
             format!("not for it: the sink began behind position {started}"),
             None,
         ),
-        Fate::Passed => (
-            "done, by its cursor; a proof of that is no longer kept".to_owned(),
-            None,
+        Fate::Evicted {
+            since,
+            until,
+            perhaps_in_memory,
+        } => (
+            format!(
+                "evicted before the sink had it, since the journal was full: {} to {}",
+                time(*since, zone),
+                time(*until, zone)
+            ),
+            perhaps_in_memory.then(|| "what it has read before, it may still deliver".to_owned()),
         ),
+        Fate::Passed {
+            perhaps_dropped,
+            perhaps_evicted,
+        } => (passed(*perhaps_dropped, *perhaps_evicted), None),
         Fate::Stored => ("stored".to_owned(), None),
         Fate::Waits { lag, because } => (format!("waits: lag {lag}"), because.clone()),
     }
 }
 
-fn in_history(known: &InHistory) -> String {
-    match known {
-        InHistory::Sequence(sequence) => format!("row {sequence} of status_event"),
-        InHistory::Absent => "status_event has no row of it".to_owned(),
-        InHistory::Unknown(why) => format!("not asked: {why}"),
+/// What is behind the cursor of a sink without a proof, as far as that is known.
+fn passed(perhaps_dropped: bool, perhaps_evicted: bool) -> String {
+    let mut ways = vec!["delivered", "filtered"];
+    if perhaps_dropped {
+        ways.push("its dead letter was dropped");
+    }
+    if perhaps_evicted {
+        ways.push("evicted before the sink had it");
+    }
+    let last = ways.pop().unwrap_or_default();
+    let first = ways.join(", ");
+    format!("does not wait: {first} or {last}; no proof of that is kept")
+}
+
+fn in_history(known: &InHistory, at: &AtSink) -> String {
+    match (known, &at.stored_as) {
+        (InHistory::Sequence(sequence), Some(StoredAs { state, severity })) => format!(
+            "row {sequence} of status_event, which says {state} ({})",
+            severity.as_str()
+        ),
+        (InHistory::Sequence(sequence), None) => format!("row {sequence} of status_event"),
+        (InHistory::Absent, _) => "status_event has no row of it".to_owned(),
+        (InHistory::Unknown(why), _) => format!("not asked: {why}"),
     }
 }
 
@@ -232,7 +292,40 @@ pub(super) fn time(at: Timestamp, zone: &TimeZone) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Position;
+
+    #[test]
+    fn what_is_not_proven_is_not_claimed() {
+        let said = |dropped, evicted| {
+            let fate = Fate::Passed {
+                perhaps_dropped: dropped,
+                perhaps_evicted: evicted,
+            };
+            super::fate(&fate, &TimeZone::UTC).0
+        };
+        assert_eq!(
+            said(false, false),
+            "does not wait: delivered or filtered; no proof of that is kept"
+        );
+        assert_eq!(
+            said(true, true),
+            "does not wait: delivered, filtered, its dead letter was dropped or evicted before \
+             the sink had it; no proof of that is kept"
+        );
+    }
+
+    #[test]
+    fn undecodable_statuses_are_counted() {
+        let list = "see stomp-bridge dlq list --undecodable";
+        let newest = Some(Position(9));
+        assert_eq!(
+            undecodable(1, newest),
+            format!("1 status that is undecodable, at position 9: {list}")
+        );
+        assert_eq!(
+            undecodable(2, newest),
+            format!("2 statuses that are undecodable, the newest at position 9: {list}")
+        );
+    }
 
     #[test]
     fn earlier_confirmations_are_counted() {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::device::Device;
-use super::find::{Readings, Search};
+use super::find::{Readings, Search, Undecodable};
 use super::stored::{self, Stored};
 use super::text;
 use super::way::{follow, follow_stored};
@@ -15,6 +15,7 @@ use crate::cli::print::{self, harmless, one_line, say, tell};
 use crate::cli::target::Target;
 use crate::cli::terminal::columns;
 use crate::cli::time::{When, when};
+use crate::journal::Eviction;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct WhyArgs {
@@ -48,22 +49,30 @@ pub(in crate::cli) async fn why(args: &WhyArgs) -> anyhow::Result<ExitCode> {
     let by = (&args.target, &readings);
     let device = Device::meant(&args.device, stream, by, &mut reader).await?;
     let search = readings.find(&mut reader, &device, until).await?;
-    let way = match search {
+    let mut way = match search {
         Search::Found(found) => follow(&args.target, &readings, &mut reader, *found).await?,
         search => match args.in_histories(&device, until).await {
             Some(stored) => follow_stored(&args.target, &readings, &mut reader, stored).await?,
             None => {
+                let kept = readings
+                    .undecodable(&mut reader, &device, None, until)
+                    .await?;
+                let evicted = reader.evictions().await?;
                 args.tell_absence(&search, until, &zone);
+                tell_kept(&kept, &evicted);
                 return Ok(ExitCode::FAILURE);
             }
         },
     };
+    let behind = Some((way.is_ours.then_some(way.position), way.received_at));
+    let behind = readings
+        .undecodable(&mut reader, &device, behind, until)
+        .await?;
+    way.undecodable_behind = Some(behind).filter(|behind| behind.statuses > 0);
     if args.json {
         print::json(&way)?;
     } else {
-        let decoder = readings.decoder(&way.status.topic);
-        let state_name = |word: &str| decoder.state_name(word).to_owned();
-        say!("{}", text::text(&way, &zone, &state_name, columns()));
+        say!("{}", text::text(&way, &zone, columns()));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -75,11 +84,10 @@ impl WhyArgs {
         for history in self.target.histories() {
             match stored::newest(&history, device, until).await {
                 Ok(found) => {
-                    let at = |stored: &Stored| stored.entry.received_at;
-                    let is_newer = |found: &Stored| {
-                        newest.as_ref().is_none_or(|newest| at(found) > at(newest))
+                    let is_before = |found: &Stored| {
+                        newest.as_ref().is_none_or(|newest| found.is_before(newest))
                     };
-                    newest = found.filter(is_newer).or(newest);
+                    newest = found.filter(is_before).or(newest);
                 }
                 Err(why) => tell!("sink {} was not asked: {}", history.name, one_line(&why)),
             }
@@ -112,5 +120,36 @@ impl WhyArgs {
                 "device {device} was never seen{by}: the journal is empty, and no history has it"
             ),
         }
+    }
+}
+
+/// What the journal knows besides, where no event of a device is found: an undecodable status is
+/// none, and what was evicted may have been one.
+fn tell_kept(kept: &Undecodable, evicted: &[Eviction]) {
+    if kept.statuses > 0 {
+        let said = text::undecodable(kept.statuses, kept.newest);
+        tell!("the journal has {said}");
+    }
+    if kept.nameless > 0 {
+        let nameless = kept.nameless;
+        tell!(
+            "{nameless} undecodable {} no device that can be read: see stomp-bridge dlq list \
+             --undecodable",
+            if nameless == 1 {
+                "entry names"
+            } else {
+                "entries name"
+            }
+        );
+    }
+    if kept.is_cut {
+        tell!("there are more undecodable entries: the search among them has taken too long");
+    }
+    let entries: u64 = evicted.iter().map(|eviction| eviction.entries).sum();
+    if entries > 0 {
+        tell!(
+            "the journal was full and has evicted {entries} {} before every sink had them",
+            if entries == 1 { "entry" } else { "entries" }
+        );
     }
 }

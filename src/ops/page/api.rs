@@ -13,7 +13,7 @@ use super::asker::Asker;
 use super::dead_letters::List;
 use super::device::{OneDevice, begin, days, find_one};
 use super::devices::{Found, find};
-use super::event::{Way, follow};
+use super::event::{Way, evicted, follow};
 use super::frame;
 use crate::model::Position;
 use crate::ops::links::device_named;
@@ -154,7 +154,12 @@ async fn event(State(view): State<View>, asker: Asker, Path(position): Path<i64>
     match follow(&view, Position(position), asker.lang).await {
         Ok(Some(way)) => Json(way).into_response(),
         Ok(None) => {
-            let error = "the journal has no such entry".to_owned();
+            let evicted = evicted(&view, Position(position), asker.lang).await;
+            let error = match evicted {
+                Ok(Some(_)) => "the journal was full and has evicted this entry",
+                _ => "the journal has no such entry",
+            };
+            let error = error.to_owned();
             (StatusCode::NOT_FOUND, Json(Failure { error })).into_response()
         }
         Err(error) => failure(error),

@@ -51,7 +51,8 @@ pub(super) enum Fate {
         /// Entries before it.
         before: u64,
     },
-    /// The sink is past it, and there is no proof: it did not want it, or the proof is too old.
+    /// The sink is past it, and there is no proof: it did not want it, its dead letter was dropped,
+    /// or the proof is too old.
     Passed,
 }
 
@@ -157,6 +158,21 @@ pub(super) async fn follow(
     failure::read(lang, read).await
 }
 
+/// When the run of entries was evicted that an entry, which the journal no longer has, is one of.
+pub(super) async fn evicted(
+    view: &View,
+    position: Position,
+    lang: Lang,
+) -> Result<Option<Timestamp>, String> {
+    let read = async {
+        let mut reader = view.journal.log.reader().await?;
+        let evictions = reader.evictions().await?.into_iter();
+        let mut of = evictions.filter(|eviction| eviction.has(position));
+        Ok(of.next().map(|eviction| eviction.until))
+    };
+    failure::read(lang, read).await
+}
+
 fn redacted(text: &str) -> String {
     redact(text).into_owned()
 }
@@ -255,6 +271,8 @@ struct Event {
     zone: jiff::tz::TimeZone,
     position: i64,
     way: Option<Way>,
+    /// The journal has evicted it.
+    evicted: Option<Timestamp>,
     failure: Option<String>,
 }
 
@@ -320,9 +338,10 @@ impl Event {
                 ("unk", l.t(&en, &zh).to_owned())
             }
             Fate::Passed => {
-                let en = "the sink is past it: it did not want it, or the proof is no longer kept";
-                let zh = "该输出端已处理过：不需要此条，或送达记录已过期";
-                ("ok", l.t(en, zh).to_owned())
+                let en = "the sink is past it: delivered, filtered, or its dead letter was \
+                          dropped; no proof is kept";
+                let zh = "该输出端的游标已越过：已投递、已过滤，或其死信已删除；没有送达记录";
+                ("unk", l.t(en, zh).to_owned())
             }
         }
     }
@@ -400,16 +419,25 @@ pub(super) async fn event(
 ) -> Response {
     let mut f = Frame::new(&view, &asker, "event");
     f.subject = position.to_string();
-    let (way, failure) = match follow(&view, Position(position), asker.lang).await {
+    let position = Position(position);
+    let (way, failure) = match follow(&view, position, asker.lang).await {
         Ok(way) => (way, None),
         Err(error) => (None, Some(error)),
+    };
+    let evicted = match way.is_none() && failure.is_none() {
+        // Nothing is said of it where that cannot be read.
+        true => evicted(&view, position, asker.lang)
+            .await
+            .unwrap_or_default(),
+        false => None,
     };
     let page = Event {
         l: asker.lang,
         zone: view.setup.current().zone.clone(),
         f,
-        position,
+        position: position.0,
         way,
+        evicted,
         failure,
     };
     let mut answer = page.f.answer(&page);

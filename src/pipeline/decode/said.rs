@@ -66,6 +66,16 @@ impl<'a> Said<'a> {
         text(self.json(field)).ok().flatten().map(Cow::into_owned)
     }
 
+    /// Client and device, where they can be read.
+    pub(super) fn device(&self) -> Option<(String, String)> {
+        let client_id = self.name(Field::Client).ok()?.unwrap_or_default();
+        let device_id = match self.name(Field::Device).ok()? {
+            Some(device) => device,
+            None => self.name(Field::Serial).ok()??,
+        };
+        Some((client_id, device_id))
+    }
+
     pub(super) fn status_key(&self) -> Result<StatusKey, Undecodable> {
         let device_id = match self.name(Field::Device)? {
             Some(device) => device,

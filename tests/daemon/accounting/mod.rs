@@ -12,4 +12,5 @@ mod sink_test;
 mod sinks;
 mod webhook;
 mod why;
+mod why_rows;
 mod width;
