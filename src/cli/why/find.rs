@@ -128,7 +128,7 @@ impl Readings {
         zone.unwrap_or_else(|| Mapping::default().zone)
     }
 
-    /// What people call the device of a status that was not decoded anew.
+    /// What people call the device of a status that was not decoded again.
     pub(super) fn label(&self, status: &StatusEvent) -> Option<Label> {
         // Every topic has the same names.
         let decoder = self.decoders.get(&status.topic);

@@ -234,7 +234,7 @@ fn stored(sink: &str, row: &Row<'_>) -> Option<Stored> {
     })
 }
 
-/// The event, column by column: nothing of it is decoded anew.
+/// The event, column by column: nothing of it is decoded again.
 fn status(row: &Row<'_>, origin: Origin) -> Option<StatusEvent> {
     let text = |name| row.some_text(name).map(str::to_owned);
     let pair = |longitude, latitude| {
@@ -347,16 +347,9 @@ mod tests {
 
     #[test]
     fn what_a_row_says_otherwise_is_told() {
-        let values = [
-            Value::Text("fine".to_owned()),
-            Value::Text("info".to_owned()),
-        ];
-        let fields = &Question::States.fields()[..];
-        let at = |name| fields.iter().position(|field| field.name == name).unwrap();
-        let mut row_values = vec![Value::Null; fields.len()];
-        row_values[at("state")] = values[0].clone();
-        row_values[at("severity")] = values[1].clone();
-        let row = Row::new(Question::States.fields(), &row_values);
+        let text = |text: &str| Value::Text(text.to_owned());
+        let values = [text("fine"), text("fine"), text("info")];
+        let row = Row::new(Question::Words.fields(), &values);
         let mut status = StatusEvent::sample();
         let stored = StoredAs::of(&row, &status).unwrap();
         assert_eq!((&*stored.state, stored.severity), ("fine", Severity::Info));
