@@ -76,9 +76,7 @@ impl Copying {
         self.steps.follow(&mut self.attached, Pause::None).await?;
         self.copy_small_tables().await?;
         self.drop_what_is_gone().await?;
-        self.attached.make("view").await?;
-        // Earlier they would act.
-        self.attached.make("trigger").await?;
+        self.attached.make_views_and_triggers().await?;
         self.attached.run("COMMIT").await?;
         self.attached.run("DETACH copy").await.map(drop)
     }
@@ -257,5 +255,40 @@ mod tests {
             .await
             .unwrap();
         assert_eq!((whole.as_str(), incremental), ("ok", 2));
+    }
+
+    #[tokio::test]
+    async fn what_somebody_has_added_is_copied_whatever_it_refers_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("history.db");
+        let mut daemon = history(&path).await;
+        let added = "PRAGMA foreign_keys = OFF; \
+            CREATE TABLE a_child (id INTEGER PRIMARY KEY, parent REFERENCES z_parent (id)); \
+            CREATE TABLE z_parent (id INTEGER PRIMARY KEY); \
+            INSERT INTO z_parent VALUES (1); INSERT INTO a_child VALUES (1, 1); \
+            CREATE TABLE noted (sequence REFERENCES event (sequence)); \
+            INSERT INTO noted VALUES (1), (999999); \
+            CREATE VIEW whole AS SELECT sequence FROM main.event; \
+            CREATE TRIGGER note INSTEAD OF INSERT ON whole BEGIN \
+                INSERT INTO noted VALUES (new.sequence); END;";
+        sqlx::raw_sql(added).execute(&mut daemon).await.unwrap();
+        let to = folder.path().join("copy.db");
+        std::fs::File::create(&to).unwrap();
+        copy(&path, to.to_str().unwrap()).await.unwrap();
+
+        let options = SqliteConnectOptions::new().filename(&to);
+        let mut copied = options.foreign_keys(false).connect().await.unwrap();
+        sqlx::raw_sql("INSERT INTO whole VALUES (3)")
+            .execute(&mut copied)
+            .await
+            .unwrap();
+        let counts: (i64, i64, i64, String) = sqlx::query_as(
+            "SELECT (SELECT count(*) FROM whole), (SELECT count(*) FROM noted), \
+             (SELECT count(*) FROM a_child), integrity_check FROM pragma_integrity_check",
+        )
+        .fetch_one(&mut copied)
+        .await
+        .unwrap();
+        assert_eq!(counts, (3000, 3, 1, "ok".to_owned()));
     }
 }

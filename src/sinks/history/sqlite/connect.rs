@@ -35,9 +35,12 @@ pub(super) fn changing(path: &Path) -> SqliteConnectOptions {
     patient(path).synchronous(SqliteSynchronous::Full)
 }
 
-/// To copy it.
+/// To copy it. Rows come in another order than they were stored in, and whether all of them fit is
+/// not the copy's business: foreign keys of tables that somebody has added are not checked.
 pub(super) fn copying(path: &Path, sharing: Sharing) -> SqliteConnectOptions {
-    changing(path).immutable(sharing != Sharing::WithWriter)
+    changing(path)
+        .immutable(sharing != Sharing::WithWriter)
+        .foreign_keys(false)
 }
 
 /// To look at it.

@@ -69,6 +69,22 @@ impl Attached {
         Ok(())
     }
 
+    /// Makes the views and triggers, word for word. A view that somebody has added may name `main`,
+    /// which is the copy once it is opened. SQLite reads none of them before that, so triggers do
+    /// not act either.
+    pub(super) async fn make_views_and_triggers(&mut self) -> Result<(), sqlx::Error> {
+        self.run("PRAGMA writable_schema = ON").await?;
+        let made = self
+            .run(
+                "INSERT INTO copy.sqlite_schema (type, name, tbl_name, rootpage, sql) \
+                 SELECT type, name, tbl_name, 0, sql FROM main.sqlite_schema \
+                 WHERE type IN ('view', 'trigger') ORDER BY rowid",
+            )
+            .await;
+        self.run("PRAGMA writable_schema = OFF").await?;
+        made.map(drop)
+    }
+
     /// Makes what the history has of a kind, tables without their rows. SQLite keeps the words that
     /// made it, without the name of its database.
     pub(super) async fn make(&mut self, kind: &str) -> Result<(), sqlx::Error> {
