@@ -7,13 +7,13 @@ use utoipa::ToSchema;
 
 use super::snapshot::StateNow;
 use crate::journal::KnownDevice;
-use crate::model::Severity;
+use crate::model::{Label, Names, Severity};
 use crate::secret::redact;
 use crate::sinks::history::question::{
     self, After, DeviceKey, Devices, Group, Order, Question, Value,
 };
 use crate::sinks::history::reader::{ReadError, Reader};
-use crate::sinks::history::row::Row;
+use crate::sinks::history::row::{Row, cell};
 
 /// Devices of a page.
 pub(super) const DEVICES_MAX: usize = 50;
@@ -295,15 +295,26 @@ pub(super) async fn devices(
     asked(reader, &Question::Devices, &filter.asked(), limit, read).await
 }
 
-/// All of them as CSV, in the same order; `None`: there are too many.
-pub(super) async fn csv(reader: &mut Reader, filter: &Filter) -> Result<Option<String>, ReadError> {
+/// All of them as CSV, in the same order, with what they are called where there is a `[names]`;
+/// `None`: there are too many.
+pub(super) async fn csv(
+    reader: &mut Reader,
+    filter: &Filter,
+    names: Option<&Names>,
+) -> Result<Option<String>, ReadError> {
     let question = Question::Devices;
     let fields = question.fields();
-    let names: Vec<&str> = fields.iter().map(|field| field.name).collect();
-    let (mut text, mut rows) = (names.join(",") + "\r\n", 0);
+    let mut heads: Vec<&str> = fields.iter().map(|field| field.name).collect();
+    if names.is_some() {
+        heads.extend(["name", "group"]);
+    }
+    let (mut text, mut rows) = (heads.join(",") + "\r\n", 0);
     let mut each = |values: Vec<Value>| {
+        let labels = names.map(|names| labels(names, &Row::new(fields, &values)));
         let values: Vec<Value> = values.into_iter().map(without_secrets).collect();
-        text += &Row::new(fields, &values).csv().join(",");
+        let mut cells = Row::new(fields, &values).csv();
+        cells.extend(labels.into_iter().flatten());
+        text += &cells.join(",");
         text += "\r\n";
         rows += 1;
     };
@@ -312,6 +323,14 @@ pub(super) async fn csv(reader: &mut Reader, filter: &Filter) -> Result<Option<S
         .each(&question, &filter, Some(limit), &mut each)
         .await?;
     Ok((rows <= DOWNLOADED_MAX).then_some(text))
+}
+
+/// Name and group of a row's device, as cells.
+fn labels(names: &Names, row: &Row<'_>) -> [String; 2] {
+    let key = row.device();
+    let label = names.of(&key.client_id, &key.device_id, row.serial());
+    let Label { name, group } = label.cloned().unwrap_or_default();
+    [name, group].map(|text| cell(&redacted(text.as_deref().unwrap_or(""))))
 }
 
 fn without_secrets(value: Value) -> Value {

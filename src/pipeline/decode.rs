@@ -156,6 +156,11 @@ impl Decoder {
         }
     }
 
+    /// What devices are called; `None`: there is no `[names]`.
+    pub fn names(&self) -> Option<&Arc<Names>> {
+        self.names.as_ref()
+    }
+
     /// What a device is called; `None`: it has no name.
     pub fn name_of(
         &self,
@@ -179,7 +184,14 @@ impl Decoder {
 
     /// The same where devices have names.
     pub fn with_names(self, names: Option<Arc<Names>>) -> Decoder {
-        Decoder { names, ..self }
+        let snapshot = self
+            .snapshot
+            .map(|snapshot| Arc::new((*snapshot).clone().with_names(names.clone())));
+        Decoder {
+            names,
+            snapshot,
+            ..self
+        }
     }
 
     /// The same for a topic of a stream; `shared`: other topics are ways to the same statuses.

@@ -8,8 +8,10 @@ use axum::response::{IntoResponse, Response};
 use super::asker::Asker;
 use super::devices::filter;
 use super::history;
+use crate::model::Names;
 use crate::ops::device_query::{self, Filter};
 use crate::ops::view::View;
+use crate::pipeline::Decoder;
 use crate::sinks::Look;
 use crate::sinks::history::reader::ReadError;
 
@@ -27,7 +29,11 @@ pub(super) async fn devices(State(view): State<View>, asker: Asker) -> Response 
         return (StatusCode::NOT_FOUND, words.to_owned()).into_response();
     };
     let filter = filter(&asker);
-    match history::asked(look, asker.lang, in_file(look, &filter)).await {
+    // Every topic has the same.
+    let decoders = view.decoders.current();
+    let names = decoders.values().find_map(Decoder::names);
+    let file = in_file(look, &filter, names.map(|names| &**names));
+    match history::asked(look, asker.lang, file).await {
         Ok(Some(csv)) => answer(&csv),
         Ok(None) => {
             let words = asker.lang.t(
@@ -40,9 +46,13 @@ pub(super) async fn devices(State(view): State<View>, asker: Asker) -> Response 
     }
 }
 
-async fn in_file(look: &Look, filter: &Filter) -> Result<Option<String>, ReadError> {
+async fn in_file(
+    look: &Look,
+    filter: &Filter,
+    names: Option<&Names>,
+) -> Result<Option<String>, ReadError> {
     let mut reader = look.open().await?;
-    let csv = device_query::csv(&mut reader, filter).await?;
+    let csv = device_query::csv(&mut reader, filter, names).await?;
     reader.close().await;
     Ok(csv)
 }

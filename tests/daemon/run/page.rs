@@ -609,7 +609,7 @@ async fn the_connection_says_what_was_agreed_and_promises_it_in_both_languages()
 async fn devices_have_their_names_on_every_page() {
     let served = serve(0).await;
     let folder = peers::Folder::new("daemon");
-    folder.write("names.csv", "device,name\n1/7,东门泵站\n");
+    folder.write("names.csv", "device,name,group\n1/7,东门泵站,江苏\n");
     let configuration = configuration(&served.url).table("names", "file = \"names.csv\"\n");
     let config = configuration.write(&folder);
     let mut daemon = Daemon::start_in(folder, &config, &[]).await;
@@ -626,6 +626,10 @@ async fn devices_have_their_names_on_every_page() {
         let text = page(&daemon, path).await;
         assert!(text.contains("东门泵站"), "{path}: {text}");
     }
+    let csv = page(&daemon, "/devices.csv?state=all").await;
+    let lines: Vec<&str> = csv.lines().collect();
+    assert!(lines[0].ends_with(",name,group"), "{csv}");
+    assert!(lines[1].ends_with(",东门泵站,江苏"), "{csv}");
     served.end().await;
 }
 
