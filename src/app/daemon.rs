@@ -28,7 +28,7 @@ use super::setup::setup;
 use super::troubles::Troubles;
 use super::untuned::warn_of_untuned_build;
 use super::watch::watch;
-use crate::config::Plan;
+use crate::config::{NamesFile, Plan};
 use crate::delivery::Statuses;
 use crate::journal::{self, Journal};
 use crate::ops::control::Access;
@@ -63,6 +63,8 @@ pub struct App {
     plan: Plan,
     /// The file as it was read last, whether it could be used or not.
     read: Option<String>,
+    /// The file of names as it was read last; `None`: there is no `[names]`.
+    names_read: Option<NamesFile>,
     /// The text of the configuration in force.
     in_force: Option<String>,
     reading: Reading,
@@ -175,10 +177,12 @@ impl App {
             devices: plan.journal.devices_max,
         };
         let setup = Setups::new(setup(&plan));
+        let names_read = plan.names.file().cloned();
         let mut app = App {
             config: config.to_owned(),
             plan,
             in_force: read.clone(),
+            names_read,
             read,
             reading: Reading::default(),
             troubles,
@@ -219,7 +223,8 @@ impl App {
             // The journal's own error says more than that it is closed.
             return Err(app.stop().await.err().unwrap_or(error));
         }
-        app.watch(app.plan.watch);
+        let plan = app.plan.clone();
+        app.watch(&plan);
         let stop = app.stop_source.clone();
         app.tasks
             .spawn(SOURCE, async move { Ok(source.run(stop).await?) });
@@ -311,14 +316,15 @@ impl App {
         Ok(())
     }
 
-    /// Watches the configuration's folder from now on, or does not.
-    fn watch(&mut self, wanted: bool) {
+    /// Watches the folders of a plan's files from now on, or does not.
+    fn watch(&mut self, plan: &Plan) {
         self.stop_watch.cancel();
         self.expected.add(WATCH);
-        if wanted {
+        if plan.watch {
             self.stop_watch = self.stop_ops.child_token();
+            let names = plan.names.file().map(|file| file.path().to_owned());
             let watch = watch(
-                self.config.clone(),
+                std::iter::once(self.config.clone()).chain(names).collect(),
                 self.happened.clone(),
                 self.stop_watch.clone(),
             );

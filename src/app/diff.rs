@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::config::Plan;
+use crate::config::{NamesFile, Plan};
 use crate::{journal, ops, source};
 
 /// More names of a kind are counted in the log.
@@ -21,7 +21,7 @@ pub(super) struct Diff {
     pub(super) sinks: Names,
     /// `journal.commit_interval`: whatever is open goes by the new one.
     pub(super) commit_interval: bool,
-    /// Whether the file is watched.
+    /// Whether files are watched, or which.
     pub(super) watch: bool,
     /// Keys that only a restart applies.
     pub(super) restart: Vec<&'static str>,
@@ -101,7 +101,8 @@ impl Diff {
             decoding: new.decoders.iter().any(stays),
             sinks,
             commit_interval: old.commit_interval != new.commit_interval,
-            watch: old.watch != new.watch,
+            watch: old.watch != new.watch
+                || old.names.file().map(NamesFile::path) != new.names.file().map(NamesFile::path),
             restart: restart(old, new),
         }
     }

@@ -1,5 +1,6 @@
-//! Watches the folder of the configuration, and says when something has happened in it. Which file
-//! it was is not looked at: editors rename, and Kubernetes swaps a link to a folder beside it.
+//! Watches the folders of the configuration and of its file of names, and says when something has
+//! happened in one of them. Which file it was is not looked at: editors rename, and Kubernetes swaps
+//! a link to a folder beside it.
 
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
@@ -19,15 +20,15 @@ const QUIET: Duration = Duration::from_millis(300);
 /// In a folder where something happens all the time it is not waited for longer.
 const QUIET_MAX: Duration = Duration::from_secs(2);
 
-/// Says so in `changes`, until stopped. It says so once at its beginning: the file may have changed
+/// Says so in `changes`, until stopped. It says so once at its beginning: a file may have changed
 /// since it was read.
-pub(super) async fn watch(config: PathBuf, changes: mpsc::Sender<()>, stop: CancellationToken) {
+pub(super) async fn watch(files: Vec<PathBuf>, changes: mpsc::Sender<()>, stop: CancellationToken) {
     let (happened, mut happenings) = mpsc::channel(1);
-    let file = config.file_name().map(PathBuf::from);
+    let of_interest = files.clone();
     let seen = move |event: notify::Result<Event>| {
         if event
             .as_ref()
-            .is_ok_and(|event| !matters(event, file.as_deref()))
+            .is_ok_and(|event| !matters(event, &of_interest))
         {
             return;
         }
@@ -46,9 +47,9 @@ pub(super) async fn watch(config: PathBuf, changes: mpsc::Sender<()>, stop: Canc
         folders: Vec::new(),
     };
     loop {
-        let config = config.clone();
+        let files = files.clone();
         // On a network file system a look may not end.
-        let look = spawn_blocking(move || watched.follow(&config));
+        let look = spawn_blocking(move || watched.follow(&files));
         watched = tokio::select! {
             () = stop.cancelled() => return,
             looked = look => match looked {
@@ -82,8 +83,8 @@ struct Watched {
 
 impl Watched {
     /// A link may lead elsewhere by now.
-    fn follow(mut self, config: &Path) -> Watched {
-        let folders = folders(config);
+    fn follow(mut self, files: &[PathBuf]) -> Watched {
+        let folders = folders(files);
         for folder in folders.iter().filter(|it| !self.folders.contains(it)) {
             match self.watcher.watch(folder, RecursiveMode::NonRecursive) {
                 Ok(()) => debug!(folder = %folder.display(), "watching"),
@@ -102,27 +103,24 @@ impl Watched {
 }
 
 /// The journal may lie in the same folder, and is written to all the time.
-fn matters(event: &Event, file: Option<&Path>) -> bool {
+fn matters(event: &Event, files: &[PathBuf]) -> bool {
     let writes = matches!(
         event.kind,
         EventKind::Modify(ModifyKind::Data(_)) | EventKind::Access(_)
     );
-    !writes
-        || event
-            .paths
-            .iter()
-            .any(|path| path.file_name() == file.map(Path::as_os_str))
+    let is_one = |path: &PathBuf| files.iter().any(|it| it.file_name() == path.file_name());
+    !writes || event.paths.iter().any(is_one)
 }
 
-/// Where the file is named, and where it lies.
-fn folders(config: &Path) -> Vec<PathBuf> {
-    let named = std::path::absolute(config).ok();
-    let real = config.canonicalize().ok();
-    let mut folders: Vec<PathBuf> = [named, real]
-        .into_iter()
-        .flatten()
+/// Where the files are named, and where they lie.
+fn folders(files: &[PathBuf]) -> Vec<PathBuf> {
+    let named = files.iter().filter_map(|it| std::path::absolute(it).ok());
+    let real = files.iter().filter_map(|it| it.canonicalize().ok());
+    let files = named.chain(real);
+    let mut folders: Vec<PathBuf> = files
         .filter_map(|file| file.parent().map(Path::to_owned))
         .collect();
+    folders.sort_unstable();
     folders.dedup();
     folders
 }

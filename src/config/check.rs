@@ -12,7 +12,7 @@ use super::context::{Context, Folders};
 use super::document::Document;
 use super::environment::Environment;
 use super::path::Path;
-use super::plan::Plan;
+use super::plan::{Plan, PlannedNames};
 use super::problem::Problems;
 use super::reading::Reading;
 use super::report::Report;
@@ -52,6 +52,7 @@ pub(super) fn check(
         source,
         decoders: Arc::new(checked.decoders),
         families: checked.families,
+        names: checked.names,
         journal: checked.journal,
         commit_interval: checked.commit_interval,
         sinks: sinks.collect(),
@@ -87,6 +88,7 @@ struct Checked {
     source: Option<source::Settings>,
     decoders: HashMap<Arc<str>, Decoder>,
     families: BTreeMap<Arc<str>, Vec<Arc<str>>>,
+    names: PlannedNames,
     journal: journal::Settings,
     commit_interval: Duration,
     sinks: Vec<(delivery::Settings, Option<Settings>)>,
@@ -130,7 +132,7 @@ fn checked<'a>(
 
     let states = Arc::new(states(root.states));
     let names = check.names(root.names);
-    let mut topics = check.topics(root.topics, &states, &names, max_body);
+    let mut topics = check.topics(root.topics, &states, names.names(), max_body);
     let subscriptions = std::mem::take(&mut topics.topics);
     let silences = std::mem::take(&mut topics.silences);
     let resyncs = std::mem::take(&mut topics.resyncs);
@@ -139,14 +141,15 @@ fn checked<'a>(
     let journal = check.journal(root.journal, max_body);
     let sinks = root.sinks.unwrap_or_else(|| Value::from(Dict::new()));
     let sinks = sinks::check(&mut check, sinks, &topics, &states, &journal);
-    let names: Vec<&str> = sinks.iter().map(|(delivery, _)| &*delivery.name).collect();
-    let tests = check.tests(root.tests, &topics, &names);
+    let sink_names: Vec<&str> = sinks.iter().map(|(delivery, _)| &*delivery.name).collect();
+    let tests = check.tests(root.tests, &topics, &sink_names);
     let http = check.http(root.http);
     let ready_timeout = check.ready_timeout(root.ready_timeout.0);
     let checked = Checked {
         source,
         decoders: topics.decoders,
         families: topics.families,
+        names,
         journal,
         commit_interval,
         sinks,

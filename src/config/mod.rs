@@ -65,7 +65,7 @@ pub use json_schema::json_schema;
 pub use load::{load, load_in, parse, reading};
 pub use names::{names, names_in};
 pub use place::{Place, place, place_in};
-pub use plan::Plan;
+pub use plan::{NamesFile, Plan, PlannedNames};
 pub use problem::{Level, Location, Problem, Problems};
 pub use reading::Reading;
 pub use test_case::{TestCase, TestMessage};

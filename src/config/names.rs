@@ -5,7 +5,7 @@ mod lines;
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
-use std::path::{Path as FilePath, PathBuf};
+use std::path::Path as FilePath;
 use std::sync::Arc;
 
 use lines::{Line, Lines};
@@ -15,6 +15,7 @@ use super::environment::Environment;
 use super::foreign;
 use super::lookup::{tables_of, text_of, value};
 use super::path::Path;
+use super::plan::{NamesFile, PlannedNames};
 use super::schema;
 use crate::model::{Label, Named, Names};
 
@@ -88,14 +89,24 @@ pub fn names_in(file: &FilePath, environment: &Environment) -> Result<Option<Nam
 }
 
 impl Context<'_> {
-    /// The names of the devices; `None`: the configuration has no `[names]`.
-    pub(super) fn names(&mut self, written: schema::Names) -> Option<Arc<Names>> {
+    /// The names of the devices. A file that gives none is no error: statuses come without names,
+    /// and a name is no reason to lose them.
+    pub(super) fn names(&mut self, written: schema::Names) -> PlannedNames {
         let path = Path::from("names.file");
-        let file: PathBuf = self.folders.config.join(written.file?);
-        match read(&file) {
+        let Some(file) = written.file else {
+            return PlannedNames::Absent;
+        };
+        // A change that comes while it is read is one.
+        let seen = NamesFile::at(self.folders.config.join(file));
+        let file = seen.path();
+        match read(file) {
             Err(Unusable { message, help }) => {
-                self.report.error_with(&path, message, help);
-                None
+                let message = format!("no names are read: {message}");
+                self.report.warning_with(&path, message, help);
+                PlannedNames::Unread {
+                    file: seen,
+                    before: Arc::default(),
+                }
             }
             Ok(Found {
                 names,
@@ -104,7 +115,7 @@ impl Context<'_> {
             }) => {
                 for finding in findings {
                     let at = (finding.line, finding.source);
-                    self.report.line_warning(&path, &file, at, finding.message);
+                    self.report.line_warning(&path, file, at, finding.message);
                 }
                 if more > 0 {
                     let lines = if more == 1 { "line" } else { "lines" };
@@ -114,7 +125,10 @@ impl Context<'_> {
                     );
                     self.report.warning(&path, message);
                 }
-                Some(Arc::new(names))
+                PlannedNames::Read {
+                    file: seen,
+                    names: Arc::new(names),
+                }
             }
         }
     }

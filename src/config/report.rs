@@ -75,6 +75,17 @@ impl<'a> Report<'a> {
         self.add(Level::Warning, path, Part::Key, message.into(), None);
     }
 
+    /// The value at `path` deserves a look, and this is what to do.
+    pub(super) fn warning_with(
+        &mut self,
+        path: &Path,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        let (message, help) = (message.into(), Some(help.into()));
+        self.add(Level::Warning, path, Part::Value, message, help);
+    }
+
     /// A line of another file deserves a look.
     pub(super) fn line_warning(
         &mut self,

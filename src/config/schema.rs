@@ -58,7 +58,7 @@ pub(super) struct Root {
     pub(super) http: Http,
     /// Messages, and what becomes of them; `stomp-bridge config test` runs them.
     pub(super) tests: Vec<Test>,
-    /// `true`: a changed file is applied at once, as by SIGHUP.
+    /// `true`: a changed file is applied at once, as by SIGHUP; also the file of `[names]`.
     pub(super) watch: Plain<bool>,
     /// How long `systemctl start` waits for the first subscription; at most `1h`. Then the daemon
     /// counts as started, and goes on trying.
@@ -141,6 +141,7 @@ impl From<SecretFileForm> for SecretFile {
 pub(super) struct Names {
     /// UTF-8, beside the configuration. Its first line names the columns: `device` (client/device,
     /// such as 1/7) or `serial`, `name` and `group`. It is read again at a reload.
+    /// Where it cannot be read, devices have the names of before, or none: that is a warning.
     pub(super) file: Option<PathBuf>,
 }
 

@@ -128,7 +128,7 @@ impl Context<'_> {
         &mut self,
         written: BTreeMap<String, schema::Topic>,
         states: &Arc<States>,
-        names: &Option<Arc<Names>>,
+        names: Option<&Arc<Names>>,
         max_body: u64,
     ) -> Topics {
         let path = Path::from("topics");
@@ -158,7 +158,7 @@ impl Context<'_> {
                 self.resync_table(path, resync, &mapping, &variables, max_body)
             });
             let decoder = Decoder::new(table.as_str().into(), mapping, Arc::clone(states))
-                .with_names(names.clone());
+                .with_names(names.cloned());
             let stream = self.stream(&path, topic.stream.as_deref());
             let silence = topic
                 .silence

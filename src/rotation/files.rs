@@ -11,7 +11,7 @@ pub struct SecretFiles(BTreeMap<PathBuf, Option<Stamp>>);
 
 /// What tells two contents of a file. `changed` cannot be set by anybody, as `modified` can.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
+pub struct Stamp {
     device: u64,
     inode: u64,
     bytes: u64,
@@ -47,7 +47,7 @@ impl SecretFiles {
 
 impl Stamp {
     /// `None`: there is no such file, or nobody may know.
-    fn of(file: &Path) -> Option<Stamp> {
+    pub fn of(file: &Path) -> Option<Stamp> {
         let found = fs::metadata(file).ok()?;
         Some(Stamp {
             device: found.dev(),

@@ -6,7 +6,7 @@
 mod files;
 mod in_use;
 
-pub use files::SecretFiles;
+pub use files::{SecretFiles, Stamp};
 pub use in_use::{
     asked, is_current, looked, noted_again, tried, until_current, until_lately_current, use_files,
 };

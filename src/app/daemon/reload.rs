@@ -11,7 +11,7 @@ use crate::app::diff::Diff;
 use crate::app::running_sinks::BuiltSink;
 use crate::app::setup::setup;
 use crate::app::troubles::Condition;
-use crate::config::{self, Environment, Level, Plan, Problem, Problems};
+use crate::config::{self, Environment, Level, NamesFile, Plan, Problem, Problems};
 use crate::ops::systemd;
 use crate::rotation::{self, SecretFiles};
 
@@ -50,23 +50,31 @@ impl App {
         if cause == ReloadCause::Signal {
             self.begin(cause);
         }
-        let file = self.config.clone();
-        let text = self.reading.read(|| std::fs::read_to_string(file).ok());
-        let text = text.await;
+        let (file, names) = (self.config.clone(), self.names_read.clone());
+        let look = move || {
+            let text = std::fs::read_to_string(file).ok();
+            (text, names.map(|it| NamesFile::at(it.path().to_owned())))
+        };
+        let found = self.reading.read(look).await;
         if cause == ReloadCause::Folder {
-            if text
-                .as_ref()
-                .is_ok_and(|it| it.is_none() || *it == self.read)
-            {
+            let is_nothing = |(text, names): &(Option<String>, Option<NamesFile>)| {
+                text.is_none() || (*text == self.read && *names == self.names_read)
+            };
+            if found.as_ref().is_ok_and(is_nothing) {
                 // Another file, or the moment between an editor's two steps.
                 return Ok(());
             }
             self.begin(cause);
         }
-        let plan = match text {
-            Ok(text) => {
+        let plan = match found {
+            Ok((text, names)) => {
                 self.read.clone_from(&text);
-                self.plan_of(text).await
+                self.names_read = names;
+                let plan = self.plan_of(text).await;
+                if let Ok(Ok(plan)) = &plan {
+                    self.names_read = plan.names.file().cloned();
+                }
+                plan
             }
             Err(unread) => Err(unread),
         };
@@ -112,7 +120,8 @@ impl App {
             Some(text) => config::parse(&file, text, &Environment::of_process()),
             None => config::load(&file),
         };
-        self.reading.read(read).await
+        let read = self.reading.read(read).await?;
+        Ok(read.map(|plan| plan.keeping_names(&self.plan)))
     }
 
     /// Where a file of a secret is another by now, the parts that use it begin with it.
@@ -227,7 +236,7 @@ impl App {
             self.reload_source(&plan);
         }
         if change.watch {
-            self.watch(plan.watch);
+            self.watch(&plan);
         }
         self.commit_interval.set(plan.commit_interval);
         info!(

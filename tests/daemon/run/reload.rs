@@ -170,6 +170,44 @@ async fn names_are_read_again_by_sighup() {
 }
 
 #[tokio::test]
+async fn a_file_of_names_that_cannot_be_read_costs_the_names_alone_and_is_watched() {
+    let served = serve(0).await;
+    let receiver = Receiver::start().await;
+    let folder = Folder::new("daemon");
+    let named = configuration(&served.url)
+        .watched()
+        .webhook_with(&receiver.url(), "body = \"{{ name }}|{{ group }}\"\n")
+        .table("names", "file = \"names.csv\"\n");
+    let config = named.write(&folder);
+    // As Excel saves it.
+    let gbk = b"device,name\n1/1,\xb1\xc3\xd5\xbe\n";
+    std::fs::write(folder.path().join("names.csv"), gbk).unwrap();
+    let mut daemon = Daemon::start_in(folder, &config, &[]).await;
+    daemon.complains(&["no names are read", "GB18030"]).await;
+    daemon.ready().await;
+    served.publish(1);
+    delivered(&daemon, "oncall", 1.0).await;
+    let applied = |line: &str| line.contains("configuration applied");
+    daemon
+        .folder()
+        .write("names.csv", "device,name\n1/1,泵站\n");
+    daemon.logged("the names", applied).await;
+    served.publish(1);
+    delivered(&daemon, "oncall", 2.0).await;
+    // By rename, and it is no such table: the names of before hold.
+    let home = daemon.folder().path().to_owned();
+    std::fs::write(home.join("names.csv~"), gbk).unwrap();
+    std::fs::rename(home.join("names.csv~"), home.join("names.csv")).unwrap();
+    let unchanged = |line: &str| line.contains("configuration unchanged");
+    daemon.logged("the names of before", unchanged).await;
+    served.publish(1);
+    delivered(&daemon, "oncall", 3.0).await;
+    assert_eq!(receiver.bodies(), ["|", "泵站|", "泵站|"]);
+    assert!(daemon.stop().await.success());
+    served.end().await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_used_changes_nothing_and_is_named() {
     let served = serve(0).await;
     let folder = Folder::new("notify");
