@@ -8,6 +8,7 @@
 //!   its journal; `target`: where that is; `sink_list`: of `sinks list`; `dlq_list`: of `dlq list`
 //! - `history`: questions to a SQL history, by its place alone
 //! - `why`: the way of one event, in a folder of its own
+//! - `meaning`: whether what is written for a device is its ids or its name
 //! - `tap`, `send`: those with a connection of their own, which is `connection`; `received`: what comes
 //!   over it; `journal_tap`: what a daemon has journaled; `live`, `tap_line`, `frames`: what they print
 //! - `doctor`: each layer of that connection, and each sink; `init`: a configuration from what comes
@@ -41,6 +42,7 @@ mod journal_tap;
 mod live;
 mod log;
 mod main;
+mod meaning;
 mod number;
 mod print;
 mod received;

@@ -5,7 +5,8 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use jiff::Timestamp;
 
-use super::labels::{Labels, named};
+use super::labels::Labels;
+use super::meant::meant;
 use super::place::History;
 use super::unknown::Wanted;
 use crate::cli::time::{When, when};
@@ -73,7 +74,7 @@ impl DeviceArgs {
     /// Narrows a filter to the devices; the answer has serial numbers, or not.
     ///
     /// # Errors
-    /// [names] has no such group, or the history does not answer.
+    /// [names] has no such group, the device is another one's name, or the history does not answer.
     pub(super) async fn narrow(
         &self,
         history: &mut History,
@@ -89,7 +90,7 @@ impl DeviceArgs {
             filter.devices = Devices::listed(chosen.devices);
         }
         if let Some(device) = &self.device {
-            filter.devices = named(device, history.labels.named(device));
+            filter.devices = meant(device, self.stream.as_deref(), history).await??;
         }
         match (&self.serial, serials) {
             (None, _) => {}

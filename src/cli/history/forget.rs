@@ -19,6 +19,8 @@ use crate::sinks::history::kept::KeptDevice;
 use crate::sinks::history::operator::Operator;
 use crate::sinks::history::reader::ReadError;
 
+/// Devices of one name that are looked up: one of them has to be named anyway.
+const NAMED_MAX: usize = 100;
 /// How long a history may still come to the device's newest status; its cursor is written once a
 /// second.
 const WAITS_MAX: u32 = 50;
@@ -70,6 +72,11 @@ pub(super) async fn forget(args: &ForgetArgs) -> anyhow::Result<ExitCode> {
     let stream = args.stream.as_deref();
     let by = (&args.target, &readings);
     let device = Device::meant(&args.device, stream, by, &mut reader).await?;
+    let count = device.texts().len();
+    if count > NAMED_MAX {
+        let count = counted(count as u64, "device", "devices");
+        bail!("{} are {count}: name one of them", harmless(&args.device));
+    }
     let mut known = Known::of(&args.target, &readings, &mut reader, &device).await?;
     let names = known.names();
     match names.as_slice() {

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use crate::model::{Label, Named, Names, Severity};
-use crate::sinks::history::question::{DeviceKey, Devices, Filter, Question};
+use crate::sinks::history::question::{DeviceKey, Filter, Question};
 use crate::sinks::history::reader::{ReadError, Reader};
 use crate::sinks::history::row::Row;
 
@@ -166,53 +166,4 @@ pub(super) struct Chosen {
     pub(super) is_known: bool,
     /// Client and device.
     pub(super) devices: Vec<(String, String)>,
-}
-
-/// The devices that a text means: those of a name, else by its ids.
-pub(super) fn named(device: &str, chosen: Chosen) -> Devices {
-    if chosen.is_known {
-        return Devices::listed(chosen.devices);
-    }
-    // An id may hold a slash itself.
-    let splits = device.match_indices('/').map(|(at, _)| {
-        let (client, device) = (&device[..at], &device[at + 1..]);
-        (client.to_owned(), device.to_owned())
-    });
-    let splits: Vec<(String, String)> = splits.collect();
-    match splits.is_empty() {
-        true => Devices::One {
-            client_id: None,
-            device_id: device.to_owned(),
-        },
-        false => Devices::listed(splits),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_device_is_a_name_else_its_ids() {
-        let one = |client: Option<&str>, device: &str| Devices::One {
-            client_id: client.map(str::to_owned),
-            device_id: device.to_owned(),
-        };
-        let unknown = Chosen::default;
-        assert_eq!(named("1/7", unknown()), one(Some("1"), "7"));
-        assert_eq!(named("7", unknown()), one(None, "7"));
-        assert_eq!(named("/7", unknown()), one(Some(""), "7"));
-        let pair = |client: &str, device: &str| (client.to_owned(), device.to_owned());
-        let either = vec![pair("1", "a/b"), pair("1/a", "b")];
-        assert_eq!(named("1/a/b", unknown()), Devices::Listed(either));
-        let devices = vec![
-            ("1".to_owned(), "7".to_owned()),
-            ("2".to_owned(), "9".to_owned()),
-        ];
-        let chosen = Chosen {
-            is_known: true,
-            devices: devices.clone(),
-        };
-        assert_eq!(named("泵站", chosen), Devices::Listed(devices));
-    }
 }

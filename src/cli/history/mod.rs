@@ -4,7 +4,8 @@
 //!   file each; `follow`: events as they come
 //! - `forget`, `prune`, `backup`: what changes a history, or copies it
 //! - `place`: which history; `foreign`: what is none; `filter`: which of its rows; `unknown`: what a
-//!   filter names that is not there; `labels`: what its devices are called
+//!   filter names that is not there; `labels`: what its devices are called; `meant`: which of them a
+//!   text means
 //! - `answer`: from a question to what is printed; `format`: CSV, JSON and GeoJSON; `table`, `bar`:
 //!   what fits a terminal; `below`: a table to which rows come
 
@@ -24,6 +25,7 @@ mod forget;
 mod format;
 mod gaps;
 mod labels;
+mod meant;
 mod place;
 mod prune;
 mod table;

@@ -3,7 +3,8 @@
 
 use anyhow::bail;
 
-use super::labels::{Labels, named, words};
+use super::labels::words;
+use super::meant::meant;
 use super::place::{Configured, History};
 use crate::cli::print::harmless;
 use crate::model::Severity;
@@ -100,8 +101,9 @@ impl Wanted<'_> {
             }
         }
         if let Some(device) = self.device
-            && !is_device(reader, labels, device).await?
+            && !is_device(history, device).await?
         {
+            let History { reader, labels, .. } = history;
             let names = labels.device_names();
             let said = sentence(reader, ("device", device), Known::Devices, names).await?;
             let is_name = !device.contains('/') && device.chars().any(char::is_alphabetic);
@@ -131,16 +133,19 @@ async fn is_known(
 }
 
 /// Whether a text is a name of [names], or the ids of a device that is named or was ever stored.
-async fn is_device(reader: &mut Reader, labels: &Labels, device: &str) -> Result<bool, ReadError> {
-    let chosen = labels.named(device);
-    if chosen.is_known || labels.has_ids(device) {
+async fn is_device(history: &mut History, device: &str) -> Result<bool, ReadError> {
+    if history.labels.named(device).is_known || history.labels.has_ids(device) {
         return Ok(true);
     }
+    let Ok(devices) = meant(device, None, history).await? else {
+        return Ok(true);
+    };
     let filter = Filter {
-        devices: named(device, chosen),
+        devices,
         ..Filter::default()
     };
-    let rows = reader.rows(&Question::Devices, &filter, Some(1)).await?;
+    let question = Question::Devices;
+    let rows = history.reader.rows(&question, &filter, Some(1)).await?;
     Ok(!rows.is_empty())
 }
 

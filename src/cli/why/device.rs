@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::cli::meaning::{Ids, splits};
 use crate::model::{Label, Names, device_key};
 
 /// A device as it is written on the command line.
@@ -9,8 +10,8 @@ use crate::model::{Label, Names, device_key};
 pub(in crate::cli) struct Device {
     /// `client/device`, the device's id alone, or a name.
     text: String,
-    /// The devices of that name, where it is one: client and device.
-    named: Vec<(String, String)>,
+    /// The devices of that name, where it is one, or of those ids: client and device, in order.
+    named: Ids,
     /// The serial numbers of that name, whose devices are not looked up yet.
     serials: Vec<Arc<str>>,
     /// The name of its stream, where only that one is meant.
@@ -18,8 +19,8 @@ pub(in crate::cli) struct Device {
 }
 
 impl Device {
-    /// The one that a text means: a name of `[names]`, else ids. The devices of serial numbers are
-    /// to be [found](super::serial) first.
+    /// The one of a name of `[names]`, else of ids. The devices of serial numbers are to be
+    /// [found](super::serial) first, and so is whether the text is the ids of another device.
     pub(super) fn written(text: &str, stream: Option<&str>, names: Option<&Names>) -> Device {
         let is_named = |label: &Label| label.name.as_deref() == Some(text);
         let named = names.and_then(|names| names.chosen(is_named));
@@ -42,8 +43,28 @@ impl Device {
         &self.serials
     }
 
+    /// Whether it is a name.
+    pub(super) fn is_name(&self) -> bool {
+        !self.named.is_empty() || !self.serials.is_empty()
+    }
+
+    /// The devices of its name.
+    pub(super) fn named(&self) -> &[(String, String)] {
+        &self.named
+    }
+
+    /// The same, by the ids of these devices.
+    pub(super) fn of(self, devices: Ids) -> Device {
+        let device = Device {
+            named: Vec::new(),
+            serials: Vec::new(),
+            ..self
+        };
+        device.with(devices)
+    }
+
     /// The same, with these devices of its serial numbers.
-    pub(super) fn with(mut self, devices: Vec<(String, String)>) -> Device {
+    pub(super) fn with(mut self, devices: Ids) -> Device {
         self.named.extend(devices);
         self.named.sort_unstable();
         self.named.dedup();
@@ -69,24 +90,22 @@ impl Device {
     }
 
     /// Client and device of each device that it may be; `None`: the id may be of any client.
-    pub(in crate::cli) fn ids(&self) -> Option<Vec<(String, String)>> {
+    pub(in crate::cli) fn ids(&self) -> Option<Ids> {
         if !self.named.is_empty() {
             return Some(self.named.clone());
         }
-        let splits = self.text.match_indices('/').map(|(at, _)| {
-            let (client, device) = (&self.text[..at], &self.text[at + 1..]);
-            (client.to_owned(), device.to_owned())
-        });
-        Some(splits.collect()).filter(|ids: &Vec<_>| !ids.is_empty())
+        Some(splits(&self.text)).filter(|ids| !ids.is_empty())
     }
 
     /// Whether it is this one. Ids may hold a slash themselves.
     pub(in crate::cli) fn is(&self, stream: &str, client_id: &str, device_id: &str) -> bool {
         let is_of_stream = self.stream.as_deref().is_none_or(|wanted| wanted == stream);
         if !self.named.is_empty() {
-            let is =
-                |(client, device): &(String, String)| client == client_id && device == device_id;
-            return is_of_stream && self.named.iter().any(is);
+            // A name may have thousands of devices, and each entry is asked about.
+            let order = |(client, device): &(String, String)| {
+                (client.as_str(), device.as_str()).cmp(&(client_id, device_id))
+            };
+            return is_of_stream && self.named.binary_search_by(order).is_ok();
         }
         let wanted = self.text.as_str();
         let of_client = wanted

@@ -1,6 +1,6 @@
 //! A device's event in the journal: searched from the newest entry back, for a bounded time.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::device::Device;
+use crate::cli::meaning::Ids;
 use crate::cli::print::harmless;
 use crate::cli::target::Target;
 use crate::config::Reading;
@@ -210,22 +211,25 @@ impl Readings {
         is_it.then_some((key.client_id, key.device_id))
     }
 
-    /// Client and device of the newest status that has a serial number.
+    /// Client and device of the newest status of each of these serial numbers, in one search.
     ///
     /// # Errors
     /// The journal cannot be read, or the time was over before all of it was looked at.
-    pub(super) async fn of_serial(
+    pub(super) async fn of_serials(
         &self,
         reader: &mut Reader,
-        serial: &str,
+        mut lacking: BTreeSet<Arc<str>>,
         stream: Option<&str>,
-    ) -> anyhow::Result<Option<(String, String)>> {
+    ) -> anyhow::Result<Ids> {
+        let mut found = Vec::new();
         let began = Instant::now();
         let ids = reader.ids().await?;
         let mut before = Position(reader.newest().await?.0.saturating_add(1));
         let oldest = reader.read_after(Position::START, 1, 1).await?;
         let oldest = oldest.first().map(|entry| entry.position);
-        while oldest.is_some_and(|oldest| before > oldest) {
+        while let Some(serial) = lacking.first()
+            && oldest.is_some_and(|oldest| before > oldest)
+        {
             if began.elapsed() > SEARCH_MAX {
                 bail!(
                     "no device of the serial number {} from position {before} on: the search ended \
@@ -237,22 +241,23 @@ impl Readings {
             let page = reader.statuses_before(before, Timestamp::MAX, POSITIONS_MAX, BYTES_MAX);
             let page = page.await?;
             for entry in page.entries {
-                let position = entry.position;
                 let decoder = self.decoder(&entry.topic);
                 let decoder = decoder_of(&decoder, &entry.content);
-                let origin = ids.origin(position);
+                let origin = ids.origin(entry.position);
                 let status = decoder.event(&entry.body, origin, entry.received_at, None);
-                let status = status.ok().filter(|status| {
-                    stream.is_none_or(|stream| *status.stream == *stream)
-                        && status.serial.as_deref() == Some(serial)
-                });
-                if let Some(status) = status {
-                    return Ok(Some((status.client_id, status.device_id)));
+                if let Ok(status) = status
+                    && stream.is_none_or(|stream| *status.stream == *stream)
+                    && status
+                        .serial
+                        .as_deref()
+                        .is_some_and(|serial| lacking.remove(serial))
+                {
+                    found.push((status.client_id, status.device_id));
                 }
             }
             before = page.reached;
         }
-        Ok(None)
+        Ok(found)
     }
 
     /// The newest status of a device that was received at or before a time and is no repeat.

@@ -1,6 +1,8 @@
 //! An event in the SQL histories: the row of one that the journal has, and the newest one of a
 //! device that it no longer has. Each is asked for a bounded time, and reads alone.
 
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -9,19 +11,23 @@ use serde_json::value::RawValue;
 use tokio::time::timeout;
 
 use super::device::Device;
+use crate::cli::meaning::{Ids, splits};
 use crate::config::HistoryPlace;
 use crate::model::{Coordinates, Origin, Place, Position, Severity, StatusEvent, Via};
 use crate::sinks::history::question::{Devices, Filter, Order, Question, Value};
-use crate::sinks::history::reader::Reader;
+use crate::sinks::history::reader::{ReadError, Reader};
 use crate::sinks::history::row::Row;
 
 /// How long a history may take, from connecting to its answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// The same, where it is asked for every device.
+const PATIENCE_WITH_ALL: Duration = Duration::from_secs(20);
+
 /// The newest events.
 const EVENTS: Question = Question::Events(Order::Newest);
 
-/// Rows of one device within a microsecond, or devices of one serial number.
+/// Rows of one device within a microsecond, or devices of one id.
 const ROWS_MAX: usize = 100;
 
 /// What a history says of an event.
@@ -160,29 +166,78 @@ async fn name_of(history: &HistoryPlace, word: &str) -> Option<String> {
     found.some_text("state").map(str::to_owned)
 }
 
-/// Client and device of those that have a serial number now.
+/// Client and device of those that have a text as their ids, or as the id alone.
 ///
 /// # Errors
 /// Why the history does not answer.
-pub(super) async fn of_serial(
+pub(super) async fn of_ids(
     history: &HistoryPlace,
-    serial: &str,
+    text: &str,
     stream: Option<&str>,
-) -> Result<Vec<(String, String)>, String> {
+) -> Result<Ids, String> {
+    let alone = Devices::One {
+        client_id: None,
+        device_id: text.to_owned(),
+    };
+    let whole = Some(splits(text)).filter(|splits| !splits.is_empty());
+    let mut found = Vec::new();
+    for devices in whole.map(Devices::listed).into_iter().chain([alone]) {
+        let filter = Filter {
+            devices,
+            stream: stream.map(str::to_owned),
+            ..Filter::default()
+        };
+        let question = Question::Devices;
+        let rows = ask(history, &question, &filter, Some(ROWS_MAX)).await?;
+        found.extend(
+            rows.iter()
+                .map(|values| ids(&Row::new(question.fields(), values))),
+        );
+    }
+    Ok(found)
+}
+
+/// Client and device of those that have one of these serial numbers now, each with that.
+///
+/// # Errors
+/// Why the history does not answer.
+pub(super) async fn of_serials(
+    history: &HistoryPlace,
+    serials: &[Arc<str>],
+    stream: Option<&str>,
+) -> Result<Vec<(String, (String, String))>, String> {
+    // One is found by an index. Of many, one look at every device is the quickest.
+    let (serial, patience) = match serials {
+        [serial] => (Some(serial.to_string()), PATIENCE),
+        _ => (None, PATIENCE_WITH_ALL),
+    };
     let filter = Filter {
-        serial: Some(serial.to_owned()),
+        serial,
         stream: stream.map(str::to_owned),
         ..Filter::default()
     };
+    let wanted: HashSet<&str> = serials.iter().map(|serial| &**serial).collect();
     let question = Question::Devices;
-    let rows = ask(history, &question, &filter, Some(ROWS_MAX)).await?;
-    let column = |row: &[Value], name: &str| {
-        let mut columns = question.fields().iter().zip(row);
-        let found = columns.find(|(field, _)| field.name == name);
-        found.map_or(String::new(), |(_, value)| value.text().to_owned())
+    let mut found = Vec::new();
+    let mut each = |values: Vec<Value>| {
+        let row = Row::new(question.fields(), &values);
+        if let Some(serial) = row.serial().filter(|serial| wanted.contains(serial)) {
+            found.push((serial.to_owned(), ids(&row)));
+        }
     };
-    let ids = |row: &Vec<Value>| (column(row, "client_id"), column(row, "device_id"));
-    Ok(rows.iter().map(ids).collect())
+    let store = history.store.as_ref().map_err(Clone::clone)?;
+    let asked = async {
+        let mut reader = Reader::open(store).await?;
+        reader.set_limit(patience);
+        reader.each(&question, &filter, None, &mut each).await
+    };
+    in_time(patience, asked).await?;
+    Ok(found)
+}
+
+fn ids(row: &Row<'_>) -> (String, String) {
+    let key = row.device();
+    (key.client_id, key.device_id)
 }
 
 async fn ask(
@@ -197,9 +252,16 @@ async fn ask(
         reader.set_limit(PATIENCE);
         reader.rows(question, filter, limit).await
     };
-    match timeout(PATIENCE, asked).await {
-        Ok(rows) => rows.map_err(|error| error.to_string()),
-        Err(_) => Err(format!("it did not answer within {} s", PATIENCE.as_secs())),
+    in_time(PATIENCE, asked).await
+}
+
+async fn in_time<T>(
+    patience: Duration,
+    asked: impl Future<Output = Result<T, ReadError>>,
+) -> Result<T, String> {
+    match timeout(patience, asked).await {
+        Ok(answer) => answer.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("it did not answer within {} s", patience.as_secs())),
     }
 }
 

@@ -42,7 +42,8 @@ async fn an_event_is_followed_to_what_each_sink_has_answered() {
     let configuration = configuration.webhook_with(&receiver.url(), when);
     let folder = tempfile::tempdir().unwrap();
     let names = folder.path().join("names.csv");
-    let lines = "device,serial,name\n1/3,,泵站\n,s-2,二号\n,s-9,九号\n";
+    // Names that are the ids of other devices, too.
+    let lines = "device,serial,name\n1/3,,泵站\n,s-2,二号\n,s-9,九号\n2/12,,1/3\n9/14,,2\n";
     std::fs::write(&names, lines).unwrap();
     let names = format!("file = \"{}\"\n", names.display());
     let configuration = configuration.table("names", &names);
@@ -99,6 +100,25 @@ async fn an_event_is_followed_to_what_each_sink_has_answered() {
     let output = cli(&daemon, &["history", "forget", "--device", "二号"]).await;
     let said = text(&output.stdout);
     assert!(said.contains("device 1/2 would be forgotten"), "{said}");
+    // An id beats a name, and an id alone that is a name is asked about.
+    let said = done(&daemon, &["why", "1/3"]).await;
+    assert!(said.contains("device 1/3, 泵站: normal"), "{said}");
+    let output = cli(&daemon, &["history", "forget", "--device", "1/3"]).await;
+    let said = text(&output.stdout);
+    assert!(said.contains("device 1/3 would be forgotten"), "{said}");
+    let devices = ["history", "devices", "--format", "csv", "--device"];
+    let said = done(&daemon, &[&devices[..], &["1/3"]].concat()).await;
+    assert!(said.contains(",泵站,"), "{said}");
+    for verb in [&["why", "2"][..], &["history", "forget", "--device", "2"]] {
+        let said = text(&cli(&daemon, verb).await.stderr);
+        let expected = "2 is the id of 1/2 and the name of 9/14: write one of these";
+        assert!(said.contains(expected), "{said}");
+    }
+    let said = text(&cli(&daemon, &[&devices[..], &["2"]].concat()).await.stderr);
+    assert!(
+        said.contains("2 is the id of 1/2 and the name of 9/14"),
+        "{said}"
+    );
     for verb in [
         &["why", "九号"][..],
         &["history", "forget", "--device", "九号"],
@@ -168,6 +188,24 @@ async fn an_event_that_left_the_journal_is_found_in_a_history() {
         "{said}"
     );
     assert!(said.contains("confirmed"), "its proof is kept: {said}");
+
+    // An id may hold a slash, and stand alone.
+    let slash = r#"{"clientId":2,"deviceId":"a/b","oldState":"正常","newState":"故障"}"#;
+    source.publish(slash.to_owned());
+    wait::until("the history has the device", async || {
+        let way = cli(&daemon, &["why", "a/b", "--json"]).await;
+        let way: Value = serde_json::from_slice(&way.stdout).ok()?;
+        (way["only_in"]["sink"] == "history").then_some(())
+    })
+    .await;
+    let devices = ["history", "devices", "--format", "csv", "--device"];
+    for device in ["a/b", "2/a/b"] {
+        let said = done(&daemon, &[&devices[..], &[device]].concat()).await;
+        assert!(said.contains(",2,a/b,"), "{device}: {said}");
+    }
+    let output = cli(&daemon, &["history", "forget", "--device", "a/b"]).await;
+    let said = text(&output.stdout);
+    assert!(said.contains("device 2/a/b would be forgotten"), "{said}");
     stop(&mut daemon).await;
 }
 
