@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Column, Connection, PgConnection, Row, TypeInfo, ValueRef};
 use stomp_bridge::sinks::{Batch, Settings};
 use uuid::Uuid;
@@ -318,8 +318,12 @@ fn named(panel: &Value) -> BTreeSet<String> {
         names.extend(name.as_str().map(str::to_owned));
     };
     for one in panel["fieldConfig"]["overrides"].as_array().unwrap() {
-        assert_eq!(one["matcher"]["id"], "byName", "{one}");
-        add(&one["matcher"]["options"]);
+        let matcher = &one["matcher"];
+        if *matcher == json!({ "id": "byRegexp", "options": ".*" }) {
+            continue;
+        }
+        assert_eq!(matcher["id"], "byName", "{one}");
+        add(&matcher["options"]);
     }
     add(&panel["options"]["xField"]);
     for layer in panel["options"]["layers"].as_array().into_iter().flatten() {

@@ -109,6 +109,9 @@ async fn after_a_gap_the_platforms_snapshot_says_what_became_of_the_devices() {
     spring
         .publish("/topic/state/1", [live(1, "正常", "故障")])
         .await;
+    // It may be lost with its connection.
+    let heard = [&first[..], &["1 fault live changed"]].concat();
+    histories.say(STATUSES, &heard).await;
     // Nobody publishes that: the snapshot has it, and lacks the third.
     spring.devices_are(&[(1, "故障"), (2, "离线")]).await;
     spring.close_all(4321, "because").await;
