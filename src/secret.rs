@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 pub use beginning::{Beginning, beginning, beginning_bytes};
 pub use redaction::{
-    Lifetime, PLACEHOLDER, is_secret_name, protect, protect_from_echo, protect_header,
+    Lifetime, OUR_TEXTS, PLACEHOLDER, is_secret_name, protect, protect_from_echo, protect_header,
     protect_text, protect_url, protect_url_path, redact, redact_echo,
 };
 

@@ -38,9 +38,7 @@ pub(super) fn meaning(
     there: Ids,
     named: &[(String, String)],
 ) -> Result<Meaning, Ambiguous> {
-    let (whole, alone): (Ids, Ids) = there
-        .into_iter()
-        .partition(|(client, device)| device_key(client, device) == text);
+    let (whole, alone): (Ids, Ids) = there.into_iter().partition(|ids| is_whole(text, ids));
     if !whole.is_empty() {
         return Ok(Meaning::Ids(whole));
     }
@@ -55,6 +53,11 @@ pub(super) fn meaning(
             named: shown(named),
         }),
     }
+}
+
+/// Whether a text is client/device of a device.
+pub(super) fn is_whole(text: &str, (client, device): &(String, String)) -> bool {
+    device_key(client, device) == text
 }
 
 /// Each client and device that a text may be. An id may hold a slash itself.

@@ -7,12 +7,7 @@ use std::sync::LazyLock;
 
 use super::lang::Lang;
 use crate::bilingual::{Bilingual, both};
-
-/// The words of the program, English and Chinese; the special ones first.
-const PHRASES: &str = concat!(
-    include_str!("trouble/configuration.txt"),
-    include_str!("trouble/phrases.txt"),
-);
+use crate::secret::OUR_TEXTS;
 
 /// Up to this length the parts of an error are looked for; a longer one stays as it is.
 const ERROR_BYTES_MAX: usize = 4096;
@@ -25,7 +20,7 @@ const MARKS_MAX: usize = 16;
 /// What stands between an error and what to do about it.
 const BEFORE_ADVICE: [&str; 2] = ["; ", ": "];
 
-static LIST: LazyLock<List> = LazyLock::new(|| List::read(PHRASES));
+static LIST: LazyLock<List> = LazyLock::new(|| List::read(OUR_TEXTS));
 
 /// An error, in its parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -421,7 +416,7 @@ mod tests {
 
     #[test]
     fn every_phrase_has_its_chinese_with_the_same_holes() {
-        let (list, mut count) = (List::read(PHRASES), 0);
+        let (list, mut count) = (List::read(OUR_TEXTS), 0);
         for phrase in [list.advice, list.waits, list.errors].iter().flatten() {
             let holes = |pieces: &[Piece]| {
                 let mut holes: Vec<String> = pieces

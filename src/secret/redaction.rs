@@ -31,8 +31,9 @@ const HEADER_PART_CHARS_MIN: usize = 8;
 const URL_PART_CHARS_MIN: usize = 16;
 /// Our texts have it in them, as in the commands that they name. A login is often a part of it.
 const OUR_NAME: &[u8] = env!("CARGO_PKG_NAME").as_bytes();
-/// What errors say and what to do about them. A login may be one of their words, such as `user`.
-const OUR_TEXTS: &str = concat!(
+/// What errors say and what to do about them, English and Chinese, the special ones first. A login may
+/// be one of their words, such as `user`.
+pub const OUR_TEXTS: &str = concat!(
     include_str!("../ops/trouble/configuration.txt"),
     include_str!("../ops/trouble/phrases.txt"),
 );

@@ -11,11 +11,10 @@ use jiff::Timestamp;
 use super::device::Device;
 use super::find::{Readings, Search};
 use super::stored;
-use crate::cli::meaning::{Ids, Meaning, meaning};
+use crate::cli::meaning::{Ids, Meaning, is_whole, meaning};
 use crate::cli::print::{harmless, one_line, tell};
 use crate::cli::target::Target;
 use crate::journal::Reader;
-use crate::model::device_key;
 
 impl Device {
     /// The device that a text means: ids where there is such a device, else a name of `[names]`.
@@ -37,16 +36,13 @@ impl Device {
         }
         let there = there(&device, (target, readings), reader).await?;
         // No serial number need be looked up for what goes before a name.
-        if let Ok(Meaning::Ids(ids)) = meaning(text, there.clone(), &[])
-            && ids.iter().all(|ids| is_whole(text, ids))
-        {
-            return Ok(device.of(ids));
+        let whole: Ids = (there.iter().filter(|ids| is_whole(text, ids)).cloned()).collect();
+        if !whole.is_empty() {
+            return Ok(device.of(whole));
         }
         let devices = of_serials(&device, (target, readings), reader).await?;
         let device = device.with(devices);
-        if let Meaning::Ids(ids) = meaning(text, there, device.named())?
-            && !ids.is_empty()
-        {
+        if let Meaning::Ids(ids) = meaning(text, there, device.named())? {
             return Ok(device.of(ids));
         }
         if let ([serial, ..], true) = (device.serials(), device.is_nobody()) {
@@ -59,10 +55,6 @@ impl Device {
         }
         Ok(device)
     }
-}
-
-fn is_whole(text: &str, (client, device): &(String, String)) -> bool {
-    device_key(client, device) == text
 }
 
 /// The devices that have a text as their ids, or as the id alone.

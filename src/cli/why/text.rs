@@ -11,7 +11,7 @@ use super::fate::Fate;
 use super::find::Undecodable;
 use super::stored::{InHistory, StoredAs, has_payload};
 use super::way::{AtSink, OnlyIn, Way};
-use crate::cli::print::{harmless, one_line, zone_name};
+use crate::cli::print::{counted, harmless, one_line, zone_name};
 use crate::cli::terminal::hanging;
 use crate::model::{Position, StatusEvent, device_name};
 
@@ -151,10 +151,11 @@ pub(super) fn undecodable(statuses: u64, newest: Option<Position>) -> String {
         1 => format!(", at position {newest}"),
         _ => format!(", the newest at position {newest}"),
     });
-    let statuses = match statuses {
-        1 => "1 status that is undecodable".to_owned(),
-        _ => format!("{statuses} statuses that are undecodable"),
-    };
+    let statuses = counted(
+        statuses,
+        "status that is undecodable",
+        "statuses that are undecodable",
+    );
     let at = at.unwrap_or_default();
     format!("{statuses}{at}: see stomp-bridge dlq list --undecodable")
 }

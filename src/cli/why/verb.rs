@@ -11,7 +11,7 @@ use super::find::{Readings, Search, Undecodable};
 use super::stored::{self, Stored};
 use super::text;
 use super::way::{follow, follow_stored};
-use crate::cli::print::{self, harmless, one_line, say, tell};
+use crate::cli::print::{self, counted, harmless, one_line, say, tell};
 use crate::cli::target::Target;
 use crate::cli::terminal::columns;
 use crate::cli::time::{When, when};
@@ -131,25 +131,19 @@ fn tell_kept(kept: &Undecodable, evicted: &[Eviction]) {
         tell!("the journal has {said}");
     }
     if kept.nameless > 0 {
-        let nameless = kept.nameless;
-        tell!(
-            "{nameless} undecodable {} no device that can be read: see stomp-bridge dlq list \
-             --undecodable",
-            if nameless == 1 {
-                "entry names"
-            } else {
-                "entries name"
-            }
+        let name = counted(
+            kept.nameless,
+            "undecodable entry names",
+            "undecodable entries name",
         );
+        tell!("{name} no device that can be read: see stomp-bridge dlq list --undecodable");
     }
     if kept.is_cut {
         tell!("there are more undecodable entries: the search among them has taken too long");
     }
     let entries: u64 = evicted.iter().map(|eviction| eviction.entries).sum();
     if entries > 0 {
-        tell!(
-            "the journal was full and has evicted {entries} {} before every sink had them",
-            if entries == 1 { "entry" } else { "entries" }
-        );
+        let entries = counted(entries, "entry", "entries");
+        tell!("the journal was full and has evicted {entries} before every sink had them");
     }
 }

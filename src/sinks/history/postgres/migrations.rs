@@ -59,8 +59,10 @@ pub(super) async fn make(
         .execute(&mut *connection)
         .await?;
     // Another daemon may have made them meanwhile.
-    assert_makeable(connection, schema).await?;
     let applied = applied(connection).await?;
+    if !is_begun(applied.as_ref()) {
+        place::assert_makeable(connection, schema).await?;
+    }
     if let Some(schema) = schema {
         make_schema(connection, schema).await?;
     }
@@ -84,10 +86,15 @@ pub(super) async fn assert_makeable(
     connection: &mut PgConnection,
     schema: Option<&str>,
 ) -> Result<(), Failure> {
-    match applied(connection).await? {
-        Some(applied) if !applied.is_empty() => Ok(()),
-        _ => place::assert_makeable(connection, schema).await,
+    match is_begun(applied(connection).await?.as_ref()) {
+        true => Ok(()),
+        false => place::assert_makeable(connection, schema).await,
     }
+}
+
+/// Whether some are made.
+fn is_begun(applied: Option<&Applied>) -> bool {
+    applied.is_some_and(|applied| !applied.is_empty())
 }
 
 /// `None`: there is no table of them. It reads pg_class, since to_regclass may answer from before

@@ -24,7 +24,7 @@ const PLACES: &str = "SELECT quote_ident(n.nspname), has_schema_privilege(n.oid,
          WHEN btrim(p.name, ' \"') = '$user' THEN current_user::text ELSE btrim(p.name, ' \"') END \
      ORDER BY p.number";
 
-/// Who asks, where, and for which schema, as SQL writes them.
+/// Who asks, where, whether a schema may be made there, and for which one, as SQL writes them.
 const WHO: &str = "SELECT quote_ident(current_user), quote_ident(current_database()), \
      has_database_privilege(current_database(), 'CREATE'), quote_ident($1)";
 
@@ -37,16 +37,23 @@ struct Place {
     tables: Vec<String>,
 }
 
-/// Those that are there.
-async fn places(
-    connection: &mut PgConnection,
-    schema: Option<&str>,
-) -> Result<Vec<Place>, sqlx::Error> {
+/// What the server says of them.
+struct Seen {
+    /// Those that are there.
+    places: Vec<Place>,
+    user: String,
+    database: String,
+    may_make_schema: bool,
+    /// The one that the configuration names.
+    named: Option<String>,
+}
+
+async fn look(connection: &mut PgConnection, schema: Option<&str>) -> Result<Seen, sqlx::Error> {
     let rows: Vec<(String, bool, bool, bool, Vec<String>)> = query_as(PLACES)
         .bind(schema.map(str::to_owned))
         .bind(MIGRATIONS_TABLE)
         .bind(rights::made_tables())
-        .fetch_all(connection)
+        .fetch_all(&mut *connection)
         .await?;
     let places =
         rows.into_iter().map(
@@ -58,33 +65,40 @@ async fn places(
                 tables,
             },
         );
-    Ok(places.collect())
-}
-
-/// Our role, the database, and the schema, as SQL writes them; whether a schema may be made.
-async fn who(
-    connection: &mut PgConnection,
-    schema: Option<&str>,
-) -> Result<(String, String, bool, Option<String>), sqlx::Error> {
-    query_as(WHO)
+    let (user, database, may_make_schema, named) = query_as(WHO)
         .bind(schema.map(str::to_owned))
         .fetch_one(connection)
-        .await
+        .await?;
+    Ok(Seen {
+        places: places.collect(),
+        user,
+        database,
+        may_make_schema,
+        named,
+    })
 }
 
-/// Why tables that may be there are not seen; `None`: they would be seen.
-async fn unseen(
-    connection: &mut PgConnection,
-    schema: Option<&str>,
-) -> Result<Option<Unusable>, sqlx::Error> {
-    let places = places(connection, schema).await?;
-    let (user, database, _, named) = who(connection, schema).await?;
-    if let Some(schema) = named.filter(|_| places.is_empty()) {
-        return Ok(Some(Unusable::NoSchema { database, schema }));
+impl Seen {
+    /// The schema whose tables our role does not see.
+    fn hidden(&self) -> Option<Unusable> {
+        let there = self.places.iter().find(|place| place.has_migrations);
+        let hidden = there.filter(|place| !place.has_usage)?;
+        Some(Unusable::Hidden {
+            schema: hidden.schema.clone(),
+            user: self.user.clone(),
+        })
     }
-    let there = places.into_iter().find(|place| place.has_migrations);
-    let hidden = there.filter(|place| !place.has_usage);
-    Ok(hidden.map(|Place { schema, .. }| Unusable::Hidden { schema, user }))
+
+    /// Why tables that may be there are not seen; `None`: they would be seen.
+    fn unseen(self) -> Option<Unusable> {
+        match (self.hidden(), self.named) {
+            (None, Some(schema)) if self.places.is_empty() => Some(Unusable::NoSchema {
+                database: self.database,
+                schema,
+            }),
+            (hidden, _) => hidden,
+        }
+    }
 }
 
 /// Says why the first table could not be made, as far as that is known before.
@@ -95,16 +109,22 @@ pub(super) async fn assert_makeable(
     connection: &mut PgConnection,
     schema: Option<&str>,
 ) -> Result<(), Failure> {
-    if let Some(hidden @ Unusable::Hidden { .. }) = unseen(connection, schema).await? {
+    let seen = look(connection, schema).await?;
+    if let Some(hidden) = seen.hidden() {
         return Err(hidden.into());
     }
-    let mut places = places(connection, schema).await?;
-    let (user, database, may_make, named) = who(connection, schema).await?;
+    let Seen {
+        mut places,
+        user,
+        database,
+        may_make_schema,
+        named,
+    } = seen;
     // Where the server would make them: it passes over schemas without USAGE.
     let first = places.iter().position(|place| place.has_usage);
     if places.is_empty() {
         return match named {
-            Some(schema) if !may_make => Err(Failure::from(Unusable::MayMakeNoSchema {
+            Some(schema) if !may_make_schema => Err(Failure::from(Unusable::MayMakeNoSchema {
                 database,
                 schema,
                 user,
@@ -144,12 +164,12 @@ pub(super) async fn explained(
     }
     let looked = async {
         let mut transaction = session.begin(connection, Purpose::Read).await?;
-        let unseen = unseen(&mut transaction, schema).await;
-        end(transaction, unseen).await
+        let seen = look(&mut transaction, schema).await;
+        end(transaction, seen).await
     };
     match bounded(CONNECT_TIMEOUT, looked).await {
-        Ok(Some(unusable)) => unusable.into(),
+        Ok(seen) => seen.unseen().map_or(failure, Failure::from),
         // What the server has said first is what is known.
-        Ok(None) | Err(_) => failure,
+        Err(_) => failure,
     }
 }
