@@ -491,12 +491,22 @@ fn row(sink: &Sink, now: Timestamp) -> [String; 7] {
     [
         sink.name.clone(),
         state,
-        sink.account.pending.to_string(),
+        lag(sink, now),
         (passed.delivered + sink.account.accounting.redriven).to_string(),
         passed.filtered.to_string(),
         sink.account.waiting.to_string(),
         last_error(sink, now),
     ]
+}
+
+/// Entries before it, and how long the oldest of them has waited, from a second on.
+fn lag(sink: &Sink, now: Timestamp) -> String {
+    let entries = sink.account.pending;
+    let waits = sink.waits_since.filter(|since| {
+        entries > 0 && now.duration_since(*since) >= jiff::SignedDuration::from_secs(1)
+    });
+    let waits = waits.map(|since| format!(", {}", age(since, now)));
+    format!("{entries}{}", waits.unwrap_or_default())
 }
 
 /// When a sink is tried next, where it waits for that, and whether its `rate` is why.
@@ -812,6 +822,7 @@ mod tests {
             last_error_at: None,
             warning: None,
             next_attempt: None,
+            waits_since: None,
             no_attempt_before: None,
             waits_for_rate: false,
             since_start: SinceStart::default(),

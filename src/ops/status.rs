@@ -237,6 +237,9 @@ pub struct Sink {
     /// Something could be delivered now, and waits for its `rate`.
     #[serde(default)]
     pub waits_for_rate: bool,
+    /// Since when the oldest entry that it has not passed waits, about.
+    #[serde(default)]
+    pub waits_since: Option<Timestamp>,
     /// What it got since the daemon started.
     #[serde(default)]
     pub since_start: SinceStart,
@@ -457,6 +460,7 @@ fn sinks(view: &View, accounts: Vec<SinkAccounting>) -> Vec<Sink> {
                 next_attempt: health.as_ref().and_then(|health| health.next_attempt),
                 no_attempt_before: health.as_ref().and_then(|health| health.no_attempt_before),
                 waits_for_rate: health.as_ref().is_some_and(|health| health.waits_for_rate),
+                waits_since: view.journal.log.waits_since(account.cursor),
                 since_start: known.map(since_start).unwrap_or_default(),
                 warning: health.as_ref().and_then(|health| health.warning.clone()),
                 last_error_at: health.as_ref().and_then(|health| health.last_error_at),

@@ -363,8 +363,8 @@ impl Decoder {
     fn key_of(&self, json: &str, said: &Said<'_>) -> Result<StatusKey, Undecodable> {
         let mut key = said.status_key()?;
         key.event_key = self.key_hash(json).map(|hash| hash.short());
-        // A key says it better.
-        if self.shared && key.event_key.is_none() {
+        // The other topic may have no event key.
+        if self.shared {
             let mut hash = DefaultHasher::new();
             (&self.stream, json).hash(&mut hash);
             key.shared_hash = Some(hash.finish());
@@ -375,5 +375,24 @@ impl Decoder {
     /// `None`: there is no event key, or one of its values is missing.
     fn key_hash(&self, json: &str) -> Option<KeyHash> {
         self.event_key.as_ref()?.hash(json)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_by_two_ways_is_known_whichever_of_them_has_an_event_key() {
+        let decoder = |event_key: Vec<crate::pipeline::Pointer>| {
+            let mut mapping = Mapping::default();
+            mapping.event_key = event_key;
+            Decoder::new("map-1".into(), mapping, Arc::default()).in_stream("site".into(), true)
+        };
+        let raw = r#"{"clientId":3,"deviceId":1,"newState":"故障","uuid":"z1"}"#.as_bytes();
+        let [keyed, without] = [vec!["/uuid".parse().unwrap()], Vec::new()]
+            .map(|event_key| decoder(event_key).status_key(raw).unwrap());
+        assert!(keyed.event_key.is_some() && without.event_key.is_none());
+        assert!(keyed.shared_hash.is_some() && keyed.shared_hash == without.shared_hash);
     }
 }

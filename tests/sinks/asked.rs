@@ -1,6 +1,7 @@
 //! What `stomp-bridge history` answers, by the real binary: the same of the same story from both
 //! databases, and nothing that changes them.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -324,6 +325,8 @@ async fn both_databases_answer_the_same() {
         "availability --by group --since 2026-01-02 --until 2026-01-03 --format csv",
         "export --format csv",
         "export --json --group 江苏",
+        "events --device 1/7 --format geojson",
+        "export --format geojson",
     ] {
         let [a, b] = [&folders[0], &folders[1]].map(|folder| answer(folder.path(), args));
         assert_eq!(a, b, "{args}");
@@ -396,6 +399,18 @@ async fn an_answer_says_what_happened() {
         let map = ask("devices --format geojson");
         let map: serde_json::Value = serde_json::from_str(&map).unwrap();
         assert_eq!(map["features"].as_array().unwrap().len(), 2);
+        let map = ask("export --format geojson");
+        let map: serde_json::Value = serde_json::from_str(&map).unwrap();
+        let features = map["features"].as_array().unwrap();
+        let ids: BTreeSet<_> = features
+            .iter()
+            .map(|one| one["id"].as_str().unwrap())
+            .collect();
+        assert_eq!(
+            (features.len(), ids.len()),
+            (8, 8),
+            "each status has its own id"
+        );
         let table = ask("events");
         assert!(table.contains("times of UTC"), "{table}");
         assert!(
@@ -475,12 +490,16 @@ async fn a_command_that_cannot_be_answered_says_why() {
             "--since is not before --until",
         ),
         ("gaps --since 2199-01-01", "lies in the future"),
+        (
+            "events --follow --format geojson",
+            "a FeatureCollection has an end",
+        ),
     ] {
         refused(folder.path(), args, expected);
     }
     for (args, formats) in [
-        ("events --format geojson", "table, csv, json"),
-        ("export --format table", "csv, json"),
+        ("faults --format geojson", "table, csv, json"),
+        ("export --format table", "csv, json, geojson"),
     ] {
         let output = run(folder.path(), args);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -44,6 +44,7 @@ pub(super) async fn devices(args: &DevicesArgs) -> anyhow::Result<()> {
             head("CITY", 6),
             head("TOPIC", 7),
             head("SERIAL", 8),
+            head("STREAM", 9),
         ],
         row,
         noun: "devices",
@@ -71,5 +72,6 @@ fn row(row: &Row<'_>, view: &View<'_>) -> Vec<Cell> {
         Cell::text(row.text("city")),
         Cell::text(row.text("topic")),
         Cell::text(row.text("serial")),
+        Cell::text(row.text("stream")),
     ]
 }

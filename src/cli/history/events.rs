@@ -1,9 +1,10 @@
 //! `stomp-bridge history events`: statuses, the newest first; or as they come.
 
+use anyhow::bail;
 use clap::Args;
 use jiff::Timestamp;
 
-use super::answer::{self, OutputArgs, Shape, View, device_cell, head, label_cells, time_cell};
+use super::answer::{self, MapOutputArgs, Shape, View, device_cell, head, label_cells, time_cell};
 use super::filter::{DeviceArgs, Serials, SpanArgs, StatusArgs};
 use super::follow::follow;
 use super::format::Format;
@@ -27,10 +28,14 @@ pub(super) struct EventsArgs {
     #[arg(long, conflicts_with = "until")]
     follow: bool,
     #[command(flatten)]
-    output: OutputArgs,
+    output: MapOutputArgs,
 }
 
 pub(super) async fn events(args: &EventsArgs) -> anyhow::Result<()> {
+    let output = args.output.output();
+    if args.follow && output.format() == Format::Geojson {
+        bail!("a FeatureCollection has an end, and --follow has none: say --format json");
+    }
     let mut history = args.place.open().await?;
     let mut filter = Filter::default();
     args.span.narrow(&history, Timestamp::now(), &mut filter)?;
@@ -38,16 +43,16 @@ pub(super) async fn events(args: &EventsArgs) -> anyhow::Result<()> {
     args.device
         .narrow(&mut history, &mut filter, Serials::Asked)
         .await?;
-    if args.output.format() == Format::Table {
+    if output.format() == Format::Table {
         history.labels.learn_states(&mut history.reader).await;
     }
     let wanted = args.status.wanted(&args.device);
     if args.follow {
-        return follow(&mut history, (filter, wanted), &args.output, shape).await;
+        return follow(&mut history, (filter, wanted), &output, shape).await;
     }
     let question = Question::Events(Order::Newest);
     let asked = (&filter, wanted);
-    answer::print(&mut history, &question, asked, &args.output, shape()).await
+    answer::print(&mut history, &question, asked, &output, shape()).await
 }
 
 /// How statuses look as a table.
@@ -64,6 +69,7 @@ fn shape() -> Shape {
             head("TOPIC", 6),
             head("CITY", 7),
             head("SERIAL", 8),
+            head("STREAM", 9),
         ],
         row,
         noun: "statuses",
@@ -72,25 +78,24 @@ fn shape() -> Shape {
 
 fn row(row: &Row<'_>, view: &View<'_>) -> Vec<Cell> {
     let [name, group] = label_cells(row, view);
-    let note = if row.is("missed_transition") {
-        "missed"
-    } else if row.text("via") == "resync" {
-        "resync"
-    } else if row.is("changed") {
-        "changed"
-    } else {
-        ""
-    };
+    let notes = [
+        ("missed", row.is("missed_transition")),
+        ("resync", row.text("via") == "resync"),
+        ("changed", row.is("changed")),
+    ];
+    let notes = notes.iter().filter(|(_, holds)| *holds);
+    let notes: Vec<&str> = notes.map(|(note, _)| *note).collect();
     vec![
         time_cell(row.time("received_at"), view),
         device_cell(row),
         name,
         Cell::of(row.severity(), row.text("state")),
         Cell::text(view.labels.state(row.text("old_state"))),
-        Cell::text(note),
+        Cell::text(&notes.join(", ")),
         group,
         Cell::text(row.text("topic")),
         Cell::text(row.text("city")),
         Cell::text(row.text("serial")),
+        Cell::text(row.text("stream")),
     ]
 }

@@ -27,14 +27,14 @@ pub(super) enum Format {
     Csv,
     /// One object a line.
     Json,
-    /// One FeatureCollection; of devices only.
+    /// One FeatureCollection, of what has a place.
     Geojson,
 }
 
 /// What --format takes where there is no place to show on a map.
 pub(super) const WITHOUT_PLACES: &[Format] = &[Format::Table, Format::Csv, Format::Json];
 /// What it takes where all rows are written.
-pub(super) const WHOLE: &[Format] = &[Format::Csv, Format::Json];
+pub(super) const WHOLE: &[Format] = &[Format::Csv, Format::Json, Format::Geojson];
 
 /// Reads one of these formats, and lists them in the help.
 pub(super) fn one_of(formats: &[Format]) -> impl TypedValueParser<Value = Format> + use<> {
@@ -183,7 +183,8 @@ fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-/// A device on the map, in WGS-84 as RFC 7946 wants it; without a place its geometry is null.
+/// A device or a status on the map, in WGS-84 as RFC 7946 wants it; without a place its geometry is
+/// null.
 fn feature(row: &Row<'_>, labels: &Labels) -> Json {
     let point = row
         .number("wgs84_longitude")
@@ -191,10 +192,16 @@ fn feature(row: &Row<'_>, labels: &Labels) -> Json {
     let geometry = point.map(
         |(longitude, latitude)| json!({ "type": "Point", "coordinates": [longitude, latitude] }),
     );
-    let id = device_key(row.text("client_id"), row.text("device_id"));
+    let id = match row.value("sequence") {
+        Some(_) => row.text("event_id").to_owned(),
+        None => {
+            let device = device_key(row.text("client_id"), row.text("device_id"));
+            format!("{}/{device}", row.text("stream"))
+        }
+    };
     json!({
         "type": "Feature",
-        "id": format!("{}/{id}", row.text("stream")),
+        "id": id,
         "geometry": geometry,
         "properties": Object { row: *row, labels },
     })
@@ -257,6 +264,8 @@ mod tests {
         for (name, number, expected) in [
             ("percent", 99.999_9, 99.99),
             ("percent", 100.0, 100.0),
+            ("percent", 99.999_999_999_999_9, 100.0),
+            ("percent", 99.999_999_99, 99.99),
             ("uncertain_seconds", 105.707_053_367, 105.707),
             ("longitude", 120.123_456_789, 120.123_456_789),
         ] {

@@ -44,10 +44,10 @@ impl Labels {
         })
     }
 
-    /// Learns what the history's vocabulary calls each word. Who may not read that sees the words.
+    /// Learns what the history's vocabulary calls each word. One that has had several meanings stays
+    /// as it was sent, and who may not read the vocabulary sees the words.
     pub(super) async fn learn_states(&mut self, reader: &mut Reader) {
-        let words = words(reader).await.unwrap_or_default().into_iter();
-        self.states = words.map(|it| (it.word, it.state)).collect();
+        self.states = of_one_meaning(words(reader).await.unwrap_or_default());
     }
 
     /// The name of the state that a word stands for.
@@ -128,6 +128,18 @@ impl Labels {
     }
 }
 
+fn of_one_meaning(words: Vec<Word>) -> HashMap<String, String> {
+    let mut meanings: HashMap<String, Option<String>> = HashMap::new();
+    for Word { word, state, .. } in words {
+        let meaning = meanings.entry(word).or_insert_with(|| Some(state.clone()));
+        if meaning.as_ref() != Some(&state) {
+            *meaning = None;
+        }
+    }
+    let of_one = |(word, state): (String, Option<String>)| Some((word, state?));
+    meanings.into_iter().filter_map(of_one).collect()
+}
+
 /// A word for a state, and what it means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Word {
@@ -166,4 +178,28 @@ pub(super) struct Chosen {
     pub(super) is_known: bool,
     /// Client and device.
     pub(super) devices: Vec<(String, String)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_that_has_had_two_meanings_stays_as_it_was_sent() {
+        let word = |word: &str, state: &str| Word {
+            word: word.to_owned(),
+            state: state.to_owned(),
+            severity: Severity::Ok,
+        };
+        let states = of_one_meaning(vec![
+            word("正常", "normal"),
+            word("离线", "offline"),
+            word("正常", "normal"),
+            word("离线", "gone"),
+        ]);
+        assert_eq!(
+            states,
+            HashMap::from([("正常".to_owned(), "normal".to_owned())])
+        );
+    }
 }

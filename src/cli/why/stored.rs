@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::device::Device;
 use crate::cli::meaning::{Ids, splits};
 use crate::config::HistoryPlace;
-use crate::model::{Coordinates, Origin, Place, Position, Severity, StatusEvent, Via};
+use crate::model::{Coordinates, Origin, Place, Position, Severity, StatusEvent, Via, device_key};
 use crate::sinks::history::question::{Devices, Filter, Order, Question, Value};
 use crate::sinks::history::reader::{ReadError, Reader};
 use crate::sinks::history::row::Row;
@@ -30,6 +30,9 @@ const EVENTS: Question = Question::Events(Order::Newest);
 /// Rows of one device within a microsecond, or devices of one id.
 const ROWS_MAX: usize = 100;
 
+/// Rows of every device within a microsecond: what one commit of the journal may bring.
+const ROWS_OF_ALL_MAX: usize = 10_000;
+
 /// What a history says of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -45,6 +48,9 @@ pub(super) enum InHistory {
 /// What a row says of an event that is read otherwise by now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct StoredAs {
+    /// Its device, where that is another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) device: Option<String>,
     pub(super) state: String,
     pub(super) severity: Severity,
 }
@@ -52,12 +58,15 @@ pub(super) struct StoredAs {
 impl StoredAs {
     /// `None`: the row says the same.
     fn of(row: &Row<'_>, status: &StatusEvent) -> Option<StoredAs> {
+        let device = ids(row);
+        let is_another = device != (status.client_id.clone(), status.device_id.clone());
         let stored = StoredAs {
+            device: is_another.then(|| device_key(&device.0, &device.1)),
             state: row.text("state").to_owned(),
             severity: row.severity(),
         };
         let is_same = stored.state == status.state && stored.severity == status.severity;
-        (!is_same).then_some(stored)
+        (is_another || !is_same).then_some(stored)
     }
 }
 
@@ -101,28 +110,29 @@ pub(super) async fn look_up(
     history: &HistoryPlace,
     status: &StatusEvent,
 ) -> (InHistory, Option<StoredAs>) {
-    let filter = Filter {
-        devices: Devices::One {
-            client_id: Some(status.client_id.clone()),
-            device_id: status.device_id.clone(),
-        },
-        since: Some(status.received_at),
-        until: just_after(status.received_at),
-        ..Filter::default()
+    let own = Devices::One {
+        client_id: Some(status.client_id.clone()),
+        device_id: status.device_id.clone(),
     };
-    match ask(history, &EVENTS, &filter, Some(ROWS_MAX)).await {
-        Err(why) => (InHistory::Unknown(why), None),
-        Ok(rows) => {
-            let mut rows = rows.iter().map(|values| row(values));
-            let row = rows.find(|row| row.text("origin") == status.origin);
-            match row.and_then(|row| Some((row.integer("sequence")?, row))) {
-                Some((sequence, row)) => {
-                    (InHistory::Sequence(sequence), StoredAs::of(&row, status))
-                }
-                None => (InHistory::Absent, None),
-            }
+    // It may have been stored as another device's, by the configuration of that time.
+    for (devices, rows_max) in [(own, ROWS_MAX), (Devices::All, ROWS_OF_ALL_MAX)] {
+        let filter = Filter {
+            devices,
+            since: Some(status.received_at),
+            until: just_after(status.received_at),
+            ..Filter::default()
+        };
+        let rows = match ask(history, &EVENTS, &filter, Some(rows_max)).await {
+            Err(why) => return (InHistory::Unknown(why), None),
+            Ok(rows) => rows,
+        };
+        let mut rows = rows.iter().map(|values| row(values));
+        let row = rows.find(|row| row.text("origin") == status.origin);
+        if let Some((sequence, row)) = row.and_then(|row| Some((row.integer("sequence")?, row))) {
+            return (InHistory::Sequence(sequence), StoredAs::of(&row, status));
         }
     }
+    (InHistory::Absent, None)
 }
 
 /// The newest event of a device that a history has, received at or before a time.
@@ -152,6 +162,40 @@ pub(super) async fn newest(
         None => None,
     };
     Ok(Some(Stored { old_name, ..stored }))
+}
+
+/// A device as a history knows it, whose statuses may be past the retention.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) state: String,
+    pub(super) since: Option<Timestamp>,
+    pub(super) last_seen: Option<Timestamp>,
+}
+
+/// What a history knows of a device.
+///
+/// # Errors
+/// Why the history does not answer.
+pub(super) async fn known(
+    history: &HistoryPlace,
+    device: &Device,
+) -> Result<Option<Known>, String> {
+    let filter = Filter {
+        devices: devices(device),
+        stream: device.stream.clone(),
+        ..Filter::default()
+    };
+    let question = Question::Devices;
+    let rows = ask(history, &question, &filter, Some(1)).await?;
+    let known = rows.first().map(|values| {
+        let row = Row::new(question.fields(), values);
+        Known {
+            state: row.text("state").to_owned(),
+            since: row.time("state_since"),
+            last_seen: row.time("last_seen"),
+        }
+    });
+    Ok(known)
 }
 
 /// What a history calls a state as sent: the newest meaning of the word. Who may not read its
@@ -344,18 +388,19 @@ fn status(row: &Row<'_>, origin: Origin) -> Option<StatusEvent> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sinks::history::question::Field;
 
     /// A row with these values; the others are not there.
     fn stored_with(sink: &str, given: &[(&str, Value)]) -> Stored {
-        let values: Vec<Value> = EVENTS
-            .fields()
-            .iter()
-            .map(|field| {
-                let found = given.iter().find(|(name, _)| *name == field.name);
-                found.map_or(Value::Null, |(_, value)| value.clone())
-            })
-            .collect();
-        stored(sink, &row(&values)).unwrap()
+        stored(sink, &row(&values_of(given))).unwrap()
+    }
+
+    fn values_of(given: &[(&str, Value)]) -> Vec<Value> {
+        let value = |field: &Field| {
+            let found = given.iter().find(|(name, _)| *name == field.name);
+            found.map_or(Value::Null, |(_, value)| value.clone())
+        };
+        EVENTS.fields().iter().map(value).collect()
     }
 
     fn sample(sink: &str, more: &[(&str, Value)]) -> Stored {
@@ -410,13 +455,25 @@ mod tests {
     #[test]
     fn what_a_row_says_otherwise_is_told() {
         let text = |text: &str| Value::Text(text.to_owned());
-        let values = [text("fine"), text("fine"), text("info")];
-        let row = Row::new(Question::Words.fields(), &values);
         let mut status = StatusEvent::sample();
+        let (client, device) = (status.client_id.clone(), status.device_id.clone());
+        let values = |device: &str| {
+            values_of(&[
+                ("client_id", text(&client)),
+                ("device_id", text(device)),
+                ("state", text("fine")),
+                ("severity", text("info")),
+            ])
+        };
+        let (own, another) = (values(&device), values("A1"));
+        let row = row(&own);
         let stored = StoredAs::of(&row, &status).unwrap();
+        assert_eq!(stored.device, None);
         assert_eq!((&*stored.state, stored.severity), ("fine", Severity::Info));
         (status.state, status.severity) = (stored.state, stored.severity);
         assert_eq!(StoredAs::of(&row, &status), None);
+        let stored = StoredAs::of(&Row::new(EVENTS.fields(), &another), &status).unwrap();
+        assert_eq!(stored.device, Some(device_key(&client, "A1")));
     }
 
     #[test]

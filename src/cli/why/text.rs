@@ -257,10 +257,19 @@ fn passed(perhaps_dropped: bool, perhaps_evicted: bool) -> String {
 
 fn in_history(known: &InHistory, at: &AtSink) -> String {
     match (known, &at.stored_as) {
-        (InHistory::Sequence(sequence), Some(StoredAs { state, severity })) => format!(
-            "row {sequence} of status_event, which says {state} ({})",
-            severity.as_str()
-        ),
+        (InHistory::Sequence(sequence), Some(stored)) => {
+            let StoredAs {
+                device,
+                state,
+                severity,
+            } = stored;
+            let of = device.as_ref().map(|device| format!("device {device}: "));
+            format!(
+                "row {sequence} of status_event, which says {}{state} ({})",
+                of.unwrap_or_default(),
+                severity.as_str()
+            )
+        }
         (InHistory::Sequence(sequence), None) => format!("row {sequence} of status_event"),
         (InHistory::Absent, _) => "status_event has no row of it".to_owned(),
         (InHistory::Unknown(why), _) => format!("not asked: {why}"),

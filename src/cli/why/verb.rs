@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 
 use super::device::Device;
 use super::find::{Readings, Search, Undecodable};
-use super::stored::{self, Stored};
+use super::stored::{self, Known, Stored};
 use super::text;
 use super::way::{follow, follow_stored};
 use crate::cli::print::{self, counted, harmless, one_line, say, tell};
@@ -58,7 +58,11 @@ pub(in crate::cli) async fn why(args: &WhyArgs) -> anyhow::Result<ExitCode> {
                     .undecodable(&mut reader, &device, None, until)
                     .await?;
                 let evicted = reader.evictions().await?;
-                args.tell_absence(&search, until, &zone);
+                let known = args.known(&device).await;
+                match known.filter(|_| matches!(search, Search::Nowhere(_))) {
+                    Some((history, known)) => args.tell_gone((&history, &known), until, &zone),
+                    None => args.tell_absence(&search, until, &zone),
+                }
                 tell_kept(&kept, &evicted);
                 return Ok(ExitCode::FAILURE);
             }
@@ -93,6 +97,39 @@ impl WhyArgs {
             }
         }
         newest
+    }
+
+    /// The first history that knows the device, and what it knows.
+    async fn known(&self, device: &Device) -> Option<(String, Known)> {
+        for history in self.target.histories() {
+            // One that does not answer was told of by now.
+            if let Ok(Some(known)) = stored::known(&history, device).await {
+                return Some((history.name.clone(), known));
+            }
+        }
+        None
+    }
+
+    /// That its statuses are no longer kept, or came later.
+    fn tell_gone(&self, (history, known): (&str, &Known), until: Timestamp, zone: &TimeZone) {
+        let time = |time: Option<Timestamp>| {
+            time.map_or_else(
+                || "an unknown time".to_owned(),
+                |time| text::time(time, zone),
+            )
+        };
+        let by = match self.at {
+            Some(_) => format!(" at or before {}", text::time(until, zone)),
+            None => String::new(),
+        };
+        tell!(
+            "no status of device {}{by} is kept, neither in the journal nor in a history; by sink \
+             {history} it is {} since {}, and was heard last at {}",
+            harmless(&self.device),
+            harmless(&known.state),
+            time(known.since),
+            time(known.last_seen)
+        );
     }
 
     /// That there is none, and how far was looked.

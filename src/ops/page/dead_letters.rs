@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use super::asker::Asker;
 use super::failure;
 use super::frame::Frame;
+use super::json_text::indented;
 use crate::excerpt::without_numbers;
 use crate::journal::{self, Reader};
 use crate::model::{EntryKind, Position, Via, device_name};
@@ -29,6 +30,9 @@ const ENTRIES_MAX: u32 = 50;
 
 /// Characters of a body that are shown, where it is longer than what is read of it.
 const BODY_CHARS_MAX: usize = 1024;
+
+/// That of one that is shown with a line for each value.
+const LINES_BYTES_MAX: usize = 8 * 1024;
 
 /// Bytes of a body that are read.
 const BODY_BYTES_MAX: u32 = beginning_bytes(BODY_CHARS_MAX) as u32;
@@ -379,10 +383,9 @@ fn listed(view: &View, letter: journal::Letter) -> Listed {
         .as_ref()
         .map(|(stream, key)| device_path(stream, &key.client_id, &key.device_id));
     let device = device.map(|(_, key)| device_name(&key.client_id, &key.device_id));
-    let pretty = |value: serde_json::Value| serde_json::to_string_pretty(&value).ok();
-    let value = serde_json::from_slice(&letter.body).ok();
-    let body = match value.filter(|_| is_whole(&letter)).and_then(pretty) {
-        Some(pretty) => redact(&pretty).into_owned(),
+    let lines = || indented(&letter.body, LINES_BYTES_MAX);
+    let body = match is_whole(&letter).then(lines).flatten() {
+        Some(lines) => redact(&lines).into_owned(),
         None => beginning(&letter.body, BODY_CHARS_MAX).marked(),
     };
     Listed {

@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use super::asker::Asker;
 use super::failure;
 use super::frame::Frame;
+use super::json_text::indented;
 use super::regions::mark;
 use crate::delivery::decoder_of;
 use crate::journal::{DeadLetter, DeliveryProof, Entry, EntryContent, SinkStatus};
@@ -85,6 +86,8 @@ pub(super) struct Way {
     pub(super) kind: &'static str,
     /// The device, as `client/device`, and the path of its page.
     pub(super) device: Option<(String, String)>,
+    /// What the device is called.
+    pub(super) name: Option<String>,
     /// What is made of it now.
     pub(super) decoded: Option<Decoded>,
     /// The last state known before, where the status gives another as its old one.
@@ -199,6 +202,8 @@ fn way(view: &View, entry: &Entry, proofs: &[DeliveryProof], letters: &[DeadLett
         let name = device_name(&status.client_id, &status.device_id);
         (redacted(&name), path)
     });
+    let label = status.as_ref().and_then(|status| status.label.as_ref());
+    let name = label.and_then(|label| label.name.as_deref()).map(redacted);
     let (previous, repeat, reason) = match &entry.content {
         EntryContent::Status { previous, repeat } => (previous.as_deref(), *repeat, None),
         EntryContent::Resync { previous, .. } => (previous.as_deref(), false, None),
@@ -220,6 +225,7 @@ fn way(view: &View, entry: &Entry, proofs: &[DeliveryProof], letters: &[DeadLett
         received_at: entry.received_at,
         kind: entry.content.kind().as_str(),
         device,
+        name,
         decoded: status.as_ref().map(|status| Decoded::of(view, status)),
         previous: previous.map(redacted),
         repeat,
@@ -230,10 +236,8 @@ fn way(view: &View, entry: &Entry, proofs: &[DeliveryProof], letters: &[DeadLett
 }
 
 fn body(bytes: &[u8]) -> String {
-    let value: Option<serde_json::Value> = serde_json::from_slice(bytes).ok();
-    let pretty = value.and_then(|value| serde_json::to_string_pretty(&value).ok());
-    match pretty.filter(|pretty| pretty.len() <= 2 * BODY_BYTES_MAX) {
-        Some(pretty) => redacted(&pretty),
+    match indented(bytes, 2 * BODY_BYTES_MAX) {
+        Some(lines) => redacted(&lines),
         None => beginning(bytes, BODY_BYTES_MAX).marked(),
     }
 }

@@ -21,6 +21,7 @@ mod event;
 mod failure;
 mod frame;
 mod history;
+mod json_text;
 mod map;
 mod now;
 mod regions;

@@ -197,9 +197,31 @@ impl Region<'_> {
         let devices = self.l.count(devices);
         match self.l {
             Lang::En => {
-                format!("{topics} {topic_noun}, {devices} {device_noun}; no gap in the last day")
+                let span = self.gaps_span();
+                format!("{topics} {topic_noun}, {devices} {device_noun}; no gap {span}")
             }
-            Lang::Zh => format!("{topics} 个主题，{devices} 台设备；最近一天没有空档"),
+            Lang::Zh => {
+                let span = self.gaps_span();
+                format!("{topics} 个主题，{devices} 台设备；{span}没有空档")
+            }
+        }
+    }
+
+    /// The time that the gaps are of: those before the start are in a history alone.
+    fn gaps_span(&self) -> &'static str {
+        let of_a_day =
+            self.s.at.duration_since(self.s.started_at) >= SignedDuration::from_hours(24);
+        match of_a_day {
+            true => self.l.t("in the last day", "最近一天"),
+            false => self.l.t("since the start", "启动以来"),
+        }
+    }
+
+    fn gaps_head(&self) -> String {
+        let span = self.gaps_span();
+        match self.l {
+            Lang::En => format!("Gaps {span}"),
+            Lang::Zh => format!("{span}的收听空档"),
         }
     }
 
@@ -588,7 +610,7 @@ pub(super) fn mark(severity: Severity) -> &'static str {
     }
 }
 
-/// Why a topic was not heard.
+/// Why a topic was not heard, or a piece of a timeline is uncertain.
 pub(super) fn cause(cause: &str, lang: Lang) -> &'static str {
     let (en, zh) = match cause {
         "connection_lost" => ("the connection was lost", "连接中断"),
@@ -597,6 +619,7 @@ pub(super) fn cause(cause: &str, lang: Lang) -> &'static str {
         "daemon_down" => ("the daemon did not run", "守护进程未运行"),
         "journal_full" => ("the journal was full", "持久日志已满"),
         "unsubscribed" => ("it was unsubscribed by a reload", "重载时取消订阅"),
+        "missed_transition" => ("a status did not come", "漏收一条状态"),
         _ => ("the server was silent", "服务器静默"),
     };
     lang.t(en, zh)
@@ -604,7 +627,29 @@ pub(super) fn cause(cause: &str, lang: Lang) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
+    use crate::model::CoverageCause;
+
+    #[test]
+    fn each_cause_has_its_own_words() {
+        let causes = [
+            CoverageCause::ConnectionLost,
+            CoverageCause::Refused,
+            CoverageCause::DaemonStopped,
+            CoverageCause::DaemonDown,
+            CoverageCause::JournalFull,
+            CoverageCause::Unsubscribed,
+            CoverageCause::Silent,
+        ];
+        let causes = causes.map(CoverageCause::as_str).into_iter();
+        let causes = causes.chain(["missed_transition"]);
+        for lang in [Lang::En, Lang::Zh] {
+            let words: HashSet<&str> = causes.clone().map(|it| cause(it, lang)).collect();
+            assert_eq!(words.len(), causes.clone().count(), "{words:?}");
+        }
+    }
 
     #[test]
     fn of_a_matrix_only_the_changed_cells_go_unless_it_has_another_size() {

@@ -119,11 +119,15 @@ pub fn written(value: &Value) -> String {
     }
 }
 
+/// What a division of two equal sums may lack, in hundredths of a percent. A millisecond of a year is
+/// far more.
+const ROUNDING: f64 = 1e-8;
+
 /// A percent has two digits, and is never 100 where something is missing; seconds have three. A
 /// place is as it was sent.
 pub fn rounded(name: &str, number: f64) -> f64 {
     if name == "percent" {
-        (number * 100.0).floor() / 100.0
+        (number * 100.0 + ROUNDING).floor() / 100.0
     } else if name.ends_with("seconds") {
         (number * 1000.0).round() / 1000.0
     } else {

@@ -44,8 +44,8 @@ impl TooOld {
         };
         self.is_shown(now).then(|| {
             format!(
-                "{statuses} got no row: they are older than what retention.statuses keeps, as after \
-                 a long outage or by a replay"
+                "{statuses} got no row: they are older than the newest partition that was dropped, as \
+                 after a long outage or by a replay; a longer retention.statuses brings none of them"
             )
         })
     }

@@ -51,7 +51,7 @@ impl Snapshot {
         }
         match &snapshot.reason {
             Some(reason) if snapshot.statuses.is_empty() => Err(ResyncError::failed(format!(
-                "no status in the answer can be read: {reason}; see items and fields"
+                "no status in the answer can be read: {reason}; see url, items and fields"
             ))),
             _ => Ok(snapshot),
         }

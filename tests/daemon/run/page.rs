@@ -622,7 +622,7 @@ async fn devices_have_their_names_on_every_page() {
         (found["devices"][0]["name"] == "东门泵站").then_some(())
     })
     .await;
-    for path in ["/devices?state=all", "/devices/map-1/1/7"] {
+    for path in ["/devices?state=all", "/devices/map-1/1/7", "/event/2"] {
         let text = page(&daemon, path).await;
         assert!(text.contains("东门泵站"), "{path}: {text}");
     }

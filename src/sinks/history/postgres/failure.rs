@@ -165,6 +165,8 @@ pub(super) const DENIED: &str = "42501";
 /// Its undefined_table, undefined_function and invalid_schema_name.
 pub(super) const MISSED: [&str; 3] = ["42P01", "42883", "3F000"];
 
+const DISK_FULL: &str = "the server's disk is full: free some space";
+
 const RESTORE: &str =
     "the tables are not as stomp-bridge made them: restore them or use another database";
 
@@ -209,6 +211,10 @@ fn advice(failure: &Failure) -> Option<&'static str> {
         _ => {}
     }
     let state = state(failure)?;
+    // A new session of a server whose disk is full gets no further.
+    if finds_no_room(failure) {
+        return Some(DISK_FULL);
+    }
     match (state.get(..2)?, state.as_str()) {
         (_, "28000") => Some(
             "check user and database in `url`, and the server's pg_hba.conf: it may want TLS \
@@ -222,7 +228,7 @@ fn advice(failure: &Failure) -> Option<&'static str> {
              functions bridge_make_partition and bridge_drop_before: `stomp-bridge doctor` names \
              what it lacks",
         ),
-        (_, "53100") => Some("the server's disk is full: free some space"),
+        (_, "53100") => Some(DISK_FULL),
         (_, "53300") => {
             Some("the server has no free connection: raise max_connections or close some")
         }
@@ -247,6 +253,11 @@ fn advice(failure: &Failure) -> Option<&'static str> {
         ("42" | "0A", _) => Some(RESTORE),
         _ => None,
     }
+}
+
+/// What a new session says where the server's disk is full, under another SQLSTATE.
+fn finds_no_room(failure: &Failure) -> bool {
+    failure.to_string().contains("could not write init file")
 }
 
 /// What pgbouncer says of a setting that a client sends as it connects.

@@ -19,7 +19,7 @@ use super::connect::{WAL_KEPT_BYTES, storing};
 use super::failure::{in_words, is_refusal};
 use super::file::{Lost, Seen, is_whole, move_away, prepare};
 use super::store::store;
-use super::wal::Wal;
+use super::wal::{Wal, copy};
 use super::{MIGRATIONS, Settings, probe};
 use crate::model::{Event, Position};
 use crate::sinks::history::capabilities::CAPABILITIES;
@@ -243,9 +243,7 @@ impl SqliteHistory {
             .map_err(migration_failure)?;
         // Rows of a killed process may be readable and not yet on disk. The journal removes entries
         // that our cursor is past, so this cursor must be on disk before it is read.
-        sqlx::raw_sql("PRAGMA wal_checkpoint(PASSIVE)")
-            .execute(&mut connection)
-            .await?;
+        copy(&mut connection).await?;
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
         let standing = Standing::read(&mut *transaction, &self.settings.name, journal).await?;
         let zone = set_zone(&mut *transaction, &self.recorder.zone()).await?;
@@ -307,8 +305,7 @@ impl SqliteHistory {
         if lost != Lost::Shrunk {
             // One that was moved has its last rows in a file of the former name, which the next one
             // takes.
-            let whole = sqlx::raw_sql("PRAGMA wal_checkpoint(PASSIVE)");
-            let _ = whole.execute(&mut connection).await;
+            let _ = copy(&mut connection).await;
         }
         self.close_connection(connection).await;
         let what = match lost {

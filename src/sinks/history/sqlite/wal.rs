@@ -12,6 +12,9 @@ use crate::sqlite_file::beside;
 const HELD: &str = "history's -wal grows while another program has a transaction open: end that one \
      (`fuser` names who has the file open), and the space is given back";
 
+/// From this size on, it is copied behind each piece of the upkeep.
+const COPIED_BYTES: u64 = 4 * 1024 * 1024;
+
 /// Watches one file's WAL.
 #[derive(Debug)]
 pub(super) struct Wal {
@@ -52,6 +55,14 @@ impl Wal {
         } else if bytes >= self.next_bytes {
             self.next_bytes = bytes.saturating_mul(2);
             self.cut(connection, sink, path, bytes).await;
+        }
+    }
+
+    /// After a piece of the upkeep: copies what it has changed, unless that is little. A failure is
+    /// the next checkpoint's, too: all is safe in the WAL.
+    pub(super) async fn copy(&self, connection: &mut SqliteConnection, path: &Path) {
+        if bytes(path) >= COPIED_BYTES {
+            let _ = copy(connection).await;
         }
     }
 
@@ -101,6 +112,12 @@ impl Wal {
 
 fn bytes(path: &Path) -> u64 {
     std::fs::metadata(beside(path, "-wal")).map_or(0, |wal| wal.len())
+}
+
+/// Copies to the file itself what no reader needs in the WAL.
+pub(super) async fn copy(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    let copied = sqlx::raw_sql("PRAGMA wal_checkpoint(PASSIVE)");
+    copied.execute(connection).await.map(drop)
 }
 
 /// Has the WAL be empty, unless somebody needs it: that one is not waited for.

@@ -1,4 +1,6 @@
-//! What a SQLite history does between two batches, or while there are none.
+//! What a SQLite history does between two batches, or while there are none. What a piece has changed
+//! is copied from the WAL at once: the pages of many pieces would be synced together, and a batch
+//! would wait for that.
 
 use std::time::Instant;
 
@@ -44,6 +46,9 @@ impl SqliteHistory {
                     tell_recounted(&self.settings.name, &self.recorder.zone());
                 }
                 self.goes_on = stepped == Stepped::More && self.upkeep.counts(&self.recorder);
+                if stepped == Stepped::More {
+                    self.wal.copy(connection, &self.settings.path).await;
+                }
                 stepped
             }
             Err(error) => {
@@ -83,6 +88,7 @@ impl SqliteHistory {
         match (pruned.await, due) {
             (Ok(Some(rows)), Some(due)) => {
                 self.undeleted = None;
+                self.wal.copy(connection, &self.settings.path).await;
                 self.retention.deleted(now, due.before, rows)
             }
             (Ok(_), _) => Pruned::Done,
