@@ -8,8 +8,8 @@ use super::store::begin;
 use crate::sinks::history::recorder::Recorder;
 use crate::sinks::history::upkeep::{Before, Stepped, Upkeep, work};
 
-/// Pages that one step gives back, about 40 ms of work.
-const VACUUM_PAGES: i64 = 1000;
+/// Pages that one step gives back: some milliseconds of work, and some ten where very many are free.
+const VACUUM_PAGES: i64 = 200;
 /// Free pages are given back where they are more than this part of the file: new rows use the rest.
 const FREE_PART: i64 = 10;
 
