@@ -502,9 +502,8 @@ fn row(sink: &Sink, now: Timestamp) -> [String; 7] {
 /// Entries before it, and how long the oldest of them has waited, from a second on.
 fn lag(sink: &Sink, now: Timestamp) -> String {
     let entries = sink.account.pending;
-    let waits = sink.waits_since.filter(|since| {
-        entries > 0 && now.duration_since(*since) >= jiff::SignedDuration::from_secs(1)
-    });
+    let is_long = |since: &Timestamp| now.duration_since(*since).as_secs() >= 1;
+    let waits = sink.waits_since.filter(is_long);
     let waits = waits.map(|since| format!(", {}", age(since, now)));
     format!("{entries}{}", waits.unwrap_or_default())
 }

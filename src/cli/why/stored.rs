@@ -166,7 +166,7 @@ pub(super) async fn newest(
 
 /// A device as a history knows it, whose statuses may be past the retention.
 #[derive(Debug)]
-pub(super) struct Known {
+pub(super) struct LastKnown {
     pub(super) state: String,
     pub(super) since: Option<Timestamp>,
     pub(super) last_seen: Option<Timestamp>,
@@ -176,10 +176,10 @@ pub(super) struct Known {
 ///
 /// # Errors
 /// Why the history does not answer.
-pub(super) async fn known(
+pub(super) async fn last_known(
     history: &HistoryPlace,
     device: &Device,
-) -> Result<Option<Known>, String> {
+) -> Result<Option<LastKnown>, String> {
     let filter = Filter {
         devices: devices(device),
         stream: device.stream.clone(),
@@ -187,15 +187,15 @@ pub(super) async fn known(
     };
     let question = Question::Devices;
     let rows = ask(history, &question, &filter, Some(1)).await?;
-    let known = rows.first().map(|values| {
+    let last = rows.first().map(|values| {
         let row = Row::new(question.fields(), values);
-        Known {
+        LastKnown {
             state: row.text("state").to_owned(),
             since: row.time("state_since"),
             last_seen: row.time("last_seen"),
         }
     });
-    Ok(known)
+    Ok(last)
 }
 
 /// What a history calls a state as sent: the newest meaning of the word. Who may not read its

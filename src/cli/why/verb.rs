@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 
 use super::device::Device;
 use super::find::{Readings, Search, Undecodable};
-use super::stored::{self, Known, Stored};
+use super::stored::{self, LastKnown, Stored};
 use super::text;
 use super::way::{follow, follow_stored};
 use crate::cli::print::{self, counted, harmless, one_line, say, tell};
@@ -58,9 +58,12 @@ pub(in crate::cli) async fn why(args: &WhyArgs) -> anyhow::Result<ExitCode> {
                     .undecodable(&mut reader, &device, None, until)
                     .await?;
                 let evicted = reader.evictions().await?;
-                let known = args.known(&device).await;
-                match known.filter(|_| matches!(search, Search::Nowhere(_))) {
-                    Some((history, known)) => args.tell_gone((&history, &known), until, &zone),
+                let last = match search {
+                    Search::Nowhere(_) => args.last_known(&device).await,
+                    _ => None,
+                };
+                match last {
+                    Some((history, last)) => args.tell_gone((&history, &last), until, &zone),
                     None => args.tell_absence(&search, until, &zone),
                 }
                 tell_kept(&kept, &evicted);
@@ -100,45 +103,47 @@ impl WhyArgs {
     }
 
     /// The first history that knows the device, and what it knows.
-    async fn known(&self, device: &Device) -> Option<(String, Known)> {
+    async fn last_known(&self, device: &Device) -> Option<(String, LastKnown)> {
         for history in self.target.histories() {
             // One that does not answer was told of by now.
-            if let Ok(Some(known)) = stored::known(&history, device).await {
-                return Some((history.name.clone(), known));
+            if let Ok(Some(last)) = stored::last_known(&history, device).await {
+                return Some((history.name, last));
             }
         }
         None
     }
 
+    /// The end of the search, where one was given.
+    fn by(&self, until: Timestamp, zone: &TimeZone) -> String {
+        match self.at {
+            Some(_) => format!(" at or before {}", text::time(until, zone)),
+            None => String::new(),
+        }
+    }
+
     /// That its statuses are no longer kept, or came later.
-    fn tell_gone(&self, (history, known): (&str, &Known), until: Timestamp, zone: &TimeZone) {
+    fn tell_gone(&self, (history, last): (&str, &LastKnown), until: Timestamp, zone: &TimeZone) {
         let time = |time: Option<Timestamp>| {
             time.map_or_else(
                 || "an unknown time".to_owned(),
                 |time| text::time(time, zone),
             )
         };
-        let by = match self.at {
-            Some(_) => format!(" at or before {}", text::time(until, zone)),
-            None => String::new(),
-        };
+        let by = self.by(until, zone);
         tell!(
             "no status of device {}{by} is kept, neither in the journal nor in a history; by sink \
              {history} it is {} since {}, and was heard last at {}",
             harmless(&self.device),
-            harmless(&known.state),
-            time(known.since),
-            time(known.last_seen)
+            harmless(&last.state),
+            time(last.since),
+            time(last.last_seen)
         );
     }
 
     /// That there is none, and how far was looked.
     fn tell_absence(&self, search: &Search, until: Timestamp, zone: &TimeZone) {
         let device = harmless(&self.device);
-        let by = match self.at {
-            Some(_) => format!(" at or before {}", text::time(until, zone)),
-            None => String::new(),
-        };
+        let by = self.by(until, zone);
         match search {
             Search::Stopped(at, received_at) => {
                 let back = received_at.map(|at| format!(", received {},", text::time(at, zone)));

@@ -31,8 +31,8 @@ const ENTRIES_MAX: u32 = 50;
 /// Characters of a body that are shown, where it is longer than what is read of it.
 const BODY_CHARS_MAX: usize = 1024;
 
-/// That of one that is shown with a line for each value.
-const LINES_BYTES_MAX: usize = 8 * 1024;
+/// Bytes of one that is shown with a line for each value: what is nested deeply has long lines.
+const LINES_BYTES_MAX: usize = 64 * 1024;
 
 /// Bytes of a body that are read.
 const BODY_BYTES_MAX: u32 = beginning_bytes(BODY_CHARS_MAX) as u32;

@@ -222,8 +222,7 @@ impl DevicePage {
             uncertain,
         } = shares;
         // What is missing is never rounded away.
-        let down = |share: f64| (share * 10.0).floor() / 10.0;
-        let (available, uncertain) = (down(*available), down(*uncertain));
+        let available = (available * 10.0).floor() / 10.0;
         let en =
             format!("available {available:.1} % of the certain time; {uncertain:.1} % uncertain");
         let zh = format!("可用率 {available:.1} %（仅计确定时段），不确定 {uncertain:.1} %");

@@ -194,16 +194,10 @@ impl Region<'_> {
         let (topics, devices) = (self.s.topics.len(), self.s.devices.known);
         let topic_noun = self.l.plural(topics as u64, "topic", "topics");
         let device_noun = self.l.plural(devices, "device", "devices");
-        let devices = self.l.count(devices);
+        let (devices, span) = (self.l.count(devices), self.gaps_span());
         match self.l {
-            Lang::En => {
-                let span = self.gaps_span();
-                format!("{topics} {topic_noun}, {devices} {device_noun}; no gap {span}")
-            }
-            Lang::Zh => {
-                let span = self.gaps_span();
-                format!("{topics} 个主题，{devices} 台设备；{span}没有空档")
-            }
+            Lang::En => format!("{topics} {topic_noun}, {devices} {device_noun}; no gap {span}"),
+            Lang::Zh => format!("{topics} 个主题，{devices} 台设备；{span}没有空档"),
         }
     }
 

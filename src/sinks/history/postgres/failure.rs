@@ -211,11 +211,8 @@ fn advice(failure: &Failure) -> Option<&'static str> {
         _ => {}
     }
     let state = state(failure)?;
-    // A new session of a server whose disk is full gets no further.
-    if finds_no_room(failure) {
-        return Some(DISK_FULL);
-    }
     match (state.get(..2)?, state.as_str()) {
+        _ if finds_no_room(failure) => Some(DISK_FULL),
         (_, "28000") => Some(
             "check user and database in `url`, and the server's pg_hba.conf: it may want TLS \
              (sslmode) or a client certificate (sslcert, sslkey)",

@@ -58,9 +58,9 @@ impl Wal {
         }
     }
 
-    /// After a piece of the upkeep: copies what it has changed, unless that is little. A failure is
-    /// the next checkpoint's, too: all is safe in the WAL.
-    pub(super) async fn copy(&self, connection: &mut SqliteConnection, path: &Path) {
+    /// After a piece of the upkeep: copies what it has changed, unless the WAL was never large: its
+    /// file stays as long as it was. A failure is the next checkpoint's, too: all is safe in it.
+    pub(super) async fn tended(&self, connection: &mut SqliteConnection, path: &Path) {
         if bytes(path) >= COPIED_BYTES {
             let _ = copy(connection).await;
         }

@@ -47,7 +47,7 @@ impl SqliteHistory {
                 }
                 self.goes_on = stepped == Stepped::More && self.upkeep.counts(&self.recorder);
                 if stepped == Stepped::More {
-                    self.wal.copy(connection, &self.settings.path).await;
+                    self.wal.tended(connection, &self.settings.path).await;
                 }
                 stepped
             }
@@ -88,7 +88,7 @@ impl SqliteHistory {
         match (pruned.await, due) {
             (Ok(Some(rows)), Some(due)) => {
                 self.undeleted = None;
-                self.wal.copy(connection, &self.settings.path).await;
+                self.wal.tended(connection, &self.settings.path).await;
                 self.retention.deleted(now, due.before, rows)
             }
             (Ok(_), _) => Pruned::Done,
