@@ -151,9 +151,9 @@ impl State {
         *self.received_times() = times;
     }
 
-    /// The entries from this one on are on disk.
-    pub(super) fn wrote_from(&self, from: Position) {
-        self.received_times().wrote(from, Timestamp::now());
+    /// The entries from this one on are on disk; it was received at `at`.
+    pub(super) fn wrote_from(&self, from: Position, at: Timestamp) {
+        self.received_times().wrote(from, at);
     }
 
     /// Since when the oldest entry behind a cursor waits, to about a second or a 64th of that time;

@@ -62,7 +62,7 @@ impl Writer {
             .fetch_add(count(EntryKind::Resync), Ordering::Relaxed);
         self.state.begins(self.retention.oldest());
         if let Some(first) = entries.first() {
-            self.state.wrote_from(first.position);
+            self.state.wrote_from(first.position, first.received_at);
         }
         self.state.cache().wrote(entries);
         self.state
