@@ -98,11 +98,16 @@ impl Scale {
         }
     }
 
-    /// What all devices say in these rounds.
-    fn said_in(self, from: i64, until: i64) -> Vec<StatusEvent> {
-        let rounds = (from..until)
-            .flat_map(|round| (1..=self.devices).map(move |device| self.said(round, device)));
-        rounds.collect()
+    /// What all devices say in these rounds, in batches. Each is made when it is its turn: millions
+    /// of events would be freed just before the questions are asked, and the allocator would go on
+    /// with them in the middle of the answers.
+    fn said_in(self, from: i64, until: i64) -> impl Iterator<Item = Vec<StatusEvent>> {
+        let mut said = (from..until)
+            .flat_map(move |round| (1..=self.devices).map(move |device| self.said(round, device)));
+        std::iter::from_fn(move || {
+            let batch: Vec<StatusEvent> = said.by_ref().take(BATCH).collect();
+            (!batch.is_empty()).then_some(batch)
+        })
     }
 
     /// The first days of the months that the history touches, in microseconds; and what
@@ -404,9 +409,9 @@ async fn fill(program: &mut Program, scale: Scale, keys: [i64; 3], from: i64, un
 }
 
 /// Stores these by the sink.
-async fn store(sink: &mut dyn Sink, events: Vec<StatusEvent>) {
-    for piece in events.chunks(BATCH) {
-        sink.attempt(batch(piece)).await.unwrap();
+async fn store(sink: &mut dyn Sink, batches: impl Iterator<Item = Vec<StatusEvent>>) {
+    for events in batches {
+        sink.attempt(batch(&events)).await.unwrap();
     }
 }
 
@@ -419,15 +424,12 @@ async fn store_in_turns(new: &Database, large: &Database, scale: Scale) -> (f64,
         sink.open(JOURNAL).await.unwrap();
         sinks.push(sink);
     }
-    let rounds = [
-        scale.said_in(0, ROUNDS_STORED),
-        scale.said_in(scale.rounds - ROUNDS_STORED, scale.rounds),
-    ];
-    let [first, last] = rounds;
+    let first = scale.said_in(0, ROUNDS_STORED);
+    let last = scale.said_in(scale.rounds - ROUNDS_STORED, scale.rounds);
     let mut taken = [Vec::new(), Vec::new()];
-    for pieces in first.chunks(BATCH).zip(last.chunks(BATCH)) {
-        for (index, piece) in [pieces.0, pieces.1].into_iter().enumerate() {
-            let batch = batch(piece);
+    for (first, last) in first.zip(last) {
+        for (index, piece) in [first, last].into_iter().enumerate() {
+            let batch = batch(&piece);
             let began = Instant::now();
             sinks[index].attempt(batch).await.unwrap();
             taken[index].push(began.elapsed().as_secs_f64() / piece.len() as f64);
