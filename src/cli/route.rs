@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::sent::Sent;
 use crate::config::Plan;
 use crate::delivery::Verdict;
-use crate::model::{Event, Origin, Position, StatusEvent};
+use crate::model::{Event, Origin, Payload, Position, StatusEvent};
 use crate::pipeline::{Body, Decision, Decoder, Doubts, Field, StatusKey};
 
 /// One status of a message.
@@ -152,7 +152,7 @@ fn without_payload(event: &Event) -> serde_json::Map<String, Value> {
     };
     let payload = status.payload.get().to_owned();
     let status = StatusEvent {
-        payload: serde_json::value::RawValue::NULL.to_owned(),
+        payload: Payload::null(),
         ..status.clone()
     };
     let mut columns = match serde_json::to_value(Event::from(status)) {

@@ -174,6 +174,7 @@ mod tests {
             received_at: Timestamp::UNIX_EPOCH,
             body: body.into(),
             content,
+            places: None,
         })
     }
 

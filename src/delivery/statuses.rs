@@ -134,7 +134,13 @@ impl Statuses {
             ));
         };
         let status = decoder_of(decoder, &entry.content)
-            .event(&entry.body, origin, entry.received_at, previous)
+            .event_with(
+                &entry.body,
+                entry.places.as_ref(),
+                origin,
+                entry.received_at,
+                previous,
+            )
             .map_err(|undecodable| format!("can no longer be decoded: {undecodable}"))?;
         let status = Arc::new(status);
         if is_shared && entry.body.len() <= KEPT_BODY_BYTES_MAX {
@@ -202,6 +208,7 @@ mod tests {
                 previous: None,
                 repeat: false,
             },
+            places: None,
         };
         let origin = Origin {
             journal: Uuid::nil(),

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::{Entry, EntryContent};
 use crate::model::Position;
+use crate::pipeline::FieldPlaces;
 
 /// The cache's bound in bytes: some ten thousand of the platform's messages, a tenth of a second at
 /// the highest rate. A sink that is further behind reads the file.
@@ -85,7 +86,10 @@ fn bytes(entry: &Entry) -> usize {
         EntryContent::Undecodable { reason } => reason.len(),
         EntryContent::Coverage | EntryContent::Alarm => 0,
     };
-    size_of::<Entry>() + entry.body.len() + text
+    size_of::<Entry>()
+        + entry.body.len()
+        + text
+        + entry.places.as_ref().map_or(0, FieldPlaces::bytes)
 }
 
 #[cfg(test)]
@@ -102,6 +106,7 @@ mod tests {
             received_at: Timestamp::UNIX_EPOCH,
             body: Bytes::from(vec![b'x'; body_bytes]),
             content: EntryContent::Coverage,
+            places: None,
         };
         cache.wrote((11..11 + bodies).map(entry).collect());
         cache

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::model::{EntryKind, Position};
-use crate::pipeline::StatusKey;
+use crate::pipeline::{FieldPlaces, StatusKey};
 
 /// The kind of an entry, with what the journal knows of it besides its body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +71,8 @@ pub enum NewContent {
         stream: Arc<str>,
         /// The device, and what the status says of it.
         key: StatusKey,
+        /// Where its fields stand, for the sinks that come by soon.
+        places: Option<FieldPlaces>,
     },
     /// A body that could not be decoded.
     Undecodable {
@@ -104,7 +106,7 @@ impl NewContent {
     /// The device of a status, by its stream, and what is said of it.
     pub fn status(&self) -> Option<(&Arc<str>, &StatusKey)> {
         match self {
-            NewContent::Status { stream, key } | NewContent::Resync { stream, key, .. } => {
+            NewContent::Status { stream, key, .. } | NewContent::Resync { stream, key, .. } => {
                 Some((stream, key))
             }
             NewContent::Undecodable { .. } | NewContent::Coverage => None,
@@ -133,6 +135,7 @@ impl NewContent {
                 event_key: None,
                 shared_hash: None,
             },
+            places: None,
         }
     }
 }
@@ -170,6 +173,8 @@ pub struct Entry {
     pub body: Bytes,
     /// See [`EntryContent`].
     pub content: EntryContent,
+    /// Where the fields of a status stand; `None`, too, where it was read from the file.
+    pub places: Option<FieldPlaces>,
 }
 
 impl Entry {

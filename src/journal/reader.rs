@@ -311,6 +311,7 @@ fn entry(row: &SqliteRow, topics: &mut HashSet<Arc<str>>) -> Result<Entry, sqlx:
         received_at: timestamp(row.try_get(3)?)?,
         body: Bytes::from(row.try_get::<Vec<u8>, _>(4)?),
         content,
+        places: None,
     })
 }
 

@@ -511,6 +511,7 @@ mod tests {
             received_at: Timestamp::UNIX_EPOCH,
             body: bytes::Bytes::new(),
             content: crate::journal::EntryContent::Coverage,
+            places: None,
         };
         retention.wrote(&[entry(5001), entry(5002)]);
         assert_eq!(retention.oldest(), Some(Position(5001)));

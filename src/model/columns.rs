@@ -4,9 +4,8 @@
 
 use jiff::Timestamp;
 use serde::ser::{Serialize, SerializeMap, Serializer};
-use serde_json::value::RawValue;
 
-use super::{CoverageCause, CoverageEvent, Event, EventKind, StatusEvent};
+use super::{CoverageCause, CoverageEvent, Event, EventKind, Payload, StatusEvent};
 
 /// Room for the other columns beside the payload: a text that grows as it is written is copied
 /// four times.
@@ -42,7 +41,7 @@ pub enum ColumnKind<Row: 'static> {
     /// An instant.
     Time(fn(&Row) -> Option<Timestamp>),
     /// A JSON text, untouched.
-    Json(fn(&Row) -> &RawValue),
+    Json(fn(&Row) -> &Payload),
 }
 
 impl<Row> ColumnKind<Row> {
@@ -392,7 +391,7 @@ mod tests {
     #[test]
     fn json_has_the_columns_as_keys_and_null_for_what_is_absent() {
         let event = StatusEvent {
-            payload: RawValue::from_string(r#"{"a":1e400, "b" : 0.10}"#.to_owned()).unwrap(),
+            payload: Payload::parse(r#"{"a":1e400, "b" : 0.10}"#).unwrap(),
             ..StatusEvent::sample()
         };
         let expected = concat!(

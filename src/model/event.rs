@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
-use super::{Coverage, CoverageCause, EntryKind, Label, Position};
+use super::{Coverage, CoverageCause, EntryKind, Label, Payload, Position};
 
 /// The kinds of entry that sinks can be given, each with columns of its own
 /// ([`columns`](super::columns)).
@@ -308,7 +307,7 @@ pub struct StatusEvent {
     /// The entry in the journal.
     pub position: Position,
     /// The device's own JSON, untouched.
-    pub payload: Box<RawValue>,
+    pub payload: Payload,
     /// What the device is called; `None`: the configuration has no names.
     pub label: Option<Label>,
 }
@@ -343,7 +342,7 @@ impl StatusEvent {
             via: Via::Live,
             origin: "0-1".to_owned(),
             position: Position(1),
-            payload: RawValue::NULL.to_owned(),
+            payload: Payload::null(),
             label: None,
         }
     }

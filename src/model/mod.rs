@@ -10,6 +10,7 @@ mod journal_ids;
 mod kind;
 mod names;
 mod omit;
+mod payload;
 mod position;
 mod test_event;
 
@@ -22,4 +23,5 @@ pub use journal_ids::JournalIds;
 pub use kind::EntryKind;
 pub use names::{Label, Named, Names, device_key, device_name};
 pub use omit::Omit;
+pub use payload::Payload;
 pub use position::{Origin, Position};

@@ -4,9 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use serde_json::value::RawValue;
-
-use super::StatusEvent;
+use super::{Payload, StatusEvent};
 
 /// Columns of a status that are absent for a sink, as if the message had not had them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -99,7 +97,7 @@ fn omit(status: &mut StatusEvent, column: &str) {
         "longitude" | "latitude" => place.raw = None,
         "wgs84_longitude" | "wgs84_latitude" => place.wgs84 = None,
         "occurred_at" => status.occurred_at = None,
-        PAYLOAD => status.payload = RawValue::NULL.to_owned(),
+        PAYLOAD => status.payload = Payload::null(),
         NAME => status.label.iter_mut().for_each(|label| label.name = None),
         GROUP => status.label.iter_mut().for_each(|label| label.group = None),
         _ => {}
@@ -130,7 +128,7 @@ mod tests {
                 wgs84: point,
             },
             occurred_at: Some(Timestamp::UNIX_EPOCH),
-            payload: RawValue::from_string("{}".to_owned()).unwrap(),
+            payload: Payload::parse("{}").unwrap(),
             label: Some(Label {
                 name: Some("x".into()),
                 group: Some("x".into()),

@@ -1,6 +1,6 @@
 //! A place in the journal, and the origin that it gives to an event.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -23,6 +23,9 @@ impl fmt::Display for Position {
     }
 }
 
+/// 32 digits of the journal, a dash, and the longest number of 64 bits.
+const TEXT_BYTES_MAX: usize = 32 + 1 + 19;
+
 /// Where an event came from: unique over all journals, and the same on every replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Origin {
@@ -33,6 +36,13 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// What its `Display` writes, in one allocation.
+    pub fn text(&self) -> String {
+        let mut text = String::with_capacity(TEXT_BYTES_MAX);
+        let _ = write!(text, "{self}");
+        text
+    }
+
     /// Reads what its `Display` writes; `None`: the text is none.
     pub fn parse(text: &str) -> Option<Origin> {
         let (journal, position) = text.split_once('-')?;

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::{
-    Coverage, CoverageEvent, Event, EventKind, Origin, Place, Position, Severity, StatusEvent, Via,
+    Coverage, CoverageEvent, Event, EventKind, Origin, Payload, Place, Position, Severity,
+    StatusEvent, Via,
 };
 
 /// The topic of a test event, its client, its device and its states.
@@ -71,10 +71,9 @@ impl Event {
     }
 }
 
-fn payload() -> Box<RawValue> {
+fn payload() -> Payload {
     let text = serde_json::json!({ "test": DETAIL }).to_string();
-    // It is JSON by its making.
-    RawValue::from_string(text).unwrap_or_else(|_| RawValue::NULL.to_owned())
+    Payload::of_json(&text)
 }
 
 #[cfg(test)]

@@ -202,7 +202,7 @@ fn is_text(bytes: &[u8]) -> bool {
 
 /// The text of bytes in UTF-8, without what may stand around JSON.
 pub(super) fn utf8(bytes: &[u8]) -> Result<&str, String> {
-    let text = std::str::from_utf8(bytes).map_err(|_| mistake(bytes, &[Charset::UTF_8]))?;
+    let text = simdutf8::basic::from_utf8(bytes).map_err(|_| mistake(bytes, &[Charset::UTF_8]))?;
     json(text)
 }
 

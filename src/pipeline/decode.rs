@@ -6,6 +6,7 @@
 
 mod element;
 mod event_key;
+mod places;
 mod said;
 mod split;
 
@@ -18,6 +19,7 @@ use serde_json::value::RawValue;
 
 pub use element::{Doubts, Element, StatusKey};
 use event_key::{EventKey, KeyHash};
+pub use places::FieldPlaces;
 use said::Said;
 
 use super::body::{Charset, utf8};
@@ -26,7 +28,7 @@ use super::pointer::Finder;
 use super::scalar::excerpt;
 use super::undecodable::{Undecodable, not_json};
 use super::{Field, Mapping, States};
-use crate::model::{Label, Names, Origin, Severity, StatusEvent, Via};
+use crate::model::{Label, Names, Origin, Payload, Severity, StatusEvent, Via};
 
 /// Decodes the messages of one topic.
 #[derive(Debug, Clone)]
@@ -280,10 +282,27 @@ impl Decoder {
         received_at: Timestamp,
         previous: Option<&str>,
     ) -> Result<StatusEvent, Undecodable> {
+        self.event_with(raw, None, origin, received_at, previous)
+    }
+
+    /// The same where [`Element::places`] of these bytes are still known.
+    ///
+    /// # Errors
+    /// As in [`Element::outcome`].
+    pub fn event_with(
+        &self,
+        raw: &[u8],
+        places: Option<&FieldPlaces>,
+        origin: Origin,
+        received_at: Timestamp,
+        previous: Option<&str>,
+    ) -> Result<StatusEvent, Undecodable> {
         let json = utf8(raw).map_err(Undecodable::by_topic)?;
-        let payload: &RawValue =
-            serde_json::from_str(json).map_err(|error| not_json(&error, json))?;
-        let said = self.read(json, &self.fields)?;
+        let said = match places.and_then(|places| places.found(&self.fields, json)) {
+            Some(found) => self.said(found),
+            // All of it is read: it is JSON to its end.
+            None => self.read(json, &self.fields)?,
+        };
         let StatusKey {
             client_id,
             device_id,
@@ -294,7 +313,7 @@ impl Decoder {
         let (state, severity) = self.states.lookup(&new_state);
         let old = old_state.as_deref().map(str::trim);
         let known = previous.map(str::trim);
-        let origin_text = origin.to_string();
+        let origin_text = origin.text();
         let serial = said.serial();
         let label = self.label_of(&client_id, &device_id, serial.as_deref());
         Ok(StatusEvent {
@@ -328,7 +347,7 @@ impl Decoder {
             via: self.via,
             origin: origin_text,
             position: origin.position,
-            payload: payload.to_owned(),
+            payload: Payload::of_json(json),
             label,
         })
     }
@@ -348,11 +367,15 @@ impl Decoder {
             ));
         }
         let found = fields.find(json).map_err(|error| not_json(&error, json))?;
-        Ok(Said {
+        Ok(self.said(found))
+    }
+
+    fn said<'a>(&'a self, found: Vec<Option<&'a str>>) -> Said<'a> {
+        Said {
             mapping: &self.mapping,
             constants: &self.constants,
             found,
-        })
+        }
     }
 
     fn key(&self, json: &str) -> Result<StatusKey, Undecodable> {
@@ -394,5 +417,45 @@ mod tests {
             .map(|event_key| decoder(event_key).status_key(raw).unwrap());
         assert!(keyed.event_key.is_some() && without.event_key.is_none());
         assert!(keyed.shared_hash.is_some() && keyed.shared_hash == without.shared_hash);
+    }
+
+    #[test]
+    fn a_status_is_the_same_where_its_fields_were_found_before() {
+        let decoder = |client: &str| {
+            let mut mapping = Mapping::default();
+            mapping.set(Field::Client, Some(client.parse().unwrap()));
+            Decoder::new("map-1".into(), mapping, Arc::default())
+        };
+        let (first, same, other) = (
+            decoder("/clientId"),
+            decoder("/clientId"),
+            decoder("/owner"),
+        );
+        let origin = Origin {
+            journal: uuid::Uuid::nil(),
+            position: crate::model::Position(7),
+        };
+        for raw in [
+            r#"{"clientId":3,"deviceId":"a","deviceId":"b","newState":"故障","owner":4}"#,
+            "\u{feff} {\"deviceId\":1,\"newState\":\"x\",\"address\":{\"city\":\"盐城市\"}}\n",
+            r#"{"serialNo":"\u6545","newState":" ok ","x":[1,{"deviceId":7}],"clientId":null}"#,
+        ] {
+            let at = Timestamp::UNIX_EPOCH;
+            let raw = utf8(raw.as_bytes()).unwrap();
+            let elements = first.split(raw.as_bytes(), at);
+            let [element] = elements.as_slice() else {
+                panic!("{raw}: {elements:?}")
+            };
+            let places = element.places.as_ref();
+            let found = |by: &Decoder| places.unwrap().found(&by.fields, raw).is_some();
+            assert!(found(&first) && !found(&same), "{raw}");
+            for decoder in [&first, &same, &other] {
+                let read = |places| {
+                    let event = decoder.event_with(&element.raw, places, origin, at, None);
+                    format!("{event:?}")
+                };
+                assert_eq!(read(places), read(None), "{raw}");
+            }
+        }
     }
 }

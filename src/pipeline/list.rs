@@ -144,7 +144,7 @@ mod tests {
     use super::super::scope::status_samples;
     use super::super::states::States;
     use super::*;
-    use crate::model::{CoverageEvent, StatusEvent};
+    use crate::model::{CoverageEvent, Payload, StatusEvent};
 
     fn check(source: &str, expected: Result<&str, &str>) {
         check_kinds(source, &[EventKind::Status], expected);
@@ -172,8 +172,8 @@ mod tests {
         }
     }
 
-    fn raw() -> Box<serde_json::value::RawValue> {
-        serde_json::value::RawValue::from_string(r#"{"x":[7]}"#.to_owned()).unwrap()
+    fn raw() -> Payload {
+        Payload::parse(r#"{"x":[7]}"#).unwrap()
     }
 
     #[test]

@@ -27,7 +27,7 @@ mod urlencode;
 pub use body::{Body, Charset};
 pub use conditions::{Condition, Conditions};
 pub use constants::Constants;
-pub use decode::{Decoder, Doubts, Element, StatusKey};
+pub use decode::{Decoder, Doubts, Element, FieldPlaces, StatusKey};
 pub use decoders::Decoders;
 pub(crate) use denial::Denial;
 pub use escapes::portable;

@@ -4,8 +4,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use memchr::memchr2_iter;
 use serde::Deserialize;
-use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// How deep arrays and objects may be nested below a status. A deeper one is no device's message,
@@ -137,7 +138,14 @@ impl Finder {
         json: &'de str,
     ) -> Result<Vec<Option<&'de str>>, serde_json::Error> {
         let mut found = vec![None; self.slots];
-        search(&self.root, json, &mut found)?;
+        let search = Search {
+            node: &self.root,
+            found: &mut found,
+            may_be_deep: may_be_deep(json),
+        };
+        let mut deserializer = serde_json::Deserializer::from_str(json);
+        search.deserialize(&mut deserializer)?;
+        deserializer.end()?;
         Ok(found)
     }
 }
@@ -165,21 +173,28 @@ impl Node {
     }
 }
 
-fn search<'de>(
-    node: &Node,
-    json: &'de str,
-    found: &mut [Option<&'de str>],
-) -> Result<(), serde_json::Error> {
-    let mut deserializer = serde_json::Deserializer::from_str(json);
-    Search { node, found }.deserialize(&mut deserializer)?;
-    deserializer.end()
-}
-
 /// One node of the tree against one value of the text. The depth of the recursion is the pointers',
 /// not the text's.
 struct Search<'n, 'f, 'de> {
     node: &'n Node,
     found: &'f mut [Option<&'de str>],
+    may_be_deep: bool,
+}
+
+impl<'n, 'de> Search<'n, '_, 'de> {
+    fn of(&mut self, child: &'n Child) -> Search<'n, '_, 'de> {
+        Search {
+            node: &child.node,
+            found: &mut *self.found,
+            may_be_deep: self.may_be_deep,
+        }
+    }
+
+    fn skip(&self) -> Skip {
+        Skip {
+            may_be_deep: self.may_be_deep,
+        }
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for Search<'_, '_, 'de> {
@@ -189,7 +204,7 @@ impl<'de> DeserializeSeed<'de> for Search<'_, '_, 'de> {
         if self.node.slots.is_empty() && !self.node.children.is_empty() {
             return deserializer.deserialize_any(self);
         }
-        let raw = shallow(deserializer)?;
+        let raw = shallow(deserializer, self.may_be_deep)?;
         for slot in &self.node.slots {
             self.found[*slot] = Some(raw);
         }
@@ -209,20 +224,17 @@ impl<'de> Visitor<'de> for Search<'_, '_, 'de> {
         f.write_str("JSON")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
         while let Some(child) = map.next_key_seed(Named(&self.node.children))? {
             match child {
-                Some(child) => map.next_value_seed(Search {
-                    node: &child.node,
-                    found: &mut *self.found,
-                })?,
-                None => map.next_value_seed(Skip)?,
+                Some(child) => map.next_value_seed(self.of(child))?,
+                None => map.next_value_seed(self.skip())?,
             }
         }
         Ok(())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
         for index in 0.. {
             let child = self
                 .node
@@ -230,11 +242,8 @@ impl<'de> Visitor<'de> for Search<'_, '_, 'de> {
                 .iter()
                 .find(|child| child.index == Some(index));
             let element = match child {
-                Some(child) => seq.next_element_seed(Search {
-                    node: &child.node,
-                    found: &mut *self.found,
-                })?,
-                None => seq.next_element_seed(Skip)?,
+                Some(child) => seq.next_element_seed(self.of(child))?,
+                None => seq.next_element_seed(self.skip())?,
             };
             if element.is_none() {
                 break;
@@ -265,13 +274,18 @@ impl<'de> Visitor<'de> for Search<'_, '_, 'de> {
 }
 
 /// A value that no pointer asks for.
-struct Skip;
+struct Skip {
+    may_be_deep: bool,
+}
 
 impl<'de> DeserializeSeed<'de> for Skip {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        shallow(deserializer).map(drop)
+        match self.may_be_deep {
+            true => shallow(deserializer, true).map(drop),
+            false => IgnoredAny::deserialize(deserializer).map(drop),
+        }
     }
 }
 
@@ -299,9 +313,12 @@ impl<'n> Visitor<'_> for Named<'n> {
 }
 
 /// The text of a value that is not nested deeper than [`DEPTH_MAX`].
-fn shallow<'de, D: Deserializer<'de>>(deserializer: D) -> Result<&'de str, D::Error> {
+fn shallow<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    may_be_deep: bool,
+) -> Result<&'de str, D::Error> {
     let raw = <&'de RawValue>::deserialize(deserializer)?.get();
-    if is_too_deep(raw) {
+    if may_be_deep && depth(raw) > DEPTH_MAX {
         return Err(de::Error::custom(format_args!(
             "nested deeper than {DEPTH_MAX} arrays and objects"
         )));
@@ -309,11 +326,11 @@ fn shallow<'de, D: Deserializer<'de>>(deserializer: D) -> Result<&'de str, D::Er
     Ok(raw)
 }
 
-/// Whether valid JSON is nested too deeply. Nearly none has as many brackets, and to count them is
-/// much faster than to tell the texts from the rest.
-fn is_too_deep(json: &str) -> bool {
-    let brackets = json.bytes().filter(|byte| matches!(byte, b'{' | b'['));
-    brackets.count() > DEPTH_MAX && depth(json) > DEPTH_MAX
+/// Whether a value may be nested too deeply. Nearly no text has as many brackets, and to count them
+/// is much faster than to tell the texts within it from the rest.
+fn may_be_deep(json: &str) -> bool {
+    let mut brackets = memchr2_iter(b'{', b'[', json.as_bytes());
+    brackets.nth(DEPTH_MAX).is_some()
 }
 
 /// How deeply valid JSON is nested: 0 for a scalar.

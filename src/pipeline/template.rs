@@ -214,14 +214,14 @@ fn print(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{CoverageEvent, StatusEvent};
+    use crate::model::{CoverageEvent, Payload, StatusEvent};
 
     fn parse(source: &str, kinds: &[EventKind]) -> Result<Template, String> {
         Template::parse(source, &kinds.iter().copied().collect())
     }
 
     fn rendered(source: &str, payload: &str) -> String {
-        let payload = serde_json::value::RawValue::from_string(payload.to_owned()).unwrap();
+        let payload = Payload::parse(payload).unwrap();
         let status = StatusEvent {
             payload,
             ..StatusEvent::sample()
@@ -296,8 +296,7 @@ mod tests {
         ] {
             let event = match &event {
                 Event::Status(status) => Event::from(StatusEvent {
-                    payload: serde_json::value::RawValue::from_string(r#"{"x":[7]}"#.to_owned())
-                        .unwrap(),
+                    payload: Payload::parse(r#"{"x":[7]}"#).unwrap(),
                     ..(**status).clone()
                 }),
                 Event::Coverage(_) => unreachable!(),

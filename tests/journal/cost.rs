@@ -47,6 +47,7 @@ fn entry(number: usize, received_at: Timestamp) -> NewEntry {
                 event_key: Some(number as u64),
                 shared_hash: None,
             },
+            places: None,
         },
     }
 }

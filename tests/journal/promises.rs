@@ -240,6 +240,7 @@ impl Model {
                     stream,
                     // A key that only a repeat has said is not known after a crash.
                     key: key((!n.is_multiple_of(3) && n % 4 != 2).then(|| format!("s{}", n % 2))),
+                    places: None,
                 },
             };
             if let Some((stream, key)) = entry.content.status() {
@@ -259,7 +260,7 @@ impl Model {
     fn wrote(&mut self, batch: &NewBatch) {
         for entry in &batch.entries {
             let content = match &entry.content {
-                NewContent::Status { stream, key } => self.status(stream, key),
+                NewContent::Status { stream, key, .. } => self.status(stream, key),
                 NewContent::Undecodable { reason } => EntryContent::Undecodable {
                     reason: reason.clone(),
                 },
@@ -588,6 +589,7 @@ fn keyed(number: u64) -> NewEntry {
         content: NewContent::Status {
             stream: "map-1".into(),
             key,
+            places: None,
         },
         ..entry(number.to_string())
     }
@@ -597,7 +599,7 @@ fn keyed(number: u64) -> NewEntry {
 fn key_of(_: &str, _: Via, body: &[u8]) -> Option<(Arc<str>, StatusKey)> {
     let number = std::str::from_utf8(body).ok()?.parse().ok()?;
     match keyed(number).content {
-        NewContent::Status { stream, key } => Some((stream, key)),
+        NewContent::Status { stream, key, .. } => Some((stream, key)),
         _ => None,
     }
 }

@@ -14,9 +14,8 @@ use std::sync::Arc;
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use proptest::prelude::*;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use stomp_bridge::model::{Origin, Position, Severity};
+use stomp_bridge::model::{Origin, Payload, Position, Severity};
 use stomp_bridge::pipeline::{
     Body, Charset, Constants, Decoder, Field, Ignore, Mapping, Pointer, Remedy, State, States,
 };
@@ -455,7 +454,7 @@ fn decode(decoder: &Decoder, body: &Body<'_>) -> Vec<Value> {
                     assert_eq!(key.new_state, event.new_state);
                     // The payload's own text: a Value would round its numbers, or have no place for
                     // them.
-                    let payload = std::mem::replace(&mut event.payload, RawValue::NULL.to_owned());
+                    let payload = std::mem::replace(&mut event.payload, Payload::null());
                     let mut value = serde_json::to_value(&event).expect("an event has a JSON form");
                     value["payload"] = payload.get().into();
                     let fields = element.doubts.fields().map(Field::name);

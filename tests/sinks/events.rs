@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::value::RawValue;
 use stomp_bridge::model::{
-    Coordinates, Coverage, CoverageCause, CoverageEvent, Event, EventKind, Origin, Place, Position,
-    StatusEvent,
+    Coordinates, Coverage, CoverageCause, CoverageEvent, Event, EventKind, Origin, Payload, Place,
+    Position, StatusEvent,
 };
 use stomp_bridge::paced::Interval;
 use stomp_bridge::pipeline::Template;
@@ -72,8 +71,8 @@ pub(crate) fn status(journal: Uuid, position: i64, device: &str, state: &str) ->
     }
 }
 
-pub(crate) fn raw(json: &str) -> Box<RawValue> {
-    RawValue::from_string(json.to_owned()).unwrap()
+pub(crate) fn raw(json: &str) -> Payload {
+    Payload::parse(json).unwrap()
 }
 
 /// A topic that began to be heard, or ceased by a cause, in the journal of that id.

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use serde_json::value::RawValue;
 use tokio::time::timeout;
 
 use super::device::Device;
 use crate::cli::meaning::{Ids, splits};
 use crate::config::HistoryPlace;
-use crate::model::{Coordinates, Origin, Place, Position, Severity, StatusEvent, Via, device_key};
+use crate::model::{
+    Coordinates, Origin, Payload, Place, Position, Severity, StatusEvent, Via, device_key,
+};
 use crate::sinks::history::question::{Devices, Filter, Order, Question, Value};
 use crate::sinks::history::reader::{ReadError, Reader};
 use crate::sinks::history::row::Row;
@@ -102,7 +103,7 @@ impl Stored {
 
 /// Whether a status has its payload: a sink may omit it.
 pub(super) fn has_payload(status: &StatusEvent) -> bool {
-    status.payload.get() != RawValue::NULL.get()
+    !status.payload.is_null()
 }
 
 /// Whether a history has an event, and what its row says where it is read otherwise by now.
@@ -349,7 +350,8 @@ fn status(row: &Row<'_>, origin: Origin) -> Option<StatusEvent> {
             latitude: row.number(latitude)?,
         })
     };
-    let payload = text("payload").and_then(|payload| RawValue::from_string(payload).ok());
+    let payload = row.some_text("payload");
+    let payload = payload.and_then(|payload| Payload::parse(payload).ok());
     Some(StatusEvent {
         event_id: row.text("event_id").to_owned(),
         topic: row.text("topic").into(),
@@ -380,7 +382,7 @@ fn status(row: &Row<'_>, origin: Origin) -> Option<StatusEvent> {
         },
         origin: origin.to_string(),
         position: origin.position,
-        payload: payload.unwrap_or_else(|| RawValue::NULL.to_owned()),
+        payload: payload.unwrap_or_else(Payload::null),
         label: None,
     })
 }

@@ -61,8 +61,14 @@ impl LastStates {
             // As it is read back.
             let received_at =
                 Timestamp::from_microsecond(received_at.as_microsecond()).unwrap_or(received_at);
+            let mut places = None;
             let content = match content {
-                NewContent::Status { stream, key } => {
+                NewContent::Status {
+                    stream,
+                    key,
+                    places: found,
+                } => {
+                    places = found;
                     self.status((&topic, received_at), stream, key, &mut resolved.met)
                 }
                 NewContent::Undecodable { reason } => EntryContent::Undecodable { reason },
@@ -89,6 +95,7 @@ impl LastStates {
                 received_at,
                 body,
                 content,
+                places,
             });
         }
         self.bound_memory();

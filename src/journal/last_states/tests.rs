@@ -16,7 +16,7 @@ fn opened(devices_max: u64, head: Position) -> LastStates {
 
 fn unknown(known: &LastStates, entries: &[NewEntry]) -> usize {
     let statuses = entries.iter().filter_map(|entry| match &entry.content {
-        NewContent::Status { stream, key } => Some((stream, key)),
+        NewContent::Status { stream, key, .. } => Some((stream, key)),
         _ => None,
     });
     known.unknown(statuses).len()
@@ -42,6 +42,7 @@ fn status(topic: &str, second: i64, old: Option<&str>, new: &str, key: Option<u6
                 event_key: key,
                 shared_hash: None,
             },
+            places: None,
         },
     }
 }
@@ -118,7 +119,7 @@ fn what_another_topic_brought_is_a_repeat_and_moves_nothing() {
 
 fn snapshot(second: i64, new: &str, key: Option<u64>, unchanged: Unchanged) -> NewEntry {
     let entry = status("t", second, None, new, key);
-    let NewContent::Status { stream, key } = entry.content else {
+    let NewContent::Status { stream, key, .. } = entry.content else {
         panic!("no status")
     };
     NewEntry {
@@ -273,7 +274,7 @@ fn what_the_log_has_beyond_the_table_is_read_again_before_anything_is_written() 
     let mut known = opened(10, Position(7));
     assert_eq!(known.catch_up(), Some(Position(0)));
     assert_eq!((known.catch_up(), known.held()), (None, None));
-    let NewContent::Status { stream, key } = status("t", 1, None, "ok", Some(1)).content else {
+    let NewContent::Status { stream, key, .. } = status("t", 1, None, "ok", Some(1)).content else {
         panic!("a status")
     };
     known.learn_again(stream, key, Timestamp::UNIX_EPOCH);

@@ -249,5 +249,6 @@ fn entry(row: &SqliteRow) -> Result<Entry, sqlx::Error> {
         received_at: timestamp(row.try_get(3)?)?,
         body: row.try_get::<Vec<u8>, _>(4)?.into(),
         content,
+        places: None,
     })
 }

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use super::places::FieldPlaces;
 use crate::pipeline::{Field, Undecodable};
 
 /// The device of a status, and what tells a change and a repeat.
@@ -47,6 +48,8 @@ pub struct Element<'a> {
     pub ignored: bool,
     /// What of it could not be read, though it is accepted.
     pub doubts: Doubts,
+    /// Where its fields stand in `raw`, where it is accepted.
+    pub places: Option<FieldPlaces>,
 }
 
 impl<'a> Element<'a> {
@@ -61,6 +64,7 @@ impl<'a> Element<'a> {
             outcome: Err(reason),
             ignored: false,
             doubts: Doubts::default(),
+            places: None,
         }
     }
 
@@ -71,6 +75,7 @@ impl<'a> Element<'a> {
             outcome: self.outcome,
             ignored: self.ignored,
             doubts: self.doubts,
+            places: self.places,
         }
     }
 }

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::Decoder;
 use super::element::{Doubts, Element};
+use super::places::FieldPlaces;
 use crate::pipeline::Undecodable;
 use crate::pipeline::body::{BLANKS, Body, utf8};
 use crate::pipeline::scalar::{characters, excerpt};
@@ -119,9 +120,13 @@ impl Decoder {
     fn element<'a>(&self, raw: Cow<'a, str>, received_at: Timestamp) -> Element<'a> {
         let ignore = self.mapping.ignore.as_ref();
         let ignored = ignore.is_some_and(|ignore| ignore.holds(&raw));
-        let (outcome, mut doubts) = match self.read(&raw, &self.fields) {
-            Ok(said) => (self.key_of(&raw, &said), said.doubts(received_at)),
-            Err(undecodable) => (Err(undecodable), Doubts::default()),
+        let (outcome, mut doubts, places) = match self.read(&raw, &self.fields) {
+            Ok(said) => (
+                self.key_of(&raw, &said),
+                said.doubts(received_at),
+                FieldPlaces::new(&self.fields, &raw, &said.found),
+            ),
+            Err(undecodable) => (Err(undecodable), Doubts::default(), None),
         };
         let word = outcome.as_ref().ok().map(|key| &key.new_state);
         doubts.unmapped = word.is_some_and(|word| !self.states.knows(word));
@@ -129,6 +134,7 @@ impl Decoder {
             outcome,
             ignored,
             doubts,
+            places,
             is_utf8: true,
             raw: match raw {
                 Cow::Borrowed(raw) => Cow::Borrowed(raw.as_bytes()),

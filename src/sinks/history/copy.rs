@@ -61,7 +61,7 @@ fn append<Row>(piece: &mut Vec<u8>, table: &Table<Row>, row: &Row) {
             Cell::Day(read) => value(piece, Some(date(read(row)))),
             Cell::Bytes(read) => value(piece, Some(read(row))),
             Cell::Json(read) => {
-                let text = read(row).map(portable);
+                let text = read(row).map(|payload| portable(payload.get()));
                 value(piece, text.as_deref().map(str::as_bytes));
             }
         }

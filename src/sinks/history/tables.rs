@@ -10,7 +10,7 @@ use super::daily::{Counted, DailyKey};
 use super::device::{Device, ProfileRow};
 use super::gaps::Begins;
 use super::timeline::Piece;
-use crate::model::{Coordinates, CoverageCause, CoverageEvent, StatusEvent, Via};
+use crate::model::{Coordinates, CoverageCause, CoverageEvent, Payload, StatusEvent, Via};
 
 /// What a column holds, with the function that reads it from a row.
 pub(super) enum Cell<Row: 'static> {
@@ -33,7 +33,7 @@ pub(super) enum Cell<Row: 'static> {
     /// A few bytes.
     Bytes(fn(&Row) -> &[u8]),
     /// A JSON text.
-    Json(fn(&Row) -> Option<&str>),
+    Json(fn(&Row) -> Option<&Payload>),
 }
 
 /// A table, as far as a batch writes it.
@@ -196,7 +196,7 @@ pub(super) static PAYLOAD: Table<PayloadRow> = Table {
         ("payload_key", Cell::Integer(|row| Some(row.key))),
         ("month", Cell::Key(|row| Some(row.month))),
         ("digest", Cell::Bytes(|row| &row.digest)),
-        ("body", Cell::Json(|row| Some(row.status.payload.get()))),
+        ("body", Cell::Json(|row| Some(&row.status.payload))),
     ],
     on_conflict: "",
 };
@@ -232,7 +232,7 @@ pub(super) static EVENT: Table<EventRow> = Table {
         (
             "payload",
             Cell::Json(|row| match row.payload_key {
-                None => Some(row.status.payload.get()),
+                None => Some(&row.status.payload),
                 Some(_) => None,
             }),
         ),

@@ -43,6 +43,7 @@ impl Intake {
                 outcome: Err(too_long(body.len() + missing)),
                 ignored: false,
                 doubts: Doubts::default(),
+                places: None,
             }],
         };
         let first = self.entries.len();
@@ -63,7 +64,11 @@ impl Intake {
                     counters.accepted.fetch_add(1, Relaxed);
                     let stream = Arc::clone(topic.decoder.stream());
                     self.live.heard(&stream, &key);
-                    NewContent::Status { stream, key }
+                    NewContent::Status {
+                        stream,
+                        key,
+                        places: element.places,
+                    }
                 }
                 Err(Undecodable { reason, remedy }) => {
                     counters.undecodable.fetch_add(1, Relaxed);

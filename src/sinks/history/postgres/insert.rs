@@ -68,7 +68,7 @@ fn bind<'c, Row: 'static>(
             }
             Cell::Day(read) => query.bind(rows.map(|row| Day(read(row))).collect::<Vec<_>>()),
             Cell::Json(read) => {
-                let texts = rows.map(|row| read(row).map(portable));
+                let texts = rows.map(|row| read(row).map(|payload| portable(payload.get())));
                 query.bind(texts.collect::<Vec<_>>())
             }
         };

@@ -11,6 +11,7 @@ use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use sqlx::{Arguments, AssertSqlSafe, Executor, Sqlite};
 
+use crate::model::Payload;
 use crate::sinks::history::tables::{Cell, Table};
 use crate::sinks::history::times::{TimeTexts, storable};
 
@@ -122,8 +123,10 @@ fn bind<Row>(
         match cell {
             Cell::Integer(read) | Cell::Key(read) => arguments.add(read(row))?,
             Cell::Word(read) => arguments.add(read(row).map(|word| words.shared(word)))?,
-            Cell::Text(read) | Cell::Json(read) => {
-                arguments.add(read(row).map(Arc::<str>::from))?
+            Cell::Text(read) => arguments.add(read(row).map(Arc::<str>::from))?,
+            Cell::Json(read) => {
+                let text = read(row).map(Payload::shared);
+                arguments.add(text.map(Arc::clone))?;
             }
             Cell::Flag(read) => arguments.add(read(row))?,
             Cell::Number(read) => arguments.add(read(row))?,
