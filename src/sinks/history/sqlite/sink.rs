@@ -53,6 +53,7 @@ pub(in crate::sinks) fn build(settings: Settings) -> Built {
             recorder,
             upkeep: Upkeep::default(),
             next_step: None,
+            pruned: Pruned::Done,
             goes_on: false,
             undeleted: None,
             untended: None,
@@ -79,6 +80,8 @@ struct SqliteHistory {
     recorder: Recorder,
     upkeep: Upkeep,
     next_step: Option<Instant>,
+    /// What has come of the piece of the retention after a batch.
+    pruned: Pruned,
     /// The next step is not to wait.
     goes_on: bool,
     /// Why rows past the retention are still there.
@@ -133,10 +136,17 @@ impl Sink for SqliteHistory {
                 Ok(stored) => {
                     // Rows in a file that nobody can open are not stored.
                     let mut connection = self.still_there(connection).await?;
-                    self.prune(&mut connection).await;
-                    if self.next_step.is_none_or(|next| next <= Instant::now()) {
+                    let is_due = self.next_step.is_none_or(|next| next <= Instant::now());
+                    // The next batch waits for a piece or for a step, not for both.
+                    let has_turn = is_due && self.pruned == Pruned::More;
+                    if !has_turn {
+                        self.pruned = self.prune(&mut connection).await;
+                    }
+                    if has_turn || (is_due && self.pruned == Pruned::Done) {
                         let newest = batch.events.last().map(Event::received_at);
                         self.step(&mut connection, newest).await;
+                    }
+                    if is_due {
                         self.next_step = Some(Instant::now() + STEP_INTERVAL);
                     }
                     self.connection = Some(connection);

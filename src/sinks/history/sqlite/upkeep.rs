@@ -9,7 +9,7 @@ use crate::sinks::history::recorder::Recorder;
 use crate::sinks::history::upkeep::{Before, Stepped, Upkeep, work};
 
 /// Pages that one step gives back: some milliseconds of work, and some ten where very many are free.
-const VACUUM_PAGES: i64 = 200;
+const VACUUM_PAGES: i64 = 100;
 /// Free pages are given back where they are more than this part of the file: new rows use the rest.
 const FREE_PART: i64 = 10;
 
