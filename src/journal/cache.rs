@@ -9,7 +9,7 @@ use super::{Entry, EntryContent};
 use crate::model::Position;
 use crate::pipeline::FieldPlaces;
 
-/// The cache's bound in bytes: some ten thousand of the platform's messages, a tenth of a second at
+/// The cache's bound in bytes: some six thousand of the platform's messages, a tenth of a second at
 /// the highest rate. A sink that is further behind reads the file.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
 

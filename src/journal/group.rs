@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::command::{Command, QueuedCommand};
@@ -43,6 +44,8 @@ pub(super) struct Group {
 /// A group that is written, and on disk once the WAL is synced: only then is anybody told.
 #[derive(Debug)]
 pub(super) struct WrittenGroup {
+    /// When the writer began to write it.
+    pub(super) at: Timestamp,
     pub(super) entries: Vec<Entry>,
     pub(super) group: Group,
     /// How many rows each command has changed.

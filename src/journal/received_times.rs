@@ -1,4 +1,4 @@
-//! When the entries of the log were received, for how far a sink is behind in time. It keeps some of
+//! When the entries of the log were written, for how far a sink is behind in time. It keeps some of
 //! the times, the fewer the older they are, so that a log of months needs some kilobytes.
 
 use std::collections::VecDeque;
@@ -52,7 +52,7 @@ impl ReceivedTimes {
         worth
     }
 
-    /// The entries from this one on were received at this time or later, and all before it earlier.
+    /// The entries from this one on were written at this time, and all before it earlier.
     pub(super) fn wrote(&mut self, from: Position, at: Timestamp) {
         let newest = self.notes.back().map(|(_, newest)| *newest);
         if newest.is_some_and(|newest| at.duration_since(newest) < PRECISION) {
@@ -64,7 +64,7 @@ impl ReceivedTimes {
         self.notes.push_back((from, at));
     }
 
-    /// When the entry at this position was received, or a little before that; `None`: nobody knows.
+    /// When the entry at this position was written, or a little before that; `None`: nobody knows.
     pub(super) fn at(&self, position: Position) -> Option<Timestamp> {
         let behind = self.notes.partition_point(|(of, _)| *of <= position);
         // What lies before all that is known is at least as old.

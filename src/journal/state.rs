@@ -151,7 +151,7 @@ impl State {
         *self.received_times() = times;
     }
 
-    /// The entries from this one on are on disk; it was received at `at`.
+    /// The entries from this one on are on disk; the writer had them at `at`.
     pub(super) fn wrote_from(&self, from: Position, at: Timestamp) {
         self.received_times().wrote(from, at);
     }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -63,6 +64,7 @@ impl Writer {
             }
             return Ok(());
         }
+        let began_at = Timestamp::now();
         let written = loop {
             match self.write(&resolved.entries, head, &group, &upkeep).await {
                 Err(error) if error.is_out_of_space() && !stop.is_cancelled() => {
@@ -93,6 +95,7 @@ impl Writer {
             resolved.met,
         );
         let on_its_way = WrittenGroup {
+            at: began_at,
             entries: resolved.entries,
             group,
             changed: written.changed,

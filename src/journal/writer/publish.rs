@@ -26,6 +26,7 @@ impl Writer {
 
     pub(super) fn publish_one(&mut self, written: WrittenGroup) -> Result<(), Error> {
         let WrittenGroup {
+            at,
             entries,
             group,
             changed,
@@ -62,7 +63,7 @@ impl Writer {
             .fetch_add(count(EntryKind::Resync), Ordering::Relaxed);
         self.state.begins(self.retention.oldest());
         if let Some(first) = entries.first() {
-            self.state.wrote_from(first.position, first.received_at);
+            self.state.wrote_from(first.position, at);
         }
         self.state.cache().wrote(entries);
         self.state

@@ -48,7 +48,7 @@ pub struct Element<'a> {
     pub ignored: bool,
     /// What of it could not be read, though it is accepted.
     pub doubts: Doubts,
-    /// Where its fields stand in `raw`, where it is accepted.
+    /// Where its fields stand in `raw`, where it could be searched.
     pub places: Option<FieldPlaces>,
 }
 
